@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* Pools: chunks with a policy and a limit of their own. NULL stands for the default pool. */
+#ifndef PERCPU_POOL_H
+#define PERCPU_POOL_H
+
+#include <percpu/alloc.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct percpu_pool;
+
+/* Values of the switches of an attribute: zero leaves the choice to the library and its options. */
+enum percpu_switch { PERCPU_DEFAULT = 0, PERCPU_ON = 1, PERCPU_OFF = 2 };
+
+/*
+ * Set size to sizeof(struct percpu_pool_attr): a program built against an older, smaller struct gets
+ * defaults for the rest. Unknown bytes that are not zero are refused with EINVAL.
+ */
+struct percpu_pool_attr {
+	size_t size;
+	uint32_t huge_pages;  /* enum percpu_switch; default off */
+	uint32_t populate;    /* enum percpu_switch; on: pages of every possible CPU at once; default: on first touch */
+	uint32_t node_policy; /* enum percpu_switch; default on */
+	uint32_t reserved;    /* zero */
+	size_t limit_bytes;   /* of live areas, per CPU, rounded up to granules; 0: none */
+};
+#define PERCPU_POOL_ATTR_INIT { sizeof(struct percpu_pool_attr), 0, 0, 0, 0, 0 }
+
+/*
+ * percpu_pool_create - attr may be NULL. The name is copied; NULL is "".
+ * Returns: a pool, or NULL with errno: EINVAL (attr), ENOMEM.
+ */
+PERCPU_API struct percpu_pool *percpu_pool_create(const char *name, const struct percpu_pool_attr *attr);
+
+/* Returns: 0; -EBUSY while allocations live; -EINVAL for the default pool (NULL). */
+PERCPU_API int percpu_pool_destroy(struct percpu_pool *pool);
+
+/* As percpu_alloc; ENOMEM also when the pool's limit would be passed. Freed by percpu_free. */
+PERCPU_API void __percpu *percpu_pool_alloc(struct percpu_pool *pool, size_t size, size_t align);
+
+/*
+ * percpu_trim - gives back fully free pages and chunks; NULL: of all pools.
+ * Returns: bytes of address space purged or unmapped, summed over copies; -errno.
+ */
+PERCPU_API ssize_t percpu_trim(struct percpu_pool *pool);
+
+/* Bytes unless the name says otherwise. "unit": counted in one copy; multiply by copies for all. */
+struct percpu_pool_stats {
+	size_t size;                /* in: sizeof(struct percpu_pool_stats) */
+	size_t nr_chunks;
+	size_t nr_live;             /* allocations */
+	size_t live_bytes;          /* of live areas, in one unit, rounded to granules */
+	size_t used_page_bytes;     /* pages of one unit that hold a live area */
+	size_t held_page_bytes;     /* pages of one unit written since they were fresh or purged */
+	size_t reserved_bytes;      /* address space of all chunks */
+	size_t bookkeeping_bytes;   /* the library's own, resident */
+	size_t cached_bytes;        /* freed areas kept ready per CPU, in one unit */
+	size_t purged_bytes;        /* given back so far, all copies */
+	size_t nr_chunks_unplaced;  /* chunks whose node policy was refused or over the budget of mappings */
+	size_t nr_chunks_huge;      /* chunks advised to use huge pages */
+	size_t limit_bytes;         /* as in the attribute; 0: none */
+};
+
+/* Returns: 0, or -EINVAL (out NULL or out->size too small to be any version). NULL: the default pool. */
+PERCPU_API int percpu_pool_stats(struct percpu_pool *pool, struct percpu_pool_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -9,7 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifndef PERCPU_API
+/*
+ * Visible in the shared object alone: a static copy keeps to the program or plugin that holds it, so
+ * that two copies in one process never mix.
+ */
+#if defined(PERCPU_BUILDING) && !defined(PIC)
+#define PERCPU_API __attribute__((visibility("hidden")))
+#else
 #define PERCPU_API __attribute__((visibility("default")))
 #endif
 

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The floor of this-CPU operations: how they start in a process (start.c), and their out-of-line
+ * halves (outline.c, list.c). Their inline halves are the public headers.
+ */
+#ifndef PERCPU_OPS_FLOOR_H
+#define PERCPU_OPS_FLOOR_H
+
+#include <percpu/abi.h>
+#include <percpu/ops.h>
+
+/* Makes percpu_abi ready; a load and a branch once it is. */
+static inline void percpu__start(void)
+{
+	if (__builtin_expect(!__atomic_load_n(&percpu_abi.nr_copies, __ATOMIC_ACQUIRE), 0))
+		percpu_start();
+}
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns address ranges: reserved without memory, committed by touch, placed, purged, released. A range
+ * always means whole pages. errno is the caller's: functions return -errno and leave it alone.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mempolicy.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "platform/platform.h"
+
+#define MAPPING_LIMIT_DEFAULT 65530
+
+/* The result of a system call without its mark on errno. */
+static long keep_errno(long result, int saved_errno)
+{
+	if (result < 0)
+		result = -errno;
+	errno = saved_errno;
+	return result;
+}
+
+size_t percpu__page_bytes(void)
+{
+	static size_t bytes; /* every writer writes the same */
+
+	if (!__atomic_load_n(&bytes, __ATOMIC_RELAXED))
+		__atomic_store_n(&bytes, (size_t)sysconf(_SC_PAGESIZE), __ATOMIC_RELAXED);
+	return bytes;
+}
+
+void *percpu__reserve(size_t bytes, size_t align, size_t skew)
+{
+	const int saved_errno = errno;
+	const size_t slack = align - percpu__page_bytes();
+	uintptr_t got, start;
+
+	if (bytes > SIZE_MAX - slack)
+		return NULL;
+	got = (uintptr_t)mmap(NULL, bytes + slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if ((void *)got == MAP_FAILED) {
+		errno = saved_errno;
+		return NULL;
+	}
+	start = ((got + skew + align - 1) & ~(align - 1)) - skew;
+	if (start < got)
+		start += align;
+	if (start > got)
+		percpu__release((void *)got, start - got);
+	if (got + slack > start)
+		percpu__release((void *)(start + bytes), got + slack - start);
+	return (void *)start;
+}
+
+void percpu__release(void *start, size_t bytes)
+{
+	const int saved_errno = errno;
+
+	/* It can fail only for want of mappings (a split): then the range stays reserved, its memory given back. */
+	if (munmap(start, bytes) < 0 && mprotect(start, bytes, PROT_NONE) == 0)
+		madvise(start, bytes, MADV_DONTNEED);
+	errno = saved_errno;
+}
+
+int percpu__commit(void *start, size_t bytes)
+{
+	const int saved_errno = errno;
+
+	return keep_errno(mprotect(start, bytes, PROT_READ | PROT_WRITE), saved_errno);
+}
+
+void *percpu__map(size_t bytes)
+{
+	const int saved_errno = errno;
+	void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	errno = saved_errno;
+	return start == MAP_FAILED ? NULL : start;
+}
+
+int percpu__purge(void *start, size_t bytes)
+{
+	const int saved_errno = errno;
+
+	return keep_errno(madvise(start, bytes, MADV_DONTNEED), saved_errno);
+}
+
+int percpu__populate(void *start, size_t bytes)
+{
+	const int saved_errno = errno;
+	long result = keep_errno(madvise(start, bytes, MADV_POPULATE_WRITE), saved_errno);
+
+	if (result != -EINVAL)
+		return result;
+	/* Linux before 5.14: by hand; the range is fresh, so that a zero more changes nothing. */
+	for (size_t at = 0; at < bytes; at += percpu__page_bytes())
+		((volatile char *)start)[at] = 0;
+	return 0;
+}
+
+int percpu__advise_huge(void *start, size_t bytes, bool huge)
+{
+	const int saved_errno = errno;
+
+	return keep_errno(madvise(start, bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE), saved_errno);
+}
+
+int percpu__bind(void *start, size_t bytes, unsigned node)
+{
+	const int saved_errno = errno;
+	const unsigned word_bits = 8 * sizeof(unsigned long);
+	unsigned long nodes[64] = { 0 };
+
+	if (node >= 64 * word_bits)
+		return -EINVAL;
+	nodes[node / word_bits] = 1ul << node % word_bits;
+	/* The kernel counts one bit less than it is told. */
+	return keep_errno(syscall(SYS_mbind, start, bytes, MPOL_PREFERRED, nodes, 64 * word_bits + 1, 0), saved_errno);
+}
+
+size_t percpu__mapping_limit(void)
+{
+	char text[32];
+	unsigned long limit;
+
+	if (percpu__read_file("/proc/sys/vm/max_map_count", text, sizeof(text)) <= 0)
+		return MAPPING_LIMIT_DEFAULT;
+	limit = strtoul(text, NULL, 10);
+	return limit ? limit : MAPPING_LIMIT_DEFAULT;
+}
+
+size_t percpu__resident_bytes(const void *start, size_t bytes)
+{
+	const size_t page = percpu__page_bytes();
+	const int saved_errno = errno;
+	size_t resident = 0;
+
+	for (size_t at = 0; at < bytes;) {
+		unsigned char present[512];
+		size_t pages = (bytes - at + page - 1) / page;
+
+		if (pages > sizeof(present))
+			pages = sizeof(present);
+		if (mincore((char *)start + at, pages * page, present) < 0)
+			break;
+		for (size_t i = 0; i < pages; i++)
+			resident += present[i] & 1 ? page : 0;
+		at += pages * page;
+	}
+	errno = saved_errno;
+	return resident;
+}
+
+/* PAGEMAP_SCAN of Linux 6.7 and later, as its ABI has it; linux/fs.h may be older. */
+struct scan_region {
+	uint64_t start, end, categories;
+};
+struct scan_arg {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+#define SCAN _IOWR('f', 16, struct scan_arg)
+#define PAGE_PRESENT (1u << 3)
+#define PAGE_SWAPPED (1u << 4)
+#define PAGE_ZERO (1u << 5)
+_Static_assert(sizeof(struct scan_arg) == 96, "the kernel's ABI");
+
+int percpu__touched(uintptr_t *start, uintptr_t end, struct percpu__extent *extents, unsigned capacity)
+{
+	const int saved_errno = errno;
+	struct scan_region regions[64];
+	struct scan_arg arg = {
+		.size = sizeof(arg),
+		.start = *start,
+		.end = end,
+		.vec = (uintptr_t)regions,
+		.vec_len = capacity < 64 ? capacity : 64,
+		.category_inverted = PAGE_ZERO,
+		.category_mask = PAGE_ZERO,
+		.category_anyof_mask = PAGE_PRESENT | PAGE_SWAPPED,
+		.return_mask = PAGE_PRESENT,
+	};
+	/* Opened anew each time: after a fork an older descriptor would show the parent. */
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	long nr = keep_errno(fd < 0 ? -1 : ioctl(fd, SCAN, &arg), saved_errno);
+
+	if (fd >= 0)
+		close(fd);
+	if (nr < 0)
+		return nr;
+	for (long i = 0; i < nr; i++)
+		extents[i] = (struct percpu__extent){ regions[i].start, regions[i].end };
+	*start = arg.walk_end;
+	return nr;
+}

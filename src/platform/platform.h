@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The lowest floor: all that ties the library to Linux and libc. Higher floors make no system call,
+ * read no environment and map no memory but through these functions.
+ */
+#ifndef PERCPU_PLATFORM_H
+#define PERCPU_PLATFORM_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
+#define percpu__likely(x) __builtin_expect(!!(x), 1)
+#define percpu__unlikely(x) __builtin_expect(!!(x), 0)
+
+/* ---- die.c ---- */
+
+/* Misuse or corruption, proven: one line on standard error (what, which pointer, which rule), abort. */
+_Noreturn void percpu__die(const char *what, const void *pointer, const char *rule);
+
+/* One line on standard error, "libpercpu: " in front; async-signal-safe. */
+void percpu__warn(const char *text, const char *detail);
+
+/* A debug assertion: type-checked always, tested under --enable-checks. */
+#ifdef PERCPU_CHECKS
+#define percpu_assert(condition)                                                                             \
+	((condition) ? (void)0 : percpu__die("assertion failed: " #condition, NULL, __func__))
+#else
+#define percpu_assert(condition) ((void)sizeof(condition))
+#endif
+
+/* ---- memory.c: address ranges, page by page ---- */
+
+size_t percpu__page_bytes(void);
+
+/*
+ * Address space without memory behind it, inaccessible. The address is skew bytes below a multiple
+ * of align (a power of two, page size or more). NULL where there is none.
+ */
+void *percpu__reserve(size_t bytes, size_t align, size_t skew);
+void percpu__release(void *start, size_t bytes);
+
+/* Makes a reserved range readable and writable, page by page as touched. 0 or -errno. */
+int percpu__commit(void *start, size_t bytes);
+
+/* Readable and writable, zero, committed by touch; NULL where there is none. Released as reserved ranges are. */
+void *percpu__map(size_t bytes);
+
+/* Gives the pages back: the range reads as zero again. 0 or -errno. */
+int percpu__purge(void *start, size_t bytes);
+
+/* Touches every page for writing. 0 or -errno. */
+int percpu__populate(void *start, size_t bytes);
+
+/* Asks for pages of 2 MiB, or for none. 0 or -errno (-EINVAL: this kernel has none). */
+int percpu__advise_huge(void *start, size_t bytes, bool huge);
+
+/* Prefers pages from node, for pages not yet touched. 0 or -errno. */
+int percpu__bind(void *start, size_t bytes, unsigned node);
+
+/* Mappings that one process may have (vm.max_map_count). */
+size_t percpu__mapping_limit(void);
+
+/* Bytes of the range in memory now. */
+size_t percpu__resident_bytes(const void *start, size_t bytes);
+
+struct percpu__extent {
+	uintptr_t start, end; /* addresses, multiples of the page size */
+};
+
+/*
+ * percpu__touched - the parts of [*start, end) that have pages of their own, in memory or swapped out.
+ * Fills at most capacity extents and moves *start past what it looked at, to end when it is done.
+ * Returns: the number of extents, or -errno where this kernel cannot tell.
+ */
+int percpu__touched(uintptr_t *start, uintptr_t end, struct percpu__extent *extents, unsigned capacity);
+
+/* ---- file.c ---- */
+
+/*
+ * percpu__read_file - up to size - 1 bytes of a file, closed with a zero byte. Async-signal-safe.
+ * Returns: the number of bytes, or -errno (-EFBIG: the file is longer).
+ */
+ssize_t percpu__read_file(const char *path, char *buffer, size_t size);
+
+/* ---- cpu.c ---- */
+
+/* CPU of the caller a moment ago; UINT_MAX where the kernel does not say. */
+unsigned percpu__getcpu(void);
+
+/* Bits in the kernel's own CPU masks, and 1 + the highest CPU that the caller may use; 0: unknown. */
+unsigned percpu__cpu_mask_bits(unsigned *nr_allowed);
+
+/* CPUs that libc says are configured. */
+unsigned percpu__configured_cpus(void);
+
+/* ---- rseq.c ---- */
+
+enum percpu__rseq_state {
+	PERCPU__RSEQ_USABLE = 1,
+	PERCPU__RSEQ_ABSENT,
+	PERCPU__RSEQ_OFF,
+	PERCPU__RSEQ_STRANGE,
+	PERCPU__RSEQ_BAD_KERNEL,
+	PERCPU__RSEQ_REFUSED, /* by the caller of these functions, not by them */
+};
+
+/* What libc registered for every thread; offset: from the thread pointer to its area, 0 unless usable. */
+enum percpu__rseq_state percpu__rseq_find(ptrdiff_t *offset);
+
+/* One English line for percpu_mode_reason. */
+const char *percpu__rseq_reason(enum percpu__rseq_state state);
+
+/* Whether critical sections are known not to abort on this kernel. */
+bool percpu__rseq_is_bad_kernel(const char *machine, const char *release);
+
+/* ---- fence.c: membarrier's rseq command ---- */
+
+/* Whether fences work here; registers the process for them the first time. */
+bool percpu__fence_ready(void);
+
+/*
+ * percpu__fence - aborts every critical section that began before the call, on all CPUs.
+ * What the caller stored before is seen by all that begin after.
+ */
+void percpu__fence(void);
+
+/* ---- lock.c ---- */
+
+/* A thread that holds a lock may take only locks of a higher rank; asserted under --enable-checks. */
+enum percpu__rank { PERCPU__RANK_STATIC = 1, PERCPU__RANK_REGISTRY, PERCPU__RANK_POOL, PERCPU__RANK_OWN_POOL };
+
+struct percpu__lock {
+	pthread_mutex_t mutex;
+	enum percpu__rank rank;
+};
+#define PERCPU__LOCK_INIT(lock_rank) { PTHREAD_MUTEX_INITIALIZER, lock_rank }
+
+void percpu__lock_init(struct percpu__lock *lock, enum percpu__rank rank);
+void percpu__lock(struct percpu__lock *lock);
+void percpu__unlock(struct percpu__lock *lock);
+
+/* Several locks of one rank at once, as fork needs them; in the order of the caller's list. */
+void percpu__lock_nested(struct percpu__lock *lock);
+
+/* ---- options.c ---- */
+
+struct percpu__options {
+	bool atomic;     /* mode:atomic */
+	bool huge;       /* huge */
+	bool check;      /* check */
+	bool leaks;      /* leaks */
+	unsigned cpus;   /* cpus:N; 0: as the machine has */
+};
+
+/*
+ * percpu__options - PERCPU_OPTIONS of the environment, read at every call. Async-signal-safe.
+ * report: print one line about each key or value that is not known.
+ */
+struct percpu__options percpu__options(bool report);
+
+/* The same from a text. NULL is empty. */
+struct percpu__options percpu__options_parse(const char *text, bool report);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns N. The kernel's own word is sysfs' list of possible CPUs. Containers hide it or show another,
+ * so it is held against two facts that cannot be dressed up: the size of the kernel's CPU masks
+ * (N rounded up to 64) and the CPUs that the caller may run on. Where they contradict it, the largest
+ * of all that is known is taken: too many copies cost address space alone, too few cost speed.
+ */
+#include <string.h>
+
+#include "platform/platform.h"
+#include "topology/topology.h"
+
+/* Reads digits; UINT_MAX-like values are no CPU numbers. NULL where there is no number. */
+static const char *read_cpu(const char *text, unsigned *cpu)
+{
+	const char *at = text;
+
+	*cpu = 0;
+	for (; *at >= '0' && *at <= '9'; at++) {
+		*cpu = 10 * *cpu + (*at - '0');
+		if (*cpu >= PERCPU__MAX_CPUS)
+			return NULL;
+	}
+	return at == text ? NULL : at;
+}
+
+unsigned percpu__cpu_list_end(const char *text)
+{
+	unsigned end = 0;
+
+	for (;; text++) {
+		unsigned first, last;
+
+		text = read_cpu(text, &first);
+		if (!text)
+			return 0;
+		last = first;
+		if (*text == '-')
+			text = read_cpu(text + 1, &last);
+		if (!text || last < first)
+			return 0;
+		if (last >= end)
+			end = last + 1;
+		if (*text != ',')
+			break;
+	}
+	if (*text == '\n')
+		text++;
+	return *text ? 0 : end;
+}
+
+static unsigned max(unsigned a, unsigned b)
+{
+	return a > b ? a : b;
+}
+
+unsigned percpu__nr_possible_cpus(const char *sysfs)
+{
+	static const char tail[] = "/devices/system/cpu/possible";
+	char path[256], list[4096]; /* one range needs 10 bytes; what needs 4 KiB is no list of CPUs */
+	unsigned nr_allowed, nr_listed = 0;
+	const unsigned mask_bits = percpu__cpu_mask_bits(&nr_allowed);
+
+	if (strlen(sysfs) + sizeof(tail) <= sizeof(path)) {
+		memcpy(path, sysfs, strlen(sysfs));
+		memcpy(path + strlen(sysfs), tail, sizeof(tail));
+		if (percpu__read_file(path, list, sizeof(list)) > 0)
+			nr_listed = percpu__cpu_list_end(list);
+	}
+	if (nr_listed && nr_listed >= nr_allowed && (!mask_bits || (nr_listed + 63) / 64 == mask_bits / 64))
+		return nr_listed;
+	return max(max(nr_listed, percpu__configured_cpus()), max(mask_bits, 1));
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* The floor of CPUs and nodes: how many CPUs there may ever be, and which memory is near which. */
+#ifndef PERCPU_TOPOLOGY_H
+#define PERCPU_TOPOLOGY_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define PERCPU__SYSFS "/sys"
+#define PERCPU__MAX_CPUS 65536u
+
+/* ---- possible.c ---- */
+
+/*
+ * percpu__nr_possible_cpus - N: 1 + the highest CPU number that may ever run here. Never 0.
+ * sysfs: root of the file system that says so. Async-signal-safe where that root tells the truth.
+ */
+unsigned percpu__nr_possible_cpus(const char *sysfs);
+
+/* 1 + the highest number of a CPU list such as "0,3-7,9\n"; 0 for anything else. */
+unsigned percpu__cpu_list_end(const char *text);
+
+/* ---- node.c ---- */
+
+/* More than one node with memory: placing pages means something. */
+bool percpu__has_nodes(void);
+
+/* The node with memory that is nearest to cpu, or -1 where none is known (absent CPUs). */
+int percpu__cpu_to_memory_node(unsigned cpu);
+
+#endif

@@ -3,8 +3,12 @@
  * The floor of offsets: which ranges of a unit are taken. Pure C: no system call, no CPU, no memory
  * of its own. Quantities are granules unless the name says otherwise.
  *
+ *   bin     a class of sizes; every free area is in one (bin.h)
  *   space   the offsets of one unit, cut into areas, each allocated or free (space.c)
  *   shelf   spaces side by side: finds the space that fits a request best (shelf.c)
+ *
+ * Nothing here locks. Whoever changes a space or a shelf keeps everybody else out; only
+ * percpu__space_size and the mark of an area that lives may be used meanwhile.
  */
 #ifndef PERCPU_AREA_H
 #define PERCPU_AREA_H
@@ -16,5 +20,165 @@
 #define PERCPU__GRANULE_SHIFT 3
 #define PERCPU__GRANULE (1u << PERCPU__GRANULE_SHIFT) /* bytes */
 #define PERCPU__UNIT_GRANULES 32768u
+#define PERCPU__ALIGN_GRANULES_MAX 512u
+
+#define PERCPU__PAGE_GRANULES 512u /* of 4 KiB, whatever the machine's pages are */
+#define PERCPU__UNIT_PAGES (PERCPU__UNIT_GRANULES / PERCPU__PAGE_GRANULES)
+_Static_assert(PERCPU__UNIT_PAGES == 64, "a page mask of a unit is one word");
+
+#define PERCPU__NR_BINS 137u
+#define PERCPU__BINS_WORDS ((PERCPU__NR_BINS + 63) / 64)
+
+struct percpu__range {
+	uint32_t start;
+	uint32_t granules;
+};
+
+/* Pages that lie wholly inside the range, bit 0 the first of the unit. */
+static inline uint64_t percpu__range_pages(struct percpu__range range)
+{
+	uint32_t first = (range.start + PERCPU__PAGE_GRANULES - 1) / PERCPU__PAGE_GRANULES;
+	uint32_t end = (range.start + range.granules) / PERCPU__PAGE_GRANULES;
+
+	if (first >= end)
+		return 0;
+	return (~UINT64_C(0) << first) & (~UINT64_C(0) >> (PERCPU__UNIT_PAGES - end));
+}
+
+/* A set of bins. */
+struct percpu__bins {
+	uint64_t word[PERCPU__BINS_WORDS];
+};
+
+/* One bit a granule. */
+struct percpu__space_maps {
+	uint64_t head[PERCPU__UNIT_GRANULES / 64];      /* an area starts here: live, free, or the tail */
+	uint64_t free_head[PERCPU__UNIT_GRANULES / 64]; /* a listed free area starts here */
+};
+
+/* One a granule; in use at the first granule of an area only. */
+union percpu__word {
+	uint64_t mark; /* of a live area: its owner's; 0 when the area is handed out */
+	struct {
+		uint16_t next;
+		uint16_t prev;
+		uint16_t size;
+	} link; /* of a listed free area */
+};
+_Static_assert(sizeof(union percpu__word) == PERCPU__GRANULE, "words lie at the offsets of a unit");
+
+struct percpu__space {
+	struct percpu__space_maps *maps;
+	union percpu__word *words;
+	uint32_t tail;          /* first granule of the free rest of the unit, which is in no list */
+	uint32_t fresh;         /* from here on nothing was ever handed out; not below tail */
+	uint32_t live_granules;
+	uint32_t nr_live;       /* areas */
+	struct percpu__bins listed;       /* bins with a list that is not empty */
+	uint16_t first[PERCPU__NR_BINS];
+};
+
+/*
+ * percpu__space_init - one free unit. maps and words (PERCPU__UNIT_GRANULES of them) are zero, stay the
+ * caller's, and are best committed by first touch: a unit that is only filled touches no word at all.
+ */
+void percpu__space_init(struct percpu__space *space, struct percpu__space_maps *maps,
+			union percpu__word *words);
+
+/*
+ * percpu__space_alloc - takes granules, in 1..PERCPU__UNIT_GRANULES, from the smallest free area at hand;
+ * align_granules is a power of two up to PERCPU__ALIGN_GRANULES_MAX.
+ * Returns: whether *offset was set. It never fails where an area of granules + align_granules - 1 or more,
+ * rounded up to the start of a bin, is free, nor on an empty space.
+ */
+bool percpu__space_alloc(struct percpu__space *space, uint32_t granules, uint32_t align_granules,
+			 uint32_t *offset);
+
+/* The same from one bin alone, which may hold no area that fits. */
+bool percpu__space_alloc_from(struct percpu__space *space, unsigned bin, uint32_t granules,
+			      uint32_t align_granules, uint32_t *offset);
+
+/*
+ * percpu__space_free - *merged is the free area that results, neighbours included.
+ * Returns: granules freed; 0, and nothing changed, where no live area starts.
+ */
+uint32_t percpu__space_free(struct percpu__space *space, uint32_t offset, struct percpu__range *merged);
+
+/*
+ * percpu__space_size - granules of the live area that starts at offset, 0 if none does. Any offset is fine.
+ * Context: needs no lock. The answer is exact for an area that lives throughout the call, whatever
+ * happens to its neighbours; about all others it is a guess.
+ */
+uint32_t percpu__space_size(const struct percpu__space *space, uint32_t offset);
+
+/* The mark of the live area that starts at offset. */
+static inline uint64_t *percpu__space_word(const struct percpu__space *space, uint32_t offset)
+{
+	return &space->words[offset].mark;
+}
+
+static inline bool percpu__space_is_empty(const struct percpu__space *space)
+{
+	return space->nr_live == 0;
+}
+
+/* Bins that hold a free area, the tail included. */
+struct percpu__bins percpu__space_bins(const struct percpu__space *space);
+
+/* Pages that hold a live area or part of one. */
+uint64_t percpu__space_live_pages(const struct percpu__space *space);
+
+/* Walks everything: maps, lists, bins and counts must agree. */
+bool percpu__space_is_valid(const struct percpu__space *space);
+
+#define PERCPU__SHELF_SLOTS 65536u
+#define PERCPU__NO_SLOT UINT32_MAX
+
+struct percpu__shelf_tree;
+
+struct percpu__shelf {
+	struct percpu__shelf_tree *tree;
+	uint32_t capacity;      /* slots */
+	uint32_t end;           /* no slot from here on was ever taken */
+	uint32_t nr_spaces;
+	uint64_t nr_live;       /* areas */
+	uint64_t live_granules;
+};
+
+/* Bytes of memory that a shelf of that many slots needs; capacity in 1..PERCPU__SHELF_SLOTS. */
+size_t percpu__shelf_bytes(uint32_t capacity);
+
+/* memory is zero and best committed by first touch: what is touched follows the slots in use. */
+void percpu__shelf_init(struct percpu__shelf *shelf, uint32_t capacity, void *memory);
+
+/* Returns: the lowest vacant slot, which the space now has; PERCPU__NO_SLOT if all are taken. */
+uint32_t percpu__shelf_add(struct percpu__shelf *shelf, struct percpu__space *space);
+
+/* Returns: the space that left the slot, its live areas still in it; NULL if the slot was vacant. */
+struct percpu__space *percpu__shelf_remove(struct percpu__shelf *shelf, uint32_t slot);
+
+/* Returns: the space in that slot, NULL where there is none. */
+struct percpu__space *percpu__shelf_space(const struct percpu__shelf *shelf, uint32_t slot);
+
+/* Returns: the first taken slot at or after slot; PERCPU__NO_SLOT after the last. */
+uint32_t percpu__shelf_next(const struct percpu__shelf *shelf, uint32_t slot);
+
+#define percpu__shelf_for_each(shelf, slot)                                                                  \
+	for (uint32_t slot = percpu__shelf_next(shelf, 0); slot != PERCPU__NO_SLOT;                          \
+	     slot = percpu__shelf_next(shelf, slot + 1))
+
+/*
+ * percpu__shelf_alloc - from the space that fits best: the smallest bin, and in it the lowest slot.
+ * Returns: whether *slot and *offset were set. If not, adding an empty space makes the next call succeed.
+ */
+bool percpu__shelf_alloc(struct percpu__shelf *shelf, uint32_t granules, uint32_t align_granules,
+			 uint32_t *slot, uint32_t *offset);
+
+/* As percpu__space_free; 0 also for a vacant slot. */
+uint32_t percpu__shelf_free(struct percpu__shelf *shelf, uint32_t slot, uint32_t offset,
+			    struct percpu__range *merged);
+
+/* Walks everything: the tree must agree with its spaces, each of them valid. */
+bool percpu__shelf_is_valid(const struct percpu__shelf *shelf);
 
 #endif

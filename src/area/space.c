@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A space: the offsets of one unit, cut into areas.
+ *
+ * Words. A live area was handed out; a free area waits in the list of its bin; the tail is the free rest
+ * at the end of the unit, in no list. Two free areas never touch, nor does a free area touch the tail:
+ * they are merged at once.
+ *
+ *   offset    0         5       9              20        26                          32768
+ *             | live 5  | free 4 | live 11     | live 6  | tail                      |
+ *   head      1.........1.......1..............1.........1...........................
+ *   free_head ..........1............................................................
+ *   words     mark      link    mark           mark
+ *
+ * An area ends where the next bit of head is set, so no size of a live area is stored anywhere, and a
+ * neighbour is found by scanning head, 64 granules a step. The links of free areas lie in words, at the
+ * same offset as the area and never inside user memory; only the first granule of a free area uses its
+ * word. A unit that is filled from its tail has no free area, and no page of words or of free_head is
+ * ever written for it.
+ *
+ * Worked example, from the picture. Freeing [9, 20): size is 20 - 9 = 11; the area at 20 lives; the head
+ * before 9 is at 5 and free, so [5, 20) becomes one free area of 15: its link moves from bin 4 to bin 15,
+ * and the bit of head at 9 goes. Freeing [20, 26) then meets the tail, and [5, 20) before it: the tail
+ * now starts at 5, and the link is unlisted for good.
+ *
+ * Policy: best fit. A request takes an area of the smallest bin that has one, the tail counting as one
+ * area of its size; what is left over on either side is a free area again. Among the first
+ * NR_CANDIDATES of a list the lowest offset wins: that keeps most of what sorted lists gain, which
+ * is that low pages fill and high pages empty, at the cost of a list that is not sorted.
+ *
+ * What a scan can cost: an area of a whole unit has 512 words of head.
+ */
+#include <string.h>
+
+#include "area/bin.h"
+
+#define NR_CANDIDATES 4
+#define NO_AREA UINT16_MAX /* end of a list */
+#define MAP_WORDS (PERCPU__UNIT_GRANULES / 64)
+
+/* One writer, and readers without a lock: percpu__space_size says what they may expect. */
+static inline uint64_t load_relaxed(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
+static inline void bit_set_relaxed(uint64_t *map, uint32_t i)
+{
+	__atomic_store_n(&map[i / 64], load_relaxed(&map[i / 64]) | UINT64_C(1) << i % 64, __ATOMIC_RELAXED);
+}
+
+static inline void bit_clear_relaxed(uint64_t *map, uint32_t i)
+{
+	__atomic_store_n(&map[i / 64], load_relaxed(&map[i / 64]) & ~(UINT64_C(1) << i % 64), __ATOMIC_RELAXED);
+}
+
+static inline bool bit_test_relaxed(const uint64_t *map, uint32_t i)
+{
+	return load_relaxed(&map[i / 64]) >> i % 64 & 1;
+}
+
+/* The first bit set at or after i, PERCPU__UNIT_GRANULES if there is none. */
+static inline uint32_t bit_next_relaxed(const uint64_t *map, uint32_t i)
+{
+	uint32_t n = i / 64;
+	uint64_t word;
+
+	if (i >= PERCPU__UNIT_GRANULES)
+		return PERCPU__UNIT_GRANULES;
+	word = load_relaxed(&map[n]) & (~UINT64_C(0) << i % 64);
+	while (!word) {
+		if (++n == MAP_WORDS)
+			return PERCPU__UNIT_GRANULES;
+		word = load_relaxed(&map[n]);
+	}
+	return n * 64 + (uint32_t)__builtin_ctzll(word);
+}
+
+/* The last bit set before i, which is not 0; bit 0 is. */
+static inline uint32_t bit_before_relaxed(const uint64_t *map, uint32_t i)
+{
+	uint32_t n = (i - 1) / 64;
+	uint64_t word = load_relaxed(&map[n]) & (~UINT64_C(0) >> (63 - (i - 1) % 64));
+
+	while (!word && n)
+		word = load_relaxed(&map[--n]);
+	return word ? n * 64 + 63 - (uint32_t)__builtin_clzll(word) : 0;
+}
+
+static inline uint32_t align_up(uint32_t offset, uint32_t align)
+{
+	return (offset + align - 1) & ~(align - 1);
+}
+
+/* The tail moves: its start is a head, and no free one. */
+static void tail_set(struct percpu__space *space, uint32_t tail)
+{
+	__atomic_store_n(&space->tail, tail, __ATOMIC_RELAXED);
+	if (tail < PERCPU__UNIT_GRANULES)
+		bit_set_relaxed(space->maps->head, tail);
+}
+
+static void list_push(struct percpu__space *space, uint32_t offset, uint32_t size)
+{
+	union percpu__word *word = &space->words[offset];
+	unsigned bin = bin_of(size);
+	uint16_t next = space->first[bin];
+
+	word->link.next = next;
+	word->link.prev = NO_AREA;
+	word->link.size = (uint16_t)size;
+	if (next == NO_AREA)
+		bins_set(&space->listed, bin);
+	else
+		space->words[next].link.prev = (uint16_t)offset;
+	space->first[bin] = (uint16_t)offset;
+}
+
+static void list_remove(struct percpu__space *space, uint32_t offset)
+{
+	const union percpu__word *word = &space->words[offset];
+	uint16_t next = word->link.next, prev = word->link.prev;
+
+	if (next != NO_AREA)
+		space->words[next].link.prev = prev;
+	if (prev != NO_AREA) {
+		space->words[prev].link.next = next;
+	} else {
+		unsigned bin = bin_of(word->link.size);
+
+		space->first[bin] = next;
+		if (next == NO_AREA)
+			bins_clear(&space->listed, bin);
+	}
+}
+
+static void free_area_add(struct percpu__space *space, uint32_t offset, uint32_t size)
+{
+	bit_set_relaxed(space->maps->head, offset);
+	bit_set_relaxed(space->maps->free_head, offset);
+	list_push(space, offset, size);
+}
+
+void percpu__space_init(struct percpu__space *space, struct percpu__space_maps *maps,
+			union percpu__word *words)
+{
+	*space = (struct percpu__space){ .maps = maps, .words = words };
+	memset(space->first, 0xff, sizeof(space->first));
+	tail_set(space, 0);
+}
+_Static_assert(NO_AREA == 0xffff, "empty lists are made by memset");
+
+struct percpu__bins percpu__space_bins(const struct percpu__space *space)
+{
+	struct percpu__bins bins = space->listed;
+
+	if (space->tail < PERCPU__UNIT_GRANULES)
+		bins_set(&bins, bin_of(PERCPU__UNIT_GRANULES - space->tail));
+	return bins;
+}
+
+/* Takes [at, at + granules) out of the tail. */
+static void take_from_tail(struct percpu__space *space, uint32_t at, uint32_t granules)
+{
+	uint32_t start = space->tail;
+
+	/* The tail goes first: the lists must not hold what touches it. */
+	tail_set(space, at + granules);
+	bit_set_relaxed(space->maps->head, at);
+	if (at > start)
+		free_area_add(space, start, at - start);
+}
+
+/* Takes [at, at + granules) out of a listed free area. */
+static void take_from_list(struct percpu__space *space, uint32_t start, uint32_t at, uint32_t granules)
+{
+	uint32_t end = start + space->words[start].link.size;
+
+	list_remove(space, start);
+	if (at > start) {
+		list_push(space, start, at - start);
+		bit_set_relaxed(space->maps->head, at);
+	} else {
+		bit_clear_relaxed(space->maps->free_head, at);
+	}
+	if (at + granules < end)
+		free_area_add(space, at + granules, end - at - granules);
+}
+
+bool percpu__space_alloc_from(struct percpu__space *space, unsigned bin, uint32_t granules,
+			      uint32_t align_granules, uint32_t *offset)
+{
+	uint32_t start = NO_AREA;
+	uint32_t at;
+	uint16_t area = space->first[bin];
+
+	for (int i = 0; i < NR_CANDIDATES && area != NO_AREA; i++) {
+		const union percpu__word *word = &space->words[area];
+
+		if (area < start && align_up(area, align_granules) + granules <= area + word->link.size)
+			start = area;
+		area = word->link.next;
+	}
+	if (start != NO_AREA) {
+		at = align_up(start, align_granules);
+		take_from_list(space, start, at, granules);
+	} else {
+		at = align_up(space->tail, align_granules);
+		if (at + granules > PERCPU__UNIT_GRANULES || bin_of(PERCPU__UNIT_GRANULES - space->tail) != bin)
+			return false;
+		take_from_tail(space, at, granules);
+	}
+
+	/* Beyond fresh a word is zero, and maybe without a page. */
+	if (at < space->fresh)
+		space->words[at].mark = 0;
+	if (at + granules > space->fresh)
+		space->fresh = at + granules;
+	space->live_granules += granules;
+	space->nr_live++;
+	*offset = at;
+	return true;
+}
+
+bool percpu__space_alloc(struct percpu__space *space, uint32_t granules, uint32_t align_granules,
+			 uint32_t *offset)
+{
+	struct percpu__bins bins = percpu__space_bins(space);
+	unsigned bin = bin_of(granules);
+
+	while ((bin = bins_next(&bins, bin)) < PERCPU__NR_BINS) {
+		if (percpu__space_alloc_from(space, bin, granules, align_granules, offset))
+			return true;
+		bin++;
+	}
+	return false;
+}
+
+uint32_t percpu__space_size(const struct percpu__space *space, uint32_t offset)
+{
+	const struct percpu__space_maps *maps = space->maps;
+
+	if (offset >= __atomic_load_n(&space->tail, __ATOMIC_RELAXED) || !bit_test_relaxed(maps->head, offset) ||
+	    bit_test_relaxed(maps->free_head, offset))
+		return 0;
+	return bit_next_relaxed(maps->head, offset + 1) - offset;
+}
+
+uint32_t percpu__space_free(struct percpu__space *space, uint32_t offset, struct percpu__range *merged)
+{
+	uint64_t *head = space->maps->head, *free_head = space->maps->free_head;
+	uint32_t size = percpu__space_size(space, offset);
+	uint32_t start = offset, end = offset + size;
+	bool before_is_free = false;
+
+	if (!size)
+		return 0;
+	if (offset) {
+		uint32_t before = bit_before_relaxed(head, offset);
+
+		before_is_free = bit_test_relaxed(free_head, before);
+		if (before_is_free) {
+			list_remove(space, before);
+			bit_clear_relaxed(head, offset);
+			start = before;
+		}
+	}
+	if (end == space->tail) {
+		if (end < PERCPU__UNIT_GRANULES)
+			bit_clear_relaxed(head, end);
+		if (before_is_free)
+			bit_clear_relaxed(free_head, start);
+		tail_set(space, start);
+		end = PERCPU__UNIT_GRANULES;
+	} else {
+		if (bit_test_relaxed(free_head, end)) {
+			uint32_t after = end;
+
+			end += space->words[after].link.size;
+			list_remove(space, after);
+			bit_clear_relaxed(head, after);
+			bit_clear_relaxed(free_head, after);
+		}
+		if (!before_is_free)
+			bit_set_relaxed(free_head, start);
+		list_push(space, start, end - start);
+	}
+	space->live_granules -= size;
+	space->nr_live--;
+	*merged = (struct percpu__range){ start, end - start };
+	return size;
+}
+
+uint64_t percpu__space_live_pages(const struct percpu__space *space)
+{
+	uint64_t pages = ~percpu__range_pages(
+		(struct percpu__range){ space->tail, PERCPU__UNIT_GRANULES - space->tail });
+	unsigned bin = bin_of(PERCPU__PAGE_GRANULES);
+
+	/* A free area below a page's size covers none. */
+	while ((bin = bins_next(&space->listed, bin)) < PERCPU__NR_BINS) {
+		for (uint16_t area = space->first[bin]; area != NO_AREA; area = space->words[area].link.next)
+			pages &= ~percpu__range_pages((struct percpu__range){ area, space->words[area].link.size });
+		bin++;
+	}
+	return pages;
+}
+
+/* Every member is a free area of that bin, and the links agree. Returns: members, -1 where they do not. */
+static int list_check(const struct percpu__space *space, unsigned bin)
+{
+	const struct percpu__space_maps *maps = space->maps;
+	uint16_t prev = NO_AREA;
+	int members = 0;
+
+	for (uint16_t area = space->first[bin]; area != NO_AREA; area = space->words[area].link.next) {
+		const union percpu__word *word;
+
+		if (area >= PERCPU__UNIT_GRANULES || !bit_test_relaxed(maps->free_head, area))
+			return -1;
+		word = &space->words[area];
+		if (word->link.prev != prev || bin_of(word->link.size) != bin)
+			return -1;
+		if (++members > (int)PERCPU__UNIT_GRANULES)
+			return -1;
+		prev = area;
+	}
+	return members;
+}
+
+bool percpu__space_is_valid(const struct percpu__space *space)
+{
+	const struct percpu__space_maps *maps = space->maps;
+	uint32_t offset = 0, live_granules = 0, nr_live = 0;
+	int nr_free = 0, nr_listed = 0;
+	bool was_free = false;
+
+	if (space->tail > space->fresh || space->fresh > PERCPU__UNIT_GRANULES || !bit_test_relaxed(maps->head, 0))
+		return false;
+	while (offset < space->tail) {
+		uint32_t end = bit_next_relaxed(maps->head, offset + 1);
+		bool is_free = bit_test_relaxed(maps->free_head, offset);
+
+		if (end > space->tail || (is_free && (was_free || end == space->tail)))
+			return false;
+		if (bit_next_relaxed(maps->free_head, offset + 1) < end)
+			return false;
+		if (is_free && space->words[offset].link.size != end - offset)
+			return false;
+		nr_free += is_free;
+		nr_live += !is_free;
+		live_granules += is_free ? 0 : end - offset;
+		was_free = is_free;
+		offset = end;
+	}
+	if (bit_next_relaxed(maps->free_head, space->tail) != PERCPU__UNIT_GRANULES ||
+	    bit_next_relaxed(maps->head, space->tail) != space->tail ||
+	    bit_next_relaxed(maps->head, space->tail + 1) != PERCPU__UNIT_GRANULES)
+		return false;
+	for (unsigned bin = 0; bin < PERCPU__NR_BINS; bin++) {
+		int members = list_check(space, bin);
+
+		if (members < 0 || (members > 0) != (space->listed.word[bin / 64] >> bin % 64 & 1))
+			return false;
+		nr_listed += members;
+	}
+	return nr_listed == nr_free && nr_live == space->nr_live && live_granules == space->live_granules;
+}

@@ -28,6 +28,8 @@ _Static_assert(PERCPU__UNIT_PAGES == 64, "a page mask of a unit is one word");
 
 #define PERCPU__NR_BINS 137u
 #define PERCPU__BINS_WORDS ((PERCPU__NR_BINS + 63) / 64)
+#define PERCPU__CHANGED_MAX 3
+#define PERCPU__NO_AREA UINT16_MAX /* end of a list */
 
 struct percpu__range {
 	uint32_t start;
@@ -74,7 +76,10 @@ struct percpu__space {
 	uint32_t fresh;         /* from here on nothing was ever handed out; not below tail */
 	uint32_t live_granules;
 	uint32_t nr_live;       /* areas */
-	struct percpu__bins listed;       /* bins with a list that is not empty */
+	uint8_t tail_bin;       /* 0 if there is no tail */
+	uint8_t nr_changed;
+	uint8_t changed[PERCPU__CHANGED_MAX]; /* bins that the last alloc or free may have turned on or off */
+	struct percpu__bins listed;           /* bins with a list that is not empty */
 	uint16_t first[PERCPU__NR_BINS];
 };
 
@@ -122,7 +127,13 @@ static inline bool percpu__space_is_empty(const struct percpu__space *space)
 	return space->nr_live == 0;
 }
 
-/* Bins that hold a free area, the tail included. */
+/* A bin is on where it holds a free area, the tail included. */
+static inline bool percpu__space_is_on(const struct percpu__space *space, unsigned bin)
+{
+	return space->first[bin] != PERCPU__NO_AREA || (bin && bin == space->tail_bin);
+}
+
+/* All bins that are on. */
 struct percpu__bins percpu__space_bins(const struct percpu__space *space);
 
 /* Pages that hold a live area or part of one. */

@@ -92,45 +92,47 @@ void percpu__shelf_init(struct percpu__shelf *shelf, uint32_t capacity, void *me
 	*shelf = (struct percpu__shelf){ .tree = memory, .capacity = capacity };
 }
 
-/* Turns the bins of the set on at the slot where they are off, and off where they are on. */
-static void flip(struct percpu__shelf *shelf, uint32_t slot, struct percpu__bins changed)
+/* Turns a bin on at the slot where it is off, and off where it is on. */
+static void flip(struct percpu__shelf *shelf, uint32_t slot, unsigned bin)
 {
-	struct node *leaf = &leaf_of(shelf, slot)->node;
-	struct node *branch = &branch_of(shelf, slot)->node;
-	struct percpu__shelf_tree *tree = shelf->tree;
+	uint64_t *leaf = &leaf_of(shelf, slot)->node.bins[bin];
+	uint64_t *branch = &branch_of(shelf, slot)->node.bins[bin];
+	uint64_t *root = &shelf->tree->root.bins[bin];
+	uint64_t was = *leaf;
 
-	for (unsigned i = 0; i < PERCPU__BINS_WORDS; i++) {
-		for (uint64_t rest = changed.word[i]; rest; rest &= rest - 1) {
-			unsigned bin = i * 64 + lowest(rest);
-			uint64_t was = leaf->bins[bin];
+	*leaf ^= bit_of(slot);
+	if (was && *leaf)
+		return;
+	was = *branch;
+	*branch ^= bit_of(slot / FAN_OUT);
+	if (was && *branch)
+		return;
+	*root ^= bit_of(slot / BRANCH_SLOTS);
+	if (*root)
+		bins_set(&shelf->tree->on, bin);
+	else
+		bins_clear(&shelf->tree->on, bin);
+}
 
-			leaf->bins[bin] = was ^ bit_of(slot);
-			if (was && leaf->bins[bin])
-				continue;
-			was = branch->bins[bin];
-			branch->bins[bin] = was ^ bit_of(slot / FAN_OUT);
-			if (was && branch->bins[bin])
-				continue;
-			tree->root.bins[bin] ^= bit_of(slot / BRANCH_SLOTS);
-			if (tree->root.bins[bin])
-				bins_set(&tree->on, bin);
-			else
-				bins_clear(&tree->on, bin);
-		}
-	}
+static void flip_all(struct percpu__shelf *shelf, uint32_t slot, const struct percpu__space *space)
+{
+	struct percpu__bins on = percpu__space_bins(space);
+
+	for (unsigned bin = bins_next(&on, 0); bin < PERCPU__NR_BINS; bin = bins_next(&on, bin + 1))
+		flip(shelf, slot, bin);
 }
 
 /* A space changed: its slot follows. */
-static void update(struct percpu__shelf *shelf, uint32_t slot, const struct percpu__space *space,
-		   struct percpu__bins before)
+static void update(struct percpu__shelf *shelf, uint32_t slot, const struct percpu__space *space)
 {
-	struct percpu__bins changed = percpu__space_bins(space);
-	uint64_t any = 0;
+	const struct node *leaf = &leaf_of(shelf, slot)->node;
 
-	for (unsigned i = 0; i < PERCPU__BINS_WORDS; i++)
-		any |= changed.word[i] ^= before.word[i];
-	if (any)
-		flip(shelf, slot, changed);
+	for (unsigned i = 0; i < space->nr_changed; i++) {
+		unsigned bin = space->changed[i];
+
+		if (percpu__space_is_on(space, bin) != !!(leaf->bins[bin] & bit_of(slot)))
+			flip(shelf, slot, bin);
+	}
 }
 
 /* The first slot at or after slot with the bin on. */
@@ -184,7 +186,7 @@ uint32_t percpu__shelf_add(struct percpu__shelf *shelf, struct percpu__space *sp
 	shelf->nr_spaces++;
 	shelf->nr_live += space->nr_live;
 	shelf->live_granules += space->live_granules;
-	flip(shelf, slot, percpu__space_bins(space));
+	flip_all(shelf, slot, space);
 	return slot;
 }
 
@@ -199,7 +201,7 @@ struct percpu__space *percpu__shelf_remove(struct percpu__shelf *shelf, uint32_t
 
 	if (!space)
 		return NULL;
-	flip(shelf, slot, percpu__space_bins(space));
+	flip_all(shelf, slot, space);
 	leaf_of(shelf, slot)->spaces[slot % FAN_OUT] = NULL;
 	leaf_of(shelf, slot)->node.full &= ~bit_of(slot);
 	branch_of(shelf, slot)->node.full &= ~bit_of(slot / FAN_OUT);
@@ -232,7 +234,6 @@ bool percpu__shelf_alloc(struct percpu__shelf *shelf, uint32_t granules, uint32_
 
 	while (bin < PERCPU__NR_BINS) {
 		struct percpu__space *space;
-		struct percpu__bins before;
 
 		at = next_with(shelf, bin, at);
 		if (at == PERCPU__NO_SLOT) {
@@ -241,9 +242,8 @@ bool percpu__shelf_alloc(struct percpu__shelf *shelf, uint32_t granules, uint32_
 			continue;
 		}
 		space = percpu__shelf_space(shelf, at);
-		before = percpu__space_bins(space);
 		if (percpu__space_alloc_from(space, bin, granules, align_granules, offset)) {
-			update(shelf, at, space, before);
+			update(shelf, at, space);
 			shelf->nr_live++;
 			shelf->live_granules += granules;
 			*slot = at;
@@ -262,16 +262,14 @@ uint32_t percpu__shelf_free(struct percpu__shelf *shelf, uint32_t slot, uint32_t
 			    struct percpu__range *merged)
 {
 	struct percpu__space *space = percpu__shelf_space(shelf, slot);
-	struct percpu__bins before;
 	uint32_t size;
 
 	if (!space)
 		return 0;
-	before = percpu__space_bins(space);
 	size = percpu__space_free(space, offset, merged);
 	if (!size)
 		return 0;
-	update(shelf, slot, space, before);
+	update(shelf, slot, space);
 	shelf->nr_live--;
 	shelf->live_granules -= size;
 	return size;

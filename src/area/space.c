@@ -35,7 +35,7 @@
 #include "area/bin.h"
 
 #define NR_CANDIDATES 4
-#define NO_AREA UINT16_MAX /* end of a list */
+#define NO_AREA PERCPU__NO_AREA
 #define MAP_WORDS (PERCPU__UNIT_GRANULES / 64)
 
 /* One writer, and readers without a lock: percpu__space_size says what they may expect. */
@@ -92,12 +92,25 @@ static inline uint32_t align_up(uint32_t offset, uint32_t align)
 	return (offset + align - 1) & ~(align - 1);
 }
 
+/* No more than CHANGED_MAX a change: it moves one edge of the free areas on either side. */
+static inline void note_changed(struct percpu__space *space, unsigned bin)
+{
+	space->changed[space->nr_changed++] = (uint8_t)bin;
+}
+
 /* The tail moves: its start is a head, and no free one. */
 static void tail_set(struct percpu__space *space, uint32_t tail)
 {
+	unsigned bin = bin_of(PERCPU__UNIT_GRANULES - tail);
+
 	__atomic_store_n(&space->tail, tail, __ATOMIC_RELAXED);
 	if (tail < PERCPU__UNIT_GRANULES)
 		bit_set_relaxed(space->maps->head, tail);
+	if (bin != space->tail_bin) {
+		note_changed(space, space->tail_bin);
+		note_changed(space, bin);
+		space->tail_bin = (uint8_t)bin;
+	}
 }
 
 static void list_push(struct percpu__space *space, uint32_t offset, uint32_t size)
@@ -109,10 +122,12 @@ static void list_push(struct percpu__space *space, uint32_t offset, uint32_t siz
 	word->link.next = next;
 	word->link.prev = NO_AREA;
 	word->link.size = (uint16_t)size;
-	if (next == NO_AREA)
+	if (next == NO_AREA) {
 		bins_set(&space->listed, bin);
-	else
+		note_changed(space, bin);
+	} else {
 		space->words[next].link.prev = (uint16_t)offset;
+	}
 	space->first[bin] = (uint16_t)offset;
 }
 
@@ -129,8 +144,10 @@ static void list_remove(struct percpu__space *space, uint32_t offset)
 		unsigned bin = bin_of(word->link.size);
 
 		space->first[bin] = next;
-		if (next == NO_AREA)
+		if (next == NO_AREA) {
 			bins_clear(&space->listed, bin);
+			note_changed(space, bin);
+		}
 	}
 }
 
@@ -154,8 +171,8 @@ struct percpu__bins percpu__space_bins(const struct percpu__space *space)
 {
 	struct percpu__bins bins = space->listed;
 
-	if (space->tail < PERCPU__UNIT_GRANULES)
-		bins_set(&bins, bin_of(PERCPU__UNIT_GRANULES - space->tail));
+	if (space->tail_bin)
+		bins_set(&bins, space->tail_bin);
 	return bins;
 }
 
@@ -194,6 +211,7 @@ bool percpu__space_alloc_from(struct percpu__space *space, unsigned bin, uint32_
 	uint32_t at;
 	uint16_t area = space->first[bin];
 
+	space->nr_changed = 0;
 	for (int i = 0; i < NR_CANDIDATES && area != NO_AREA; i++) {
 		const union percpu__word *word = &space->words[area];
 
@@ -206,7 +224,7 @@ bool percpu__space_alloc_from(struct percpu__space *space, unsigned bin, uint32_
 		take_from_list(space, start, at, granules);
 	} else {
 		at = align_up(space->tail, align_granules);
-		if (at + granules > PERCPU__UNIT_GRANULES || bin_of(PERCPU__UNIT_GRANULES - space->tail) != bin)
+		if (bin != space->tail_bin || at + granules > PERCPU__UNIT_GRANULES)
 			return false;
 		take_from_tail(space, at, granules);
 	}
@@ -255,6 +273,7 @@ uint32_t percpu__space_free(struct percpu__space *space, uint32_t offset, struct
 
 	if (!size)
 		return 0;
+	space->nr_changed = 0;
 	if (offset) {
 		uint32_t before = bit_before_relaxed(head, offset);
 
@@ -335,7 +354,8 @@ bool percpu__space_is_valid(const struct percpu__space *space)
 	int nr_free = 0, nr_listed = 0;
 	bool was_free = false;
 
-	if (space->tail > space->fresh || space->fresh > PERCPU__UNIT_GRANULES || !bit_test_relaxed(maps->head, 0))
+	if (space->tail > space->fresh || space->fresh > PERCPU__UNIT_GRANULES || !bit_test_relaxed(maps->head, 0) ||
+	    space->tail_bin != bin_of(PERCPU__UNIT_GRANULES - space->tail))
 		return false;
 	while (offset < space->tail) {
 		uint32_t end = bit_next_relaxed(maps->head, offset + 1);

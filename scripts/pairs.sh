@@ -1,0 +1,32 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# A comment that says "pairs with <function>" names a function that exists; every release and acquire
+# has such a comment, or stands in a function whose head has one.
+# shellcheck source=scripts/tap.sh
+. "${top_srcdir:?}/scripts/tap.sh"
+
+cd "$top_srcdir" || exit 1
+sources=$(find src include -name '*.[chS]' -o -name '*.hpp' | sort)
+
+# Functions and function-like macros: a name before a bracket, in a line that is no comment.
+# shellcheck disable=SC2086
+grep -hvE '^[[:space:]]*(\*|/\*|//)' $sources | grep -oE '[a-z_][a-z0-9_]*[[:space:]]*\(' | tr -d ' \t(' |
+	sort -u >"$tap_dir/functions"
+
+report "pairs with: the function exists" "$(for file in $sources; do
+	grep -noiE 'pairs with [a-z_][a-z0-9_]*' "$file" | while IFS=: read -r line text; do
+		grep -qx "${text##* }" "$tap_dir/functions" || echo "$file:$line: $text: no such function"
+	done
+done)"
+
+report "pairs with: said for each release and acquire" "$(for file in $sources; do
+	awk '
+		/[Pp]airs with/ { said = 1 }
+		/^}/ { said = 0 }
+		/__ATOMIC_(RELEASE|ACQUIRE|ACQ_REL)|memory_order_(release|acquire|acq_rel)/ &&
+		!/^#[ \t]*define/ && !/^[ \t]*(\*|\/\*)/ {
+			if (!said) print FILENAME ":" FNR ": what does it pair with?"
+		}
+	' "$file"
+done)"
+finish

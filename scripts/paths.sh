@@ -1,0 +1,52 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Every path of this tree, and every name of the library, that a document mentions exists.
+# shellcheck source=scripts/tap.sh
+. "${top_srcdir:?}/scripts/tap.sh"
+
+cd "$top_srcdir" || exit 1
+documents="README NEWS CONTRIBUTING $(find doc man -name '*.md' -o -name '*.[1-8]' | sort | tr '\n' ' ')"
+
+# What may be named: identifiers of the sources, manual pages, programs, and words of the interface.
+grep -rhoEI '\b(percpu|PERCPU)_[A-Za-z0-9_]+' include src --include='*.[ch]' --include='*.hpp' --include='*.map' | sort -u >"$tap_dir/names"
+find man examples perf -type f -exec basename {} \; | sed 's/\.[a-z0-9]*$//' | sort -u >>"$tap_dir/names"
+echo PERCPU_OPTIONS >>"$tap_dir/names"
+
+# Roff writes a hyphen as \- and a backslash before much else.
+plain()
+{
+	sed 's/\\-/-/g; s/\\&//g; s/\\f[BIRP]//g' "$1"
+}
+
+for document in $documents; do
+	report "$document: its paths exist" "$(plain "$document" |
+		grep -oE '(^|[^[:alnum:]_./<-])(include|src|tests|perf|examples|man|doc|scripts|m4|\.ci)/[[:alnum:]_./*-]*' |
+		sed -E 's,^[^[:alnum:].],,; s/[.,]+$//' | sort -u | while read -r path; do
+		# shellcheck disable=SC2086
+		case $path in
+		*[*]*) ls -d $path >/dev/null 2>&1 || echo "$path" ;;
+		*) [ -e "$path" ] || [ -e "$top_builddir/$path" ] || echo "$path" ;;
+		esac
+	done)"
+	report "$document: its names exist" "$(plain "$document" | grep -oE '\b(percpu|PERCPU)_[A-Za-z0-9_]+\*?' | sort -u |
+		while read -r name; do
+		case $name in
+		*_ | *\*) grep -q "^${name%\*}" "$tap_dir/names" || echo "$name" ;;
+		*) grep -qx "$name" "$tap_dir/names" || echo "$name" ;;
+		esac
+	done)"
+done
+
+# A manual page that another one names is there, in the section it says.
+report "manual pages refer to pages that exist" "$(find man -name '*.[1-8]' | sort | while read -r page; do
+	sed -nE 's/^\.BR (percpu[a-z0-9_-]*) \(([1-8])\).*/\1.\2/p' "$page" | while read -r target; do
+		[ -e "man/$target" ] || echo "$page: man/$target"
+	done
+done)"
+
+# Every function that the map exports, and every macro that stands for one, is in a manual page.
+report "every exported function has a manual page" "$(grep -oE '^[[:space:]]+percpu_[a-z0-9_]+;' src/libpercpu.map | tr -d ' \t;' |
+	grep -vFx -f scripts/undocumented | while read -r name; do
+	[ -e "man/$name.3" ] || grep -qE "\\b$name\\b" man/*.[37] || echo "$name"
+done)"
+finish

@@ -1,0 +1,101 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Each check finds a violation that is planted for it, in a copy of the tree, and nothing else.
+# shellcheck source=scripts/tap.sh
+. "${top_srcdir:?}/scripts/tap.sh"
+
+tree=$tap_dir/tree
+
+# What the checks read, without what was built in it.
+plant_nothing()
+{
+	[ ! -e "$tree" ] || chmod -R u+w "$tree"
+	rm -rf "$tree"
+	mkdir "$tree"
+	(cd "$top_srcdir" && tar -cf - --exclude='*.o' --exclude='*.lo' --exclude=.libs --exclude=.deps bootstrap configure.ac \
+		Makefile.am quickstart LICENSE README NEWS CONTRIBUTING .ci include src tests perf examples man doc scripts) |
+		(cd "$tree" && tar -xf -)
+	chmod -R u+w "$tree"
+}
+
+# finds CHECK TEST VIOLATION: that test of that check fails, with the violation in its log, and the
+# check fails as a whole.
+finds()
+{
+	(cd "$tree" && top_srcdir=$tree sh "scripts/$1.sh") >"$tap_dir/planted" 2>&1
+	status=$?
+	report "$1: $3" "$(
+		[ $status != 0 ] || echo "status 0"
+		awk -v test="$2" -v violation="$3" '
+			/^(not )?ok / { on = index($0, "not ok") == 1 && index($0, " - " test) }
+			on && /^#/ && index($0, violation) { found = 1 }
+			END { exit !found }
+		' "$tap_dir/planted" || { echo "not found in:" && grep -v '^ok' "$tap_dir/planted"; })"
+	plant_nothing
+}
+
+cd "$tap_dir" || exit 1
+plant_nothing
+
+echo '#include "percpu/percpu.h"' >>"$tree/src/area/area.h"
+finds floors "area includes downward only" "includes upward: percpu/percpu.h"
+mkdir -p "$tree/src/percpu" && printf '#include "area/area.h"\n#include "area/hidden.h"\n' >"$tree/src/percpu/planted.c"
+finds floors "percpu includes downward only" "goes past area/area.h: area/hidden.h"
+echo '#include "planted.c"' >>"$tree/src/area/area.h"
+finds floors "area includes downward only" "includes a .c: planted.c"
+echo 'static const char *planted(void) { return getenv("X"); }' >>"$tree/src/area/area.h"
+finds floors "area leaves the system to platform" 'getenv("")'
+printf '#include <sys/mman.h>\n' >"$tree/src/percpu/planted.h"
+finds floors "percpu leaves the system to platform" "<sys/mman.h>"
+mkdir "$tree/src/cellar" && : >"$tree/src/cellar/Makefile.inc"
+finds floors "every folder of src/ is a floor" "src/cellar/ is not in the order"
+
+echo 'static inline size_t planted(void) { return 0; }' >"$tree/include/percpu/planted.h"
+finds headers "percpu/planted.h" "size_t"
+echo '/* planted */' >"$tree/include/percpu/planted.h"
+finds headers "every public header is installed" "include/percpu/planted.h"
+rm "$tree/include/percpu/pool.h"
+finds headers "every header of Makefile.inc exists" "include/percpu/pool.h"
+
+printf '/* Pairs with planted_nowhere. */\n' >>"$tree/src/area/area.h"
+finds pairs "pairs with: the function exists" "planted_nowhere"
+printf 'int planted(int *p)\n{\n\treturn __atomic_load_n(p, __ATOMIC_ACQUIRE);\n}\n' >"$tree/src/area/planted.c"
+finds pairs "pairs with: said for each" "src/area/planted.c:3"
+
+echo 'See src/nowhere.c.' >>"$tree/README"
+finds paths "README: its paths exist" "src/nowhere.c"
+echo 'Call percpu_planted() then.' >>"$tree/doc/design.md"
+finds paths "doc/design.md: its names exist" "percpu_planted"
+echo '.BR percpu_planted (3)' >>"$tree/man/percpu.7"
+finds paths "manual pages refer" "percpu_planted.3"
+sed -i 's/^\([[:space:]]*\)percpu_free;/&\n\1percpu_planted;/' "$tree/src/libpercpu.map"
+finds paths "every exported function has a manual page" "percpu_planted"
+sed -i 's/^\([[:space:]]*\)percpu_free;/&\n\1percpu_planted;/' "$tree/src/libpercpu.map"
+finds symbols "libpercpu.so exports what the map says" "in the map, not exported: percpu_planted"
+sed -i '/^[[:space:]]*percpu_free;/d' "$tree/src/libpercpu.map"
+finds symbols "libpercpu.so exports what the map says" "exported, not in the map: percpu_free"
+
+sed -i 's/percpu_inc(hits)/percpu_add(hits, 1)/' "$tree/examples/counters.c"
+finds quotes "README quotes" "percpu_add(hits, 1)"
+printf '<!-- quote: src/percpu/alloc.c planted_nowhere -->\n```c\n```\n' >>"$tree/doc/design.md"
+finds quotes "doc/design.md quotes" "nothing to quote"
+
+sed -i 1,2d "$tree/examples/counters.c"
+finds spdx "SPDX lines" "examples/counters.c"
+# shellcheck disable=SC2016
+printf '#!/bin/sh\n# SPDX-License-Identifier: MIT\nif echo $1; then\n' >"$tree/scripts/planted-syntax.sh"
+finds shell "s" "scripts/planted-syntax.sh"
+
+sed -i 's/^\.SH CONCURRENCY/.SH NOTES/' "$tree/man/percpu_sum.3"
+finds man "percpu_sum.3 has the fixed sections" "NOTES"
+sed -i 's/return sums\[0\] != 2000/return sums[0] == 2000/' "$tree/man/percpu_sum.3"
+finds man "percpu_sum.3: the example compiles and runs" "failed"
+sed -i 's/percpu_inc(small)/percpu_planted(small)/' "$tree/man/percpu_ops.3"
+finds man "percpu_ops.3: the example compiles and runs" "percpu_planted"
+sed -i 's/^\.BR percpu_sum ()/.PLANTED percpu_sum ()/' "$tree/man/percpu_sum.3"
+if command -v groff >/dev/null; then
+	finds man "percpu_sum.3 formats without a warning" "PLANTED"
+else
+	skip "man: PLANTED" "groff is not installed"
+fi
+finish

@@ -1,0 +1,17 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Every source file names its licence in its first three lines; an alias of a manual page is one line long.
+# shellcheck source=scripts/tap.sh
+. "${top_srcdir:?}/scripts/tap.sh"
+
+cd "$top_srcdir" || exit 1
+{
+	find src include tests perf examples man scripts doc -type f \( -name '*.[chS1-8]' -o -name '*.hpp' \
+		-o -name '*.cc' -o -name '*.inc' -o -name '*.sh' -o -name '*.map' \)
+	printf '%s\n' bootstrap configure.ac Makefile.am quickstart .ci/run
+} | sort >"$tap_dir/files"
+report "SPDX lines" "$(while read -r file; do
+	head -n 3 "$file" | grep -qE '^\.so |SPDX-License-Identifier: MIT' || echo "$file"
+done <"$tap_dir/files")"
+report "LICENSE is the MIT licence" "$(head -n 1 LICENSE | grep -qx 'MIT License' || echo "LICENSE begins otherwise")"
+finish

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh
+# TAP for shell tests: sourced by every *.sh test of scripts/ and tests/examples/.
+# Wants top_srcdir and top_builddir in the environment, as make check sets them.
+
+: "${top_srcdir:?run by make check, or set it to the top of the sources}"
+: "${top_builddir:=$top_srcdir}"
+export LC_ALL=C
+unset CDPATH MAKEFLAGS MAKELEVEL MFLAGS
+
+tap_count=0
+tap_failed=0
+tap_dir=$(mktemp -d "${TMPDIR:-/tmp}/percpu-test.XXXXXX") || exit 1
+trap 'rm -rf "$tap_dir"' EXIT
+trap 'exit 1' HUP INT TERM
+
+# report NAME [VIOLATIONS]: passes when there are none; each line of them goes to the log.
+report()
+{
+	tap_count=$((tap_count + 1))
+	if [ -z "$2" ]; then
+		echo "ok $tap_count - $1"
+		return
+	fi
+	tap_failed=$((tap_failed + 1))
+	echo "not ok $tap_count - $1"
+	printf '%s\n' "$2" | sed 's/^/# /'
+}
+
+# try NAME COMMAND...: passes when the command does; what it says goes to the log when it fails.
+try()
+{
+	tap_name=$1
+	shift
+	if "$@" >"$tap_dir/said" 2>&1; then
+		report "$tap_name"
+	else
+		report "$tap_name" "failed: $*
+$(head -n 60 "$tap_dir/said")"
+	fi
+}
+
+skip()
+{
+	tap_count=$((tap_count + 1))
+	echo "ok $tap_count - $1 # SKIP $2"
+}
+
+# The last line of every test script.
+finish()
+{
+	echo "1..$tap_count"
+	[ "$tap_failed" = 0 ]
+}

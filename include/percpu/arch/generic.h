@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every other machine, and compilers without outputs of asm goto: nothing can be done inline, so that
+ * every operation is a call. With -DPERCPU_GENERIC that can be tried anywhere; such a program still
+ * does what the library's mode says.
+ */
+#ifndef PERCPU_ARCH_GENERIC_H
+#define PERCPU_ARCH_GENERIC_H
+
+#define PERCPU__HAS_SECTIONS 0
+#define PERCPU__OUTLINE
+
+#define PERCPU__TRY_UPDATE(op, bits)                                                                         \
+	PERCPU__INLINE bool percpu__try_##op##_u##bits(void *p, uint##bits##_t v)                            \
+	{                                                                                                    \
+		return (void)p, (void)v, false;                                                              \
+	}
+#define PERCPU__TRY_READ(op, bits)                                                                           \
+	PERCPU__INLINE bool percpu__try_##op##_u##bits(void *p, uint##bits##_t *result)                      \
+	{                                                                                                    \
+		return (void)p, *result = 0, false;                                                          \
+	}
+#define PERCPU__TRY_FETCH(op, bits)                                                                          \
+	PERCPU__INLINE bool percpu__try_##op##_u##bits(void *p, uint##bits##_t v, uint##bits##_t *result)    \
+	{                                                                                                    \
+		return (void)p, (void)v, *result = 0, false;                                                 \
+	}
+#define PERCPU__TRY_COMPARE(op, bits)                                                                        \
+	PERCPU__INLINE bool percpu__try_##op##_u##bits(void *p, uint##bits##_t old, uint##bits##_t v,        \
+						       uint##bits##_t *result)                               \
+	{                                                                                                    \
+		return (void)p, (void)old, (void)v, *result = 0, false;                                      \
+	}
+
+PERCPU__INLINE bool percpu__try_list_push(void *p, struct percpu_list_node *node)
+{
+	return (void)p, (void)node, false;
+}
+
+PERCPU__INLINE bool percpu__try_list_pop(void *p, struct percpu_list_node **result)
+{
+	return (void)p, *result = NULL, false;
+}
+
+PERCPU__INLINE bool percpu__try_list_pop_all(void *p, struct percpu_list_node **result)
+{
+	return (void)p, *result = NULL, false;
+}
+
+PERCPU__INLINE bool percpu__stack_push(struct percpu__stack *p, void *item)
+{
+	return (void)p, (void)item, false;
+}
+
+PERCPU__INLINE bool percpu__try_stack_pop(struct percpu__stack *p, void **result)
+{
+	return (void)p, *result = NULL, false;
+}
+
+/* No limit is above it, so that percpu_this_cpu() asks the library. */
+PERCPU__INLINE uint32_t percpu__cpu_id(void)
+{
+	return UINT32_MAX;
+}
+
+#endif

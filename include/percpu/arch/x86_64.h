@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * x86-64: every operation is one restartable sequence, written once as PERCPU__SECTION around the one
+ * to three instructions that differ.
+ *
+ *	leaq	descriptor, %rax	the kernel restarts at 5 whoever is moved, preempted or
+ *	movq	%rax, area->rseq_cs	signalled between 1 and 2
+ *  1:	movl	area->cpu_id, %eax
+ *	cmpl	cpu_limit, %eax		one unsigned compare: not registered (negative), a CPU without a
+ *	jae	slow			copy, and a library that is not in rseq mode (limit 0)
+ *	shlq	$18, %rax
+ *	addq	p, %rax			STRIDE(%rax) is this CPU's copy: a single base register, which
+ *	...				recent cores rename through memory; an indexed address they do not
+ *  2:
+ *
+ * The area is libc's, rseq_offset bytes from the thread pointer. While that offset is zero nothing is
+ * armed, for the store would hit libc's own thread block.
+ *
+ * What the kernel finds in rseq_cs it reads at the next preemption, long after 2. Code of a shared
+ * object may be gone by then, so there the sequence clears rseq_cs again.
+ */
+#ifndef PERCPU_ARCH_X86_64_H
+#define PERCPU_ARCH_X86_64_H
+
+#define PERCPU__HAS_SECTIONS 1
+#define PERCPU__OUTLINE __attribute__((cold))
+
+#if defined(__PIC__) && !defined(__PIE__)
+#define PERCPU__DISARM "	movq	$0, %%fs:8(%[offset])\n"
+#define percpu__disarm(offset) __asm__ __volatile__("movq $0, %%fs:8(%0)" : : "r"(offset) : "memory")
+#else
+#define PERCPU__DISARM ""
+#define percpu__disarm(offset) ((void)(offset))
+#endif
+
+/* PERCPU_STRIDE_SHIFT and PERCPU_STRIDE as the assembler reads them. */
+#define PERCPU__COPY "0x40000"
+#ifdef __cplusplus
+static_assert(PERCPU_STRIDE_SHIFT == 18 && PERCPU_STRIDE == 0x40000, "what the sections add up");
+#else
+_Static_assert(PERCPU_STRIDE_SHIFT == 18 && PERCPU_STRIDE == 0x40000, "what the sections add up");
+#endif
+
+#define PERCPU__SECTION(body)                                                                                \
+	"	.pushsection __rseq_cs, \"aw?\"\n"                                                            \
+	"	.balign	32\n"                                                                                 \
+	"3:	.long	0, 0\n"                /* version, flags */                                           \
+	"	.quad	1f, 2f - 1f, 4f\n"     /* start, length, where to go on abort */                      \
+	"	.popsection\n"                                                                                \
+	"	.pushsection __rseq_cs_ptr_array, \"aw?\"\n"                                                  \
+	"	.quad	3b\n"                                                                                 \
+	"	.popsection\n"                                                                                \
+	"	.pushsection __rseq_exit_point_array, \"aw?\"\n"                                              \
+	"	.quad	1f, %l[slow]\n"                                                                       \
+	"	.popsection\n"                                                                                \
+	"	.pushsection __rseq_failure, \"ax?\"\n"                                                       \
+	"	.byte	0x0f, 0xb9, 0x3d\n"    /* ud1: the signature shall not run */                         \
+	"	.long	0x53053053\n"                                                                         \
+	"4:	jmp	5f\n"                                                                                 \
+	"	.popsection\n"                                                                                \
+	"5:	leaq	3b(%%rip), %%rax\n"                                                                   \
+	"	movq	%%rax, %%fs:8(%[offset])\n" /* area->rseq_cs = descriptor */                          \
+	"1:	movl	%%fs:4(%[offset]), %%eax\n" /* rax = area->cpu_id */                                  \
+	"	cmpl	%[limit], %%eax\n"                                                                    \
+	"	jae	%l[slow]\n"                                                                           \
+	"	shlq	$18, %%rax\n"                                                                         \
+	"	addq	%[p], %%rax\n"         /* rax = the copy - PERCPU_STRIDE */                           \
+	body                                                                                                 \
+	"2:\n"                                                                                               \
+	PERCPU__DISARM
+
+#define PERCPU__INPUTS [offset] "r"(offset), [limit] "m"(percpu_abi.cpu_limit), [p] "r"(p)
+
+/*
+ * Compilers that optimise outputs of asm goto wrongly need the word volatile and an asm behind it
+ * (gcc bugs 113921, 110420).
+ */
+#define percpu__asm_goto(...)                                                                                \
+	do {                                                                                                 \
+		__asm__ __volatile__ goto(__VA_ARGS__);                                                      \
+		__asm__ __volatile__("");                                                                    \
+	} while (0)
+
+/* Suffix of a width's instructions; operand modifier of its registers, and of those it is loaded into. */
+#define PERCPU__S8 "b"
+#define PERCPU__S16 "w"
+#define PERCPU__S32 "l"
+#define PERCPU__S64 "q"
+#define PERCPU__R8 "b"
+#define PERCPU__R16 "w"
+#define PERCPU__R32 "k"
+#define PERCPU__R64 "q"
+#define PERCPU__W8 "k"
+#define PERCPU__W16 "k"
+#define PERCPU__W32 "k"
+#define PERCPU__W64 "q"
+#define PERCPU__L8 "movzbl"
+#define PERCPU__L16 "movzwl"
+#define PERCPU__L32 "movl"
+#define PERCPU__L64 "movq"
+
+#define PERCPU__RMW(name, bits)                                                                              \
+	"	" name PERCPU__S##bits "	%" PERCPU__R##bits "[v], " PERCPU__COPY "(%%rax)\n"
+#define PERCPU__LOAD(bits) /* out = *copy */                                                                 \
+	"	" PERCPU__L##bits "	" PERCPU__COPY "(%%rax), %" PERCPU__W##bits "[out]\n"
+#define PERCPU__STORE(what, bits) /* *copy = what */                                                         \
+	"	mov" PERCPU__S##bits "	%" PERCPU__R##bits what ", " PERCPU__COPY "(%%rax)\n"
+
+#define PERCPU__BODY_add(bits) PERCPU__RMW("add", bits)
+#define PERCPU__BODY_and(bits) PERCPU__RMW("and", bits)
+#define PERCPU__BODY_or(bits) PERCPU__RMW("or", bits)
+#define PERCPU__BODY_write(bits) PERCPU__RMW("mov", bits)
+#define PERCPU__BODY_read(bits) PERCPU__LOAD(bits)
+#define PERCPU__BODY_xchg(bits) PERCPU__LOAD(bits) PERCPU__STORE("[v]", bits)
+#define PERCPU__BODY_add_return(bits)                                                                        \
+	PERCPU__LOAD(bits)                                                                                   \
+	"	add	%" PERCPU__W##bits "[v], %" PERCPU__W##bits "[out]\n"                                 \
+	PERCPU__STORE("[out]", bits)
+#define PERCPU__BODY_cmpxchg(bits)                                                                           \
+	PERCPU__LOAD(bits)                                                                                   \
+	"	cmp" PERCPU__S##bits "	%" PERCPU__R##bits "[old], %" PERCPU__R##bits "[out]\n"               \
+	"	jne	2f\n"                                                                                 \
+	PERCPU__STORE("[v]", bits)
+
+/*
+ * The function around a section; operands in parentheses. False: not done, and nothing is left armed
+ * that must not be.
+ */
+#define PERCPU__UNWRAP(...) __VA_ARGS__
+#define PERCPU__RUN(body, outputs, inputs, scratch)                                                          \
+	ptrdiff_t offset = __atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED);                       \
+	if (__builtin_expect(!offset, 0))                                                                    \
+		return false;                                                                                \
+	percpu__asm_goto(PERCPU__SECTION(body)                                                               \
+			 : PERCPU__UNWRAP outputs                                                            \
+			 : PERCPU__UNWRAP inputs PERCPU__INPUTS                                              \
+			 : "rax", PERCPU__UNWRAP scratch "memory", "cc"                                      \
+			 : slow)
+#define PERCPU__LEFT                                                                                         \
+	slow:                                                                                                \
+		percpu__disarm(offset);                                                                      \
+		return false
+
+#define PERCPU__TRY_UPDATE(op, bits)                                                                         \
+	PERCPU__INLINE bool percpu__try_##op##_u##bits(void *p, uint##bits##_t v)                            \
+	{                                                                                                    \
+		PERCPU__RUN(PERCPU__BODY_##op(bits), (), ([v] "er"(v), ), ());                               \
+		return true;                                                                                 \
+		PERCPU__LEFT;                                                                                \
+	}
+#define PERCPU__TRY_RESULT(type, body, inputs, scratch)                                                      \
+	{                                                                                                    \
+		type out;                                                                                    \
+		PERCPU__RUN(body, ([out] "=&r"(out)), inputs, scratch);                                      \
+		*result = out;                                                                               \
+		return true;                                                                                 \
+		PERCPU__LEFT;                                                                                \
+	}
+#define PERCPU__TRY_READ(op, bits)                                                                           \
+	PERCPU__INLINE bool percpu__try_##op##_u##bits(void *p, uint##bits##_t *result)                      \
+	PERCPU__TRY_RESULT(uint##bits##_t, PERCPU__BODY_##op(bits), (), ())
+#define PERCPU__TRY_FETCH(op, bits)                                                                          \
+	PERCPU__INLINE bool percpu__try_##op##_u##bits(void *p, uint##bits##_t v, uint##bits##_t *result)    \
+	PERCPU__TRY_RESULT(uint##bits##_t, PERCPU__BODY_##op(bits), ([v] "er"(v), ), ())
+#define PERCPU__TRY_COMPARE(op, bits)                                                                        \
+	PERCPU__INLINE bool percpu__try_##op##_u##bits(void *p, uint##bits##_t old, uint##bits##_t v,        \
+						       uint##bits##_t *result)                               \
+	PERCPU__TRY_RESULT(uint##bits##_t, PERCPU__BODY_##op(bits), ([old] "er"(old), [v] "er"(v), ), ())
+
+PERCPU__INLINE bool percpu__try_list_push(void *p, struct percpu_list_node *node)
+{
+	PERCPU__RUN("	movq	" PERCPU__COPY "(%%rax), %%rdx\n"
+		    "	movq	%%rdx, (%[node])\n"                   /* node->next = head */
+		    "	movq	%[node], " PERCPU__COPY "(%%rax)\n",  /* head = node */
+		    (), ([node] "r"(node), ), ("rdx", ));
+	return true;
+	PERCPU__LEFT;
+}
+
+PERCPU__INLINE bool percpu__try_list_pop(void *p, struct percpu_list_node **result)
+PERCPU__TRY_RESULT(struct percpu_list_node *,
+		   "	movq	" PERCPU__COPY "(%%rax), %[out]\n"
+		   "	testq	%[out], %[out]\n"
+		   "	jz	2f\n"                                  /* empty */
+		   "	movq	(%[out]), %%rdx\n"
+		   "	movq	%%rdx, " PERCPU__COPY "(%%rax)\n",     /* head = head->next */
+		   (), ("rdx", ))
+
+PERCPU__INLINE bool percpu__try_list_pop_all(void *p, struct percpu_list_node **result)
+PERCPU__TRY_RESULT(struct percpu_list_node *,
+		   "	movq	" PERCPU__COPY "(%%rax), %[out]\n"
+		   "	movq	$0, " PERCPU__COPY "(%%rax)\n",        /* head = NULL */
+		   (), ())
+
+PERCPU__INLINE bool percpu__stack_push(struct percpu__stack *p, void *item)
+{
+	PERCPU__RUN("	movl	" PERCPU__COPY "(%%rax), %%edx\n"
+		    "	cmpl	4+" PERCPU__COPY "(%%rax), %%edx\n"
+		    "	jae	%l[slow]\n"                            /* nr >= limit: full or closed */
+		    "	movq	%[item], 8+" PERCPU__COPY "(%%rax,%%rdx,8)\n" /* slot[nr] = item */
+		    "	incl	%%edx\n"
+		    "	movl	%%edx, " PERCPU__COPY "(%%rax)\n",     /* nr++ */
+		    (), ([item] "r"(item), ), ("rdx", ));
+	return true;
+	PERCPU__LEFT;
+}
+
+PERCPU__INLINE bool percpu__try_stack_pop(struct percpu__stack *p, void **result)
+PERCPU__TRY_RESULT(void *,
+		   "	movl	" PERCPU__COPY "(%%rax), %%edx\n"
+		   "	cmpl	$0, 4+" PERCPU__COPY "(%%rax)\n"
+		   "	je	%l[slow]\n"                            /* limit == 0: closed */
+		   "	subl	$1, %%edx\n"
+		   "	jb	%l[slow]\n"                            /* nr == 0: empty */
+		   "	movq	8+" PERCPU__COPY "(%%rax,%%rdx,8), %[out]\n"
+		   "	movl	%%edx, " PERCPU__COPY "(%%rax)\n",     /* nr-- */
+		   (), ("rdx", ))
+
+/* The CPU's number as the kernel last wrote it; anything while the library is cold. */
+PERCPU__INLINE uint32_t percpu__cpu_id(void)
+{
+	uint32_t cpu;
+
+	__asm__ __volatile__("movl %%fs:4(%1), %0"
+			     : "=r"(cpu)
+			     : "r"(__atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED)));
+	return cpu;
+}
+
+#endif

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Operations on the copy of the CPU that the caller runs on.
+ *
+ * p is a per-CPU pointer to an integer of 1, 2, 4 or 8 bytes, an enum, a bool or a pointer; it may
+ * point into the middle of an allocation (`&stats->packets`). Values convert as in plain C: what
+ * `*p += v` would add to one variable, percpu_add(p, v) adds to one copy. Arguments are evaluated once.
+ *
+ *	percpu_add(p, v)  percpu_sub(p, v)  percpu_inc(p)  percpu_dec(p)	integers and enums
+ *	percpu_and(p, v)  percpu_or(p, v)					the same, and bools
+ *	percpu_add_return(p, v)  _sub_  _inc_  _dec_return			the new value
+ *	percpu_read(p)    percpu_write(p, v)					everything
+ *	percpu_xchg(p, v)							the value before
+ *	percpu_cmpxchg(p, old, v)		stores v where the copy holds old; the value before
+ *
+ * Each is one step for whoever runs on the same CPU: threads, signal handlers, the operation itself
+ * after a migration. A sum over all copies (percpu_for_each_copy) taken after the writers stopped is
+ * exact. Against a reader on another CPU an operation orders nothing but itself.
+ *
+ * Context: any thread, any time, signal handlers and constructors too. Nothing fails.
+ */
+#ifndef PERCPU_OPS_H
+#define PERCPU_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <percpu/alloc.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PERCPU__INLINE static inline __attribute__((__always_inline__, __unused__))
+
+/*
+ * The list of operations. The shape says what goes in and out:
+ *	UPDATE  void f(p, v)		FETCH    result f(p, v)
+ *	READ    result f(p)		COMPARE  result f(p, old, v)
+ */
+#define PERCPU__OPERATIONS_OF(X, bits)                                                                       \
+	X(UPDATE, add, bits)                                                                                 \
+	X(UPDATE, and, bits)                                                                                 \
+	X(UPDATE, or, bits)                                                                                  \
+	X(UPDATE, write, bits)                                                                               \
+	X(READ, read, bits)                                                                                  \
+	X(FETCH, add_return, bits)                                                                           \
+	X(FETCH, xchg, bits)                                                                                 \
+	X(COMPARE, cmpxchg, bits)
+#define PERCPU__OPERATIONS(X)                                                                                \
+	PERCPU__OPERATIONS_OF(X, 8)                                                                          \
+	PERCPU__OPERATIONS_OF(X, 16)                                                                         \
+	PERCPU__OPERATIONS_OF(X, 32)                                                                         \
+	PERCPU__OPERATIONS_OF(X, 64)
+
+/*
+ * A list of nodes per CPU, last in, first out: allocate it with percpu_new(struct percpu_list), all
+ * zero is empty. Both words belong to the library.
+ *
+ * A node is in one list at most, and whoever popped it owns it. Outside rseq mode a pop may look at
+ * the `next` of a node that another thread just popped: memory that has been a node must stay readable
+ * as long as the list is used (the value read is thrown away).
+ */
+struct percpu_list_node {
+	struct percpu_list_node *next;
+};
+struct percpu_list {
+	struct percpu_list_node *head;
+	uintptr_t tag; /* changes with every removal, outside rseq mode */
+} __attribute__((__aligned__(16)));
+
+/*
+ * Internal: a bounded stack of pointers in each copy, for caches in front of slower paths. A push fails
+ * when it is full, a pop when it is empty, and both without a usable rseq area. To close the stack of
+ * another CPU, store limit = 0, then fence: no section that still saw it open is left.
+ */
+struct percpu__stack {
+	uint32_t nr;    /* slots in use; written by the sections of its CPU */
+	uint32_t limit; /* slots; 0: closed */
+	void *slot[];
+};
+
+#if !defined(PERCPU_GENERIC) && defined(__LP64__) && defined(__x86_64__) &&                                  \
+	(defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
+#include <percpu/arch/x86_64.h>
+#elif !defined(PERCPU_GENERIC) && defined(__LP64__) && defined(__aarch64__)
+#include <percpu/arch/aarch64.h>
+#else
+#include <percpu/arch/generic.h>
+#endif
+
+/*
+ * The slow halves, exported: each is the complete operation, cold start, atomic mode and foreign copy
+ * included. They are all that the generic machine has.
+ */
+#define PERCPU__SLOW_UPDATE(op, bits) PERCPU_API PERCPU__OUTLINE void percpu_op_##op##_u##bits(void *p, uint##bits##_t v);
+#define PERCPU__SLOW_READ(op, bits) PERCPU_API PERCPU__OUTLINE uint##bits##_t percpu_op_##op##_u##bits(void *p);
+#define PERCPU__SLOW_FETCH(op, bits)                                                                         \
+	PERCPU_API PERCPU__OUTLINE uint##bits##_t percpu_op_##op##_u##bits(void *p, uint##bits##_t v);
+#define PERCPU__SLOW_COMPARE(op, bits)                                                                       \
+	PERCPU_API PERCPU__OUTLINE uint##bits##_t percpu_op_##op##_u##bits(void *p, uint##bits##_t old,      \
+									   uint##bits##_t v);
+#define PERCPU__SLOW(shape, op, bits) PERCPU__SLOW_##shape(op, bits)
+PERCPU__OPERATIONS(PERCPU__SLOW)
+PERCPU_API PERCPU__OUTLINE void percpu_op_list_push(struct percpu_list *list, struct percpu_list_node *node);
+PERCPU_API PERCPU__OUTLINE struct percpu_list_node *percpu_op_list_pop(struct percpu_list *list);
+PERCPU_API PERCPU__OUTLINE struct percpu_list_node *percpu_op_list_pop_all(struct percpu_list *list);
+PERCPU_API PERCPU__OUTLINE unsigned percpu_op_this_cpu(void);
+
+/* The fast halves, one per width, as bool percpu__try_<op>_u<bits>(): false sends the caller to the slow one. */
+#define PERCPU__TRY(shape, op, bits) PERCPU__TRY_##shape(op, bits)
+PERCPU__OPERATIONS(PERCPU__TRY)
+
+/* Address sanitizers cannot see into a section: tell them what it is about to touch. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PERCPU__ASAN 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define PERCPU__ASAN 1
+#endif
+#ifdef PERCPU__ASAN
+void __asan_loadN(void *address, size_t size);
+void __asan_storeN(void *address, size_t size);
+#define percpu__will_load(p, size) __asan_loadN(percpu_ptr((char *)(p), percpu_this_cpu()), (size))
+#define percpu__will_store(p, size) __asan_storeN(percpu_ptr((char *)(p), percpu_this_cpu()), (size))
+#else
+#define percpu__will_load(p, size) ((void)0)
+#define percpu__will_store(p, size) ((void)0)
+#endif
+
+/* Number of the copy of the CPU that the caller was on a moment ago; the foreign copy's where it has none. */
+PERCPU__INLINE unsigned percpu_this_cpu(void)
+{
+	uint32_t cpu = percpu__cpu_id();
+
+	if (__builtin_expect(cpu >= __atomic_load_n(&percpu_abi.cpu_limit, __ATOMIC_RELAXED), 0))
+		return percpu_op_this_cpu();
+	return cpu;
+}
+
+/* The typed address of that copy: a hint, for the caller may be elsewhere already. */
+#define percpu_this_ptr(p) percpu_ptr((p), percpu_this_cpu())
+
+/* Both halves of an operation, the width chosen by a constant size: percpu__<op>(p, ..., size). */
+#define PERCPU__BOTH_UPDATE(op, bits)                                                                        \
+	if (__builtin_expect(!percpu__try_##op##_u##bits(p, (uint##bits##_t)v), 0))                          \
+		percpu_op_##op##_u##bits(p, (uint##bits##_t)v);                                              \
+	break;
+#define PERCPU__BOTH_RESULT(op, bits, ...)                                                                   \
+	{                                                                                                    \
+		uint##bits##_t result;                                                                       \
+		if (__builtin_expect(!percpu__try_##op##_u##bits(__VA_ARGS__, &result), 0))                  \
+			result = percpu_op_##op##_u##bits(__VA_ARGS__);                                      \
+		return result;                                                                               \
+	}
+#define PERCPU__SIZED_UPDATE(op)                                                                             \
+	PERCPU__INLINE void percpu__##op(void *p, uint64_t v, size_t size)                                   \
+	{                                                                                                    \
+		percpu__will_store(p, size);                                                                 \
+		switch (size) {                                                                              \
+		case 1: PERCPU__BOTH_UPDATE(op, 8)                                                           \
+		case 2: PERCPU__BOTH_UPDATE(op, 16)                                                          \
+		case 4: PERCPU__BOTH_UPDATE(op, 32)                                                          \
+		case 8: PERCPU__BOTH_UPDATE(op, 64)                                                          \
+		}                                                                                            \
+	}
+#define PERCPU__SIZED_READ(op)                                                                               \
+	PERCPU__INLINE uint64_t percpu__##op(void *p, size_t size)                                           \
+	{                                                                                                    \
+		percpu__will_load(p, size);                                                                  \
+		switch (size) {                                                                              \
+		case 1: PERCPU__BOTH_RESULT(op, 8, p)                                                        \
+		case 2: PERCPU__BOTH_RESULT(op, 16, p)                                                       \
+		case 4: PERCPU__BOTH_RESULT(op, 32, p)                                                       \
+		default: PERCPU__BOTH_RESULT(op, 64, p)                                                      \
+		}                                                                                            \
+	}
+#define PERCPU__SIZED_FETCH(op)                                                                              \
+	PERCPU__INLINE uint64_t percpu__##op(void *p, uint64_t v, size_t size)                               \
+	{                                                                                                    \
+		percpu__will_store(p, size);                                                                 \
+		switch (size) {                                                                              \
+		case 1: PERCPU__BOTH_RESULT(op, 8, p, (uint8_t)v)                                            \
+		case 2: PERCPU__BOTH_RESULT(op, 16, p, (uint16_t)v)                                          \
+		case 4: PERCPU__BOTH_RESULT(op, 32, p, (uint32_t)v)                                          \
+		default: PERCPU__BOTH_RESULT(op, 64, p, v)                                                   \
+		}                                                                                            \
+	}
+#define PERCPU__SIZED_COMPARE(op)                                                                            \
+	PERCPU__INLINE uint64_t percpu__##op(void *p, uint64_t old, uint64_t v, size_t size)                 \
+	{                                                                                                    \
+		percpu__will_store(p, size);                                                                 \
+		switch (size) {                                                                              \
+		case 1: PERCPU__BOTH_RESULT(op, 8, p, (uint8_t)old, (uint8_t)v)                              \
+		case 2: PERCPU__BOTH_RESULT(op, 16, p, (uint16_t)old, (uint16_t)v)                           \
+		case 4: PERCPU__BOTH_RESULT(op, 32, p, (uint32_t)old, (uint32_t)v)                           \
+		default: PERCPU__BOTH_RESULT(op, 64, p, old, v)                                              \
+		}                                                                                            \
+	}
+#define PERCPU__SIZED(shape, op, bits) PERCPU__SIZED_##shape(op)
+PERCPU__OPERATIONS_OF(PERCPU__SIZED, )
+
+/* Context: any, as for all operations. */
+PERCPU__INLINE void percpu__list_push(struct percpu_list *list, struct percpu_list_node *node)
+{
+	percpu__will_store(list, sizeof(*list));
+	if (__builtin_expect(!percpu__try_list_push(list, node), 0))
+		percpu_op_list_push(list, node);
+}
+
+PERCPU__INLINE struct percpu_list_node *percpu__list_pop(struct percpu_list *list)
+{
+	struct percpu_list_node *node;
+
+	percpu__will_store(list, sizeof(*list));
+	if (__builtin_expect(!percpu__try_list_pop(list, &node), 0))
+		node = percpu_op_list_pop(list);
+	return node;
+}
+
+PERCPU__INLINE struct percpu_list_node *percpu__list_pop_all(struct percpu_list *list)
+{
+	struct percpu_list_node *first;
+
+	percpu__will_store(list, sizeof(*list));
+	if (__builtin_expect(!percpu__try_list_pop_all(list, &first), 0))
+		first = percpu_op_list_pop_all(list);
+	return first;
+}
+
+PERCPU__INLINE void *percpu__stack_pop(struct percpu__stack *s)
+{
+	void *item;
+
+	return percpu__try_stack_pop(s, &item) ? item : NULL;
+}
+
+#ifdef __cplusplus
+}
+
+template <typename T> constexpr bool percpu__has_kind()
+{
+	return std::is_integral<T>::value || std::is_enum<T>::value || std::is_pointer<T>::value;
+}
+template <typename T> constexpr T percpu__implicitly(T v)
+{
+	return v;
+}
+#define percpu__target(p) typename percpu__plain<typename std::remove_reference<decltype(*(p))>::type>::type
+#define percpu__assert(condition, text) static_assert(condition, text)
+#define percpu__is_word(p) percpu__has_kind<percpu__target(p)>()
+#define percpu__is_pointer(p) std::is_pointer<percpu__target(p)>::value
+#define percpu__is_bool(p) std::is_same<typename std::remove_cv<percpu__target(p)>::type, bool>::value
+#define percpu__is_const(p) std::is_const<percpu__target(p)>::value
+#define percpu__plain_type(p) typename std::remove_cv<percpu__target(p)>::type
+#define percpu__assigned(p, v) ((uint64_t)percpu__implicitly<percpu__plain_type(p)>(v))
+#else
+/* GCC's and clang's number for the class of a type: integers and enums 1 to 4, pointers 5. */
+#define percpu__target(p) percpu__typeof(p)
+#define percpu__assert(condition, text) _Static_assert(condition, text)
+#define percpu__is_word(p) (__builtin_classify_type(*(p)) >= 1 && __builtin_classify_type(*(p)) <= 5)
+#define percpu__is_pointer(p) (__builtin_classify_type(*(p)) == 5)
+#define percpu__is_bool(p) __builtin_types_compatible_p(percpu__target(p), _Bool)
+#define percpu__is_const(p) __builtin_types_compatible_p(percpu__target(p) *, const percpu__target(p) *)
+#define percpu__plain_type(p) __typeof__(((void)0, *(p)))
+#define percpu__assigned(p, v) ((uint64_t)(percpu__plain_type(p)){ (v) })
+#endif
+
+/* The operation behind checks of *p; to its type, or from v as `*p += v` and `*p = v` convert. */
+#define percpu__word_op(p, operation)                                                                        \
+	__extension__({                                                                                      \
+		percpu__assert(percpu__is_word(p), "a per-CPU operation takes integers, enums and pointers"); \
+		percpu__assert(sizeof(percpu__target(p)) == 1 || sizeof(percpu__target(p)) == 2 ||           \
+			       sizeof(percpu__target(p)) == 4 || sizeof(percpu__target(p)) == 8,             \
+			       "a per-CPU operation takes 1, 2, 4 or 8 bytes");                              \
+		operation;                                                                                   \
+	})
+#define percpu__store_op(p, operation)                                                                       \
+	__extension__({                                                                                      \
+		percpu__assert(!percpu__is_const(p), "this per-CPU operation writes");                       \
+		percpu__word_op(p, operation);                                                               \
+	})
+#define percpu__bit_op(p, operation)                                                                         \
+	__extension__({                                                                                      \
+		percpu__assert(!percpu__is_pointer(p), "no per-CPU arithmetic on pointers");                 \
+		percpu__store_op(p, operation);                                                              \
+	})
+#define percpu__number_op(p, operation)                                                                      \
+	__extension__({                                                                                      \
+		percpu__assert(!percpu__is_bool(p), "no per-CPU arithmetic on bools");                       \
+		percpu__bit_op(p, operation);                                                                \
+	})
+#define percpu__untyped(p) ((void *)(uintptr_t)(p))
+#define percpu__size(p) sizeof(percpu__target(p))
+#define percpu__typed(p, result) ((percpu__plain_type(p))(result))
+#define percpu__term(p, v) ((uint64_t)(percpu__plain_type(p))(+(v)))
+#define percpu__mask(p, v) ((uint64_t)(percpu__plain_type(p))((v) & (percpu__is_bool(p) ? 1ULL : ~0ULL)))
+
+#define percpu_add(p, v) percpu__number_op(p, percpu__add(percpu__untyped(p), percpu__term(p, v), percpu__size(p)))
+#define percpu_sub(p, v)                                                                                     \
+	percpu__number_op(p, percpu__add(percpu__untyped(p), 0 - percpu__term(p, v), percpu__size(p)))
+#define percpu_inc(p) percpu_add(p, 1)
+#define percpu_dec(p) percpu_sub(p, 1)
+#define percpu_and(p, v) percpu__bit_op(p, percpu__and(percpu__untyped(p), percpu__mask(p, v), percpu__size(p)))
+#define percpu_or(p, v)                                                                                      \
+	percpu__bit_op(p, percpu__or(percpu__untyped(p), percpu__term(p, (v) | 0), percpu__size(p)))
+
+#define percpu_add_return(p, v)                                                                              \
+	percpu__number_op(p, percpu__typed(p, percpu__add_return(percpu__untyped(p), percpu__term(p, v),     \
+								 percpu__size(p))))
+#define percpu_sub_return(p, v)                                                                              \
+	percpu__number_op(p, percpu__typed(p, percpu__add_return(percpu__untyped(p), 0 - percpu__term(p, v), \
+								 percpu__size(p))))
+#define percpu_inc_return(p) percpu_add_return(p, 1)
+#define percpu_dec_return(p) percpu_sub_return(p, 1)
+
+#define percpu_read(p) percpu__word_op(p, percpu__typed(p, percpu__read(percpu__untyped(p), percpu__size(p))))
+#define percpu_write(p, v)                                                                                   \
+	percpu__store_op(p, percpu__write(percpu__untyped(p), percpu__assigned(p, v), percpu__size(p)))
+#define percpu_xchg(p, v)                                                                                    \
+	percpu__store_op(p, percpu__typed(p, percpu__xchg(percpu__untyped(p), percpu__assigned(p, v),        \
+							  percpu__size(p))))
+#define percpu_cmpxchg(p, old, v)                                                                            \
+	percpu__store_op(p, percpu__typed(p, percpu__cmpxchg(percpu__untyped(p), percpu__assigned(p, old),   \
+							     percpu__assigned(p, v), percpu__size(p))))
+
+/*
+ * percpu_list_push - node becomes the first of this CPU's list.
+ * percpu_list_pop - the first node, now the caller's, or NULL.
+ * percpu_list_pop_all - all of them, chained by `next`, or NULL.
+ */
+#define percpu_list_push(list, node) percpu__list_push(percpu__a_list(list), (node))
+#define percpu_list_pop(list) percpu__list_pop(percpu__a_list(list))
+#define percpu_list_pop_all(list) percpu__list_pop_all(percpu__a_list(list))
+#define percpu__a_list(list) ((struct percpu_list *)(uintptr_t)(1 ? (list) : (struct percpu_list __percpu *)0))
+
+#endif

@@ -22,20 +22,14 @@ _Static_assert(BIN_EXACT == 1u << BIN_EXACT_LOG2, "the first doubling starts whe
 _Static_assert(PERCPU__UNIT_GRANULES == 1u << 15, "the last bin holds a whole unit alone");
 _Static_assert(PERCPU__NR_BINS == BIN_EXACT + ((15 - BIN_EXACT_LOG2) << BIN_SUB_LOG2) + 1, "none is missing");
 
-static inline unsigned size_log2(uint32_t size)
-{
-	return 31 - (unsigned)__builtin_clz(size);
-}
-
+/* Both formulas are computed and one is selected: which one is beyond a branch predictor. */
 static inline unsigned bin_of(uint32_t size)
 {
-	unsigned log2;
+	unsigned shift = 31 - (unsigned)__builtin_clz(size | BIN_EXACT) - BIN_SUB_LOG2;
+	unsigned bin = BIN_EXACT + ((shift + BIN_SUB_LOG2 - BIN_EXACT_LOG2) << BIN_SUB_LOG2) +
+		       (size >> shift) - (1u << BIN_SUB_LOG2);
 
-	if (size < BIN_EXACT)
-		return size;
-	log2 = size_log2(size);
-	return BIN_EXACT + ((log2 - BIN_EXACT_LOG2) << BIN_SUB_LOG2) +
-	       ((size >> (log2 - BIN_SUB_LOG2)) & ((1u << BIN_SUB_LOG2) - 1));
+	return size < BIN_EXACT ? size : bin;
 }
 
 /* The first bin in which every area has room for the request, wherever the area starts. */
@@ -44,9 +38,7 @@ static inline unsigned bin_sure(uint32_t size, uint32_t align)
 	uint32_t need = size + align - 1;
 
 	/* An area of a whole unit starts aligned. */
-	if (need >= PERCPU__UNIT_GRANULES)
-		return PERCPU__NR_BINS - 1;
-	return bin_of(need - 1) == bin_of(need) ? bin_of(need) + 1 : bin_of(need);
+	return need < PERCPU__UNIT_GRANULES ? bin_of(need - 1) + 1 : PERCPU__NR_BINS - 1;
 }
 
 /* The first bin of the set at or after bin; PERCPU__NR_BINS if none. */

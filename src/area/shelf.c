@@ -92,18 +92,13 @@ void percpu__shelf_init(struct percpu__shelf *shelf, uint32_t capacity, void *me
 	*shelf = (struct percpu__shelf){ .tree = memory, .capacity = capacity };
 }
 
-/* Turns a bin on at the slot where it is off, and off where it is on. */
-static void flip(struct percpu__shelf *shelf, uint32_t slot, unsigned bin)
+/* A leaf's word for the bin became zero or stopped to be: the nodes above follow. */
+static void flip_above(struct percpu__shelf *shelf, uint32_t slot, unsigned bin)
 {
-	uint64_t *leaf = &leaf_of(shelf, slot)->node.bins[bin];
 	uint64_t *branch = &branch_of(shelf, slot)->node.bins[bin];
 	uint64_t *root = &shelf->tree->root.bins[bin];
-	uint64_t was = *leaf;
+	uint64_t was = *branch;
 
-	*leaf ^= bit_of(slot);
-	if (was && *leaf)
-		return;
-	was = *branch;
 	*branch ^= bit_of(slot / FAN_OUT);
 	if (was && *branch)
 		return;
@@ -114,25 +109,45 @@ static void flip(struct percpu__shelf *shelf, uint32_t slot, unsigned bin)
 		bins_clear(&shelf->tree->on, bin);
 }
 
-static void flip_all(struct percpu__shelf *shelf, uint32_t slot, const struct percpu__space *space)
+/* Turns a bin on or off at a slot. */
+static inline void set_on(struct percpu__shelf *shelf, struct shelf_leaf *leaf, uint32_t slot, unsigned bin, bool on)
 {
-	struct percpu__bins on = percpu__space_bins(space);
+	uint64_t was = leaf->node.bins[bin];
+	uint64_t is = (was & ~bit_of(slot)) | (uint64_t)on << slot % FAN_OUT;
 
-	for (unsigned bin = bins_next(&on, 0); bin < PERCPU__NR_BINS; bin = bins_next(&on, bin + 1))
-		flip(shelf, slot, bin);
+	leaf->node.bins[bin] = is;
+	if (!was != !is)
+		flip_above(shelf, slot, bin);
+}
+
+static void set_all(struct percpu__shelf *shelf, uint32_t slot, const struct percpu__space *space, bool on)
+{
+	struct percpu__bins bins = percpu__space_bins(space);
+
+	for (unsigned bin = bins_next(&bins, 0); bin < PERCPU__NR_BINS; bin = bins_next(&bins, bin + 1))
+		set_on(shelf, leaf_of(shelf, slot), slot, bin, on);
 }
 
 /* A space changed: its slot follows. */
-static void update(struct percpu__shelf *shelf, uint32_t slot, const struct percpu__space *space)
+static inline void update(struct percpu__shelf *shelf, struct shelf_leaf *leaf, uint32_t slot,
+			  const struct percpu__space *space)
 {
-	const struct node *leaf = &leaf_of(shelf, slot)->node;
-
 	for (unsigned i = 0; i < space->nr_changed; i++) {
 		unsigned bin = space->changed[i];
 
-		if (percpu__space_is_on(space, bin) != !!(leaf->bins[bin] & bit_of(slot)))
-			flip(shelf, slot, bin);
+		set_on(shelf, leaf, slot, bin, percpu__space_is_on(space, bin));
 	}
+}
+
+/* The lowest slot with a bin on that is on at the root. */
+static inline uint32_t first_with(const struct percpu__shelf *shelf, unsigned bin)
+{
+	const struct percpu__shelf_tree *tree = shelf->tree;
+	uint32_t b = lowest(tree->root.bins[bin]);
+	const struct shelf_branch *branch = &tree->branches[b];
+	uint32_t l = lowest(branch->node.bins[bin]);
+
+	return b * BRANCH_SLOTS + l * FAN_OUT + lowest(branch->leaves[l].node.bins[bin]);
 }
 
 /* The first slot at or after slot with the bin on. */
@@ -186,7 +201,7 @@ uint32_t percpu__shelf_add(struct percpu__shelf *shelf, struct percpu__space *sp
 	shelf->nr_spaces++;
 	shelf->nr_live += space->nr_live;
 	shelf->live_granules += space->live_granules;
-	flip_all(shelf, slot, space);
+	set_all(shelf, slot, space, true);
 	return slot;
 }
 
@@ -201,7 +216,7 @@ struct percpu__space *percpu__shelf_remove(struct percpu__shelf *shelf, uint32_t
 
 	if (!space)
 		return NULL;
-	flip_all(shelf, slot, space);
+	set_all(shelf, slot, space, false);
 	leaf_of(shelf, slot)->spaces[slot % FAN_OUT] = NULL;
 	leaf_of(shelf, slot)->node.full &= ~bit_of(slot);
 	branch_of(shelf, slot)->node.full &= ~bit_of(slot / FAN_OUT);
@@ -223,37 +238,40 @@ uint32_t percpu__shelf_next(const struct percpu__shelf *shelf, uint32_t slot)
 	return PERCPU__NO_SLOT;
 }
 
+static inline bool alloc_at(struct percpu__shelf *shelf, uint32_t slot, unsigned bin, uint32_t granules,
+			    uint32_t align_granules, uint32_t *offset)
+{
+	struct shelf_leaf *leaf = leaf_of(shelf, slot);
+	struct percpu__space *space = leaf->spaces[slot % FAN_OUT];
+
+	if (!percpu__space_alloc_from(space, bin, granules, align_granules, offset))
+		return false;
+	update(shelf, leaf, slot, space);
+	shelf->nr_live++;
+	shelf->live_granules += granules;
+	return true;
+}
+
 bool percpu__shelf_alloc(struct percpu__shelf *shelf, uint32_t granules, uint32_t align_granules,
 			 uint32_t *slot, uint32_t *offset)
 {
 	const struct percpu__bins *on = &shelf->tree->on;
-	unsigned sure = bin_sure(granules, align_granules);
 	unsigned bin = bins_next(on, bin_of(granules));
-	uint32_t at = 0;
 	int tries = 0;
 
 	while (bin < PERCPU__NR_BINS) {
-		struct percpu__space *space;
-
-		at = next_with(shelf, bin, at);
-		if (at == PERCPU__NO_SLOT) {
-			bin = bins_next(on, bin + 1);
-			at = 0;
-			continue;
+		for (uint32_t at = first_with(shelf, bin); at != PERCPU__NO_SLOT; at = next_with(shelf, bin, at + 1)) {
+			if (alloc_at(shelf, at, bin, granules, align_granules, offset)) {
+				*slot = at;
+				return true;
+			}
+			if (++tries == NR_TRIES)
+				break;
 		}
-		space = percpu__shelf_space(shelf, at);
-		if (percpu__space_alloc_from(space, bin, granules, align_granules, offset)) {
-			update(shelf, at, space);
-			shelf->nr_live++;
-			shelf->live_granules += granules;
-			*slot = at;
-			return true;
-		}
-		at++;
-		if (++tries == NR_TRIES && bin < sure) {
-			bin = bins_next(on, sure);
-			at = 0;
-		}
+		bin++;
+		if (tries == NR_TRIES && bin < bin_sure(granules, align_granules))
+			bin = bin_sure(granules, align_granules);
+		bin = bins_next(on, bin);
 	}
 	return false;
 }
@@ -261,15 +279,20 @@ bool percpu__shelf_alloc(struct percpu__shelf *shelf, uint32_t granules, uint32_
 uint32_t percpu__shelf_free(struct percpu__shelf *shelf, uint32_t slot, uint32_t offset,
 			    struct percpu__range *merged)
 {
-	struct percpu__space *space = percpu__shelf_space(shelf, slot);
+	struct percpu__space *space;
+	struct shelf_leaf *leaf;
 	uint32_t size;
 
+	if (slot >= shelf->end)
+		return 0;
+	leaf = leaf_of(shelf, slot);
+	space = leaf->spaces[slot % FAN_OUT];
 	if (!space)
 		return 0;
 	size = percpu__space_free(space, offset, merged);
 	if (!size)
 		return 0;
-	update(shelf, slot, space);
+	update(shelf, leaf, slot, space);
 	shelf->nr_live--;
 	shelf->live_granules -= size;
 	return size;

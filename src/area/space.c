@@ -92,7 +92,12 @@ static inline uint32_t align_up(uint32_t offset, uint32_t align)
 	return (offset + align - 1) & ~(align - 1);
 }
 
-/* No more than CHANGED_MAX a change: it moves one edge of the free areas on either side. */
+static inline void changes_begin(struct percpu__space *space)
+{
+	space->nr_changed = 0;
+}
+
+/* No more than CHANGED_MAX a change: it takes at most two areas off lists, or moves the tail, and adds one. */
 static inline void note_changed(struct percpu__space *space, unsigned bin)
 {
 	space->changed[space->nr_changed++] = (uint8_t)bin;
@@ -204,21 +209,31 @@ static void take_from_list(struct percpu__space *space, uint32_t start, uint32_t
 		free_area_add(space, at + granules, end - at - granules);
 }
 
-bool percpu__space_alloc_from(struct percpu__space *space, unsigned bin, uint32_t granules,
-			      uint32_t align_granules, uint32_t *offset)
+/* The area of the bin's list to take from; NO_AREA if none at hand fits. */
+static uint32_t choose(const struct percpu__space *space, unsigned bin, uint32_t granules, uint32_t align)
 {
-	uint32_t start = NO_AREA;
-	uint32_t at;
 	uint16_t area = space->first[bin];
+	uint32_t best = NO_AREA;
 
-	space->nr_changed = 0;
+	if (bin >= bin_sure(granules, align))
+		return area;
 	for (int i = 0; i < NR_CANDIDATES && area != NO_AREA; i++) {
 		const union percpu__word *word = &space->words[area];
 
-		if (area < start && align_up(area, align_granules) + granules <= area + word->link.size)
-			start = area;
+		if (area < best && align_up(area, align) + granules <= area + word->link.size)
+			best = area;
 		area = word->link.next;
 	}
+	return best;
+}
+
+bool percpu__space_alloc_from(struct percpu__space *space, unsigned bin, uint32_t granules,
+			      uint32_t align_granules, uint32_t *offset)
+{
+	uint32_t start = choose(space, bin, granules, align_granules);
+	uint32_t at;
+
+	changes_begin(space);
 	if (start != NO_AREA) {
 		at = align_up(start, align_granules);
 		take_from_list(space, start, at, granules);
@@ -273,7 +288,7 @@ uint32_t percpu__space_free(struct percpu__space *space, uint32_t offset, struct
 
 	if (!size)
 		return 0;
-	space->nr_changed = 0;
+	changes_begin(space);
 	if (offset) {
 		uint32_t before = bit_before_relaxed(head, offset);
 

@@ -77,6 +77,7 @@ finds symbols "libpercpu.so exports what the map says" "exported, not in the map
 
 sed -i 's/percpu_inc(hits)/percpu_add(hits, 1)/' "$tree/examples/counters.c"
 finds quotes "README quotes" "percpu_add(hits, 1)"
+# shellcheck disable=SC2016
 printf '<!-- quote: src/percpu/alloc.c planted_nowhere -->\n```c\n```\n' >>"$tree/doc/design.md"
 finds quotes "doc/design.md quotes" "nothing to quote"
 

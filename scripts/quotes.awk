@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copies a document and puts the source it quotes into it, fresh. A quote is announced by a line
 #
-#	quote: PATH [NAME]
+#	<!-- quote: PATH [NAME] -->
 #
-# by itself or in an HTML comment. Without NAME it is the whole file, less its SPDX line. NAME is a
+# in a .md, and by "This is PATH:" elsewhere. Without NAME it is the whole file, less its SPDX line. NAME is a
 # function, a struct or a macro, or what stands between the source's lines [doc:NAME] and [doc:end].
 # In a .md the quote is the fenced block that follows; elsewhere it is the lines that follow, up to the
 # first that is neither empty nor indented. Run with -v root=TOP; what cannot be found goes to stderr.
@@ -37,7 +37,7 @@ function fetch(path, name,    line, text, on, n, kind, lead, first)
 		if (!on && name != "" && line ~ "^#define " name "[ (]") {
 			on = 1; kind = "macro"
 		}
-		if (!on)
+		if (!on || line ~ /\[doc:[a-z_]+\]/)
 			continue
 		if (n == 0) {
 			match(line, /^\t*/)
@@ -74,10 +74,10 @@ skipping == "indent" {
 	skipping = ""
 }
 
-/^(<!-- )?quote: [^ ]+( [^ ]+)?( -->)?$/ {
+(markdown && /^<!-- quote: [^ ]+( [^ ]+)? -->$/) || (!markdown && /^This is [^ ]+:$/) {
 	print
 	line = $0
-	gsub(/^(<!-- )?quote: | -->$/, "", line)
+	gsub(/^<!-- quote: | -->$|^This is |:$/, "", line)
 	split(line, words, " ")
 	text = fetch(words[1], words[2])
 	if (markdown) {

@@ -22,14 +22,15 @@ _Static_assert(BIN_EXACT == 1u << BIN_EXACT_LOG2, "the first doubling starts whe
 _Static_assert(PERCPU__UNIT_GRANULES == 1u << 15, "the last bin holds a whole unit alone");
 _Static_assert(PERCPU__NR_BINS == BIN_EXACT + ((15 - BIN_EXACT_LOG2) << BIN_SUB_LOG2) + 1, "none is missing");
 
-/* Both formulas are computed and one is selected: which one is beyond a branch predictor. */
 static inline unsigned bin_of(uint32_t size)
 {
-	unsigned shift = 31 - (unsigned)__builtin_clz(size | BIN_EXACT) - BIN_SUB_LOG2;
-	unsigned bin = BIN_EXACT + ((shift + BIN_SUB_LOG2 - BIN_EXACT_LOG2) << BIN_SUB_LOG2) +
-		       (size >> shift) - (1u << BIN_SUB_LOG2);
+	unsigned shift;
 
-	return size < BIN_EXACT ? size : bin;
+	if (size < BIN_EXACT)
+		return size;
+	shift = 31 - (unsigned)__builtin_clz(size) - BIN_SUB_LOG2;
+	return BIN_EXACT + ((shift + BIN_SUB_LOG2 - BIN_EXACT_LOG2) << BIN_SUB_LOG2) +
+	       (size >> shift) - (1u << BIN_SUB_LOG2);
 }
 
 /* The first bin in which every area has room for the request, wherever the area starts. */

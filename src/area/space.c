@@ -136,7 +136,7 @@ static void list_push(struct percpu__space *space, uint32_t offset, uint32_t siz
 	space->first[bin] = (uint16_t)offset;
 }
 
-static void list_remove(struct percpu__space *space, uint32_t offset)
+static void list_remove(struct percpu__space *space, unsigned bin, uint32_t offset)
 {
 	const union percpu__word *word = &space->words[offset];
 	uint16_t next = word->link.next, prev = word->link.prev;
@@ -145,14 +145,12 @@ static void list_remove(struct percpu__space *space, uint32_t offset)
 		space->words[next].link.prev = prev;
 	if (prev != NO_AREA) {
 		space->words[prev].link.next = next;
-	} else {
-		unsigned bin = bin_of(word->link.size);
-
-		space->first[bin] = next;
-		if (next == NO_AREA) {
-			bins_clear(&space->listed, bin);
-			note_changed(space, bin);
-		}
+		return;
+	}
+	space->first[bin] = next;
+	if (next == NO_AREA) {
+		bins_clear(&space->listed, bin);
+		note_changed(space, bin);
 	}
 }
 
@@ -194,11 +192,12 @@ static void take_from_tail(struct percpu__space *space, uint32_t at, uint32_t gr
 }
 
 /* Takes [at, at + granules) out of a listed free area. */
-static void take_from_list(struct percpu__space *space, uint32_t start, uint32_t at, uint32_t granules)
+static void take_from_list(struct percpu__space *space, unsigned bin, uint32_t start, uint32_t at,
+			   uint32_t granules)
 {
 	uint32_t end = start + space->words[start].link.size;
 
-	list_remove(space, start);
+	list_remove(space, bin, start);
 	if (at > start) {
 		list_push(space, start, at - start);
 		bit_set_relaxed(space->maps->head, at);
@@ -215,7 +214,7 @@ static uint32_t choose(const struct percpu__space *space, unsigned bin, uint32_t
 	uint16_t area = space->first[bin];
 	uint32_t best = NO_AREA;
 
-	if (bin >= bin_sure(granules, align))
+	if ((bin < BIN_EXACT && align == 1) || bin >= bin_sure(granules, align))
 		return area;
 	for (int i = 0; i < NR_CANDIDATES && area != NO_AREA; i++) {
 		const union percpu__word *word = &space->words[area];
@@ -236,7 +235,7 @@ bool percpu__space_alloc_from(struct percpu__space *space, unsigned bin, uint32_
 	changes_begin(space);
 	if (start != NO_AREA) {
 		at = align_up(start, align_granules);
-		take_from_list(space, start, at, granules);
+		take_from_list(space, bin, start, at, granules);
 	} else {
 		at = align_up(space->tail, align_granules);
 		if (bin != space->tail_bin || at + granules > PERCPU__UNIT_GRANULES)
@@ -294,7 +293,7 @@ uint32_t percpu__space_free(struct percpu__space *space, uint32_t offset, struct
 
 		before_is_free = bit_test_relaxed(free_head, before);
 		if (before_is_free) {
-			list_remove(space, before);
+			list_remove(space, bin_of(space->words[before].link.size), before);
 			bit_clear_relaxed(head, offset);
 			start = before;
 		}
@@ -311,7 +310,7 @@ uint32_t percpu__space_free(struct percpu__space *space, uint32_t offset, struct
 			uint32_t after = end;
 
 			end += space->words[after].link.size;
-			list_remove(space, after);
+			list_remove(space, bin_of(end - after), after);
 			bit_clear_relaxed(head, after);
 			bit_clear_relaxed(free_head, after);
 		}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * aarch64: every operation is one restartable sequence, written once as PERCPU__SECTION around the few
+ * instructions that differ.
+ *
+ *	adrp/add x16, descriptor	the kernel restarts at 5 whoever is moved, preempted or
+ *	str	x16, area->rseq_cs	signalled between 1 and 2
+ *  1:	ldr	cpu, area->cpu_id
+ *	cmp	cpu, limit		one unsigned compare: not registered (negative), a CPU without a
+ *	b.hs	2f			copy, and a library that is not in rseq mode (limit 0)
+ *	add	x16, p, cpu << 18	x16 is this CPU's copy: p has PERCPU_STRIDE in it already
+ *	...
+ *  2:
+ *
+ * Whether the body ran, C asks again by the same compare: a conditional branch reaches 1 MiB, and the
+ * slow half may be put further away than that.
+ *
+ * The area is libc's, rseq_offset bytes from the thread pointer. While that offset is zero nothing is
+ * armed, for the store would hit libc's own thread block.
+ *
+ * What the kernel finds in rseq_cs it reads at the next preemption, long after 2. Code of a shared
+ * object may be gone by then, so there the sequence clears rseq_cs again.
+ */
+#ifndef PERCPU_ARCH_AARCH64_H
+#define PERCPU_ARCH_AARCH64_H
+
+#define PERCPU__HAS_SECTIONS 1
+#define PERCPU__OUTLINE __attribute__((cold))
+
+#if defined(__PIC__) && !defined(__PIE__)
+#define PERCPU__DISARM "	str	xzr, [%[area], #8]\n"
+#else
+#define PERCPU__DISARM ""
+#endif
+
+/* PERCPU_STRIDE_SHIFT as the assembler reads it. */
+#ifdef __cplusplus
+static_assert(PERCPU_STRIDE_SHIFT == 18, "what the sections shift by");
+#else
+_Static_assert(PERCPU_STRIDE_SHIFT == 18, "what the sections shift by");
+#endif
+
+#define PERCPU__SECTION(body)                                                                                \
+	"	.pushsection __rseq_cs, \"aw?\"\n"                                                            \
+	"	.balign	32\n"                                                                                 \
+	"3:	.long	0, 0\n"                /* version, flags */                                           \
+	"	.quad	1f, 2f - 1f, 4f\n"     /* start, length, where to go on abort */                      \
+	"	.popsection\n"                                                                                \
+	"	.pushsection __rseq_cs_ptr_array, \"aw?\"\n"                                                  \
+	"	.quad	3b\n"                                                                                 \
+	"	.popsection\n"                                                                                \
+	"	.pushsection __rseq_exit_point_array, \"aw?\"\n"                                              \
+	"	.quad	1f, 2f\n"                                                                             \
+	"	.popsection\n"                                                                                \
+	"	.pushsection __rseq_failure, \"ax?\"\n"                                                       \
+	"	.inst	0xd428bc00\n"          /* brk: the signature shall not run */                         \
+	"4:	b	5f\n"                                                                                 \
+	"	.popsection\n"                                                                                \
+	"5:	adrp	x16, 3b\n"                                                                            \
+	"	add	x16, x16, :lo12:3b\n"                                                                 \
+	"	str	x16, [%[area], #8]\n"  /* area->rseq_cs = descriptor */                               \
+	"1:	ldr	%w[cpu], [%[area], #4]\n" /* cpu = area->cpu_id */                                    \
+	"	cmp	%w[cpu], %w[limit]\n"                                                                 \
+	"	b.hs	2f\n"                                                                                 \
+	"	add	x16, %[p], %x[cpu], lsl #18\n" /* x16 = the copy */                                   \
+	body                                                                                                 \
+	"2:\n"                                                                                               \
+	PERCPU__DISARM
+
+/* Suffix of a width's loads and stores; letter of its registers. */
+#define PERCPU__S8 "b"
+#define PERCPU__S16 "h"
+#define PERCPU__S32 ""
+#define PERCPU__S64 ""
+#define PERCPU__R8 "w"
+#define PERCPU__R16 "w"
+#define PERCPU__R32 "w"
+#define PERCPU__R64 "x"
+
+#define PERCPU__LOAD(bits, register) /* register = *copy */                                                  \
+	"	ldr" PERCPU__S##bits "	" register ", [x16]\n"
+#define PERCPU__STORE(bits, register) /* *copy = register */                                                 \
+	"	str" PERCPU__S##bits "	" register ", [x16]\n"
+#define PERCPU__RMW(insn, bits)                                                                              \
+	PERCPU__LOAD(bits, PERCPU__R##bits "17")                                                             \
+	"	" insn "	" PERCPU__R##bits "17, " PERCPU__R##bits "17, %" PERCPU__R##bits "[v]\n"          \
+	PERCPU__STORE(bits, PERCPU__R##bits "17")
+
+#define PERCPU__BODY_add(bits) PERCPU__RMW("add", bits)
+#define PERCPU__BODY_and(bits) PERCPU__RMW("and", bits)
+#define PERCPU__BODY_or(bits) PERCPU__RMW("orr", bits)
+#define PERCPU__BODY_write(bits) PERCPU__STORE(bits, "%" PERCPU__R##bits "[v]")
+#define PERCPU__BODY_read(bits) PERCPU__LOAD(bits, "%" PERCPU__R##bits "[out]")
+#define PERCPU__BODY_xchg(bits) PERCPU__BODY_read(bits) PERCPU__BODY_write(bits)
+#define PERCPU__BODY_add_return(bits)                                                                        \
+	PERCPU__BODY_read(bits)                                                                              \
+	"	add	%" PERCPU__R##bits "[out], %" PERCPU__R##bits "[out], %" PERCPU__R##bits "[v]\n"      \
+	PERCPU__STORE(bits, "%" PERCPU__R##bits "[out]")
+#define PERCPU__BODY_cmpxchg(bits) /* old is extended as the load extends */                                 \
+	PERCPU__BODY_read(bits)                                                                              \
+	"	cmp	%" PERCPU__R##bits "[out], %" PERCPU__R##bits "[old]\n"                               \
+	"	b.ne	2f\n"                                                                                 \
+	PERCPU__BODY_write(bits)
+
+/*
+ * The function around a section; operands in parentheses. False: not done, and nothing is left armed
+ * that must not be.
+ */
+#define PERCPU__UNWRAP(...) __VA_ARGS__
+#define PERCPU__RUN(body, outputs, inputs)                                                                   \
+	uint32_t cpu;                                                                                        \
+	const uint32_t limit = __atomic_load_n(&percpu_abi.cpu_limit, __ATOMIC_RELAXED);                     \
+	const ptrdiff_t offset = __atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED);                 \
+	if (__builtin_expect(!offset, 0))                                                                    \
+		return false;                                                                                \
+	__asm__ __volatile__(PERCPU__SECTION(body)                                                           \
+			     : PERCPU__UNWRAP outputs [cpu] "=&r"(cpu)                                       \
+			     : PERCPU__UNWRAP inputs [area] "r"((char *)__builtin_thread_pointer() + offset), \
+			       [limit] "r"(limit), [p] "r"((char *)p + PERCPU_STRIDE)                        \
+			     : "x16", "x17", "memory", "cc");                                                \
+	if (__builtin_expect(cpu >= limit, 0))                                                               \
+		return false
+
+#define PERCPU__TRY_UPDATE(op, bits)                                                                         \
+	PERCPU__INLINE bool percpu__try_##op##_u##bits(void *p, uint##bits##_t v)                            \
+	{                                                                                                    \
+		PERCPU__RUN(PERCPU__BODY_##op(bits), (), ([v] "r"(v), ));                                    \
+		return true;                                                                                 \
+	}
+#define PERCPU__TRY_RESULT(type, body, inputs)                                                               \
+	{                                                                                                    \
+		type out;                                                                                    \
+		PERCPU__RUN(body, ([out] "=&r"(out), ), inputs);                                             \
+		*result = out;                                                                               \
+		return true;                                                                                 \
+	}
+#define PERCPU__TRY_READ(op, bits)                                                                           \
+	PERCPU__INLINE bool percpu__try_##op##_u##bits(void *p, uint##bits##_t *result)                      \
+	PERCPU__TRY_RESULT(uint##bits##_t, PERCPU__BODY_##op(bits), ())
+#define PERCPU__TRY_FETCH(op, bits)                                                                          \
+	PERCPU__INLINE bool percpu__try_##op##_u##bits(void *p, uint##bits##_t v, uint##bits##_t *result)    \
+	PERCPU__TRY_RESULT(uint##bits##_t, PERCPU__BODY_##op(bits), ([v] "r"(v), ))
+#define PERCPU__TRY_COMPARE(op, bits)                                                                        \
+	PERCPU__INLINE bool percpu__try_##op##_u##bits(void *p, uint##bits##_t old, uint##bits##_t v,        \
+						       uint##bits##_t *result)                               \
+	PERCPU__TRY_RESULT(uint##bits##_t, PERCPU__BODY_##op(bits), ([old] "r"((uint64_t)old), [v] "r"(v), ))
+
+PERCPU__INLINE bool percpu__try_list_push(void *p, struct percpu_list_node *node)
+{
+	PERCPU__RUN("	ldr	x17, [x16]\n"
+		    "	str	x17, [%[node]]\n"     /* node->next = head */
+		    "	str	%[node], [x16]\n",    /* head = node */
+		    (), ([node] "r"(node), ));
+	return true;
+}
+
+PERCPU__INLINE bool percpu__try_list_pop(void *p, struct percpu_list_node **result)
+PERCPU__TRY_RESULT(struct percpu_list_node *,
+		   "	ldr	%[out], [x16]\n"
+		   "	cbz	%[out], 2f\n"          /* empty */
+		   "	ldr	x17, [%[out]]\n"
+		   "	str	x17, [x16]\n",         /* head = head->next */
+		   ())
+
+PERCPU__INLINE bool percpu__try_list_pop_all(void *p, struct percpu_list_node **result)
+PERCPU__TRY_RESULT(struct percpu_list_node *,
+		   "	ldr	%[out], [x16]\n"
+		   "	str	xzr, [x16]\n",         /* head = NULL */
+		   ())
+
+PERCPU__INLINE bool percpu__stack_push(struct percpu__stack *p, void *item)
+{
+	uint64_t room;
+
+	PERCPU__RUN("	ldp	w17, %w[room], [x16]\n"
+		    "	cmp	w17, %w[room]\n"
+		    "	cset	%w[room], lo\n"
+		    "	b.hs	2f\n"                          /* nr >= limit: full or closed */
+		    "	add	w17, w17, #1\n"
+		    "	str	%[item], [x16, x17, lsl #3]\n" /* slot[nr] = item */
+		    "	str	w17, [x16]\n",                 /* nr++ */
+		    ([room] "=&r"(room), ), ([item] "r"(item), ));
+	return room;
+}
+
+PERCPU__INLINE bool percpu__try_stack_pop(struct percpu__stack *p, void **result)
+PERCPU__TRY_RESULT(void *,
+		   "	ldp	w17, %w[out], [x16]\n"
+		   "	cmp	w17, #0\n"
+		   "	csel	%w[out], wzr, %w[out], eq\n"
+		   "	cbz	%[out], 2f\n"                  /* nr == 0 or limit == 0: empty or closed */
+		   "	ldr	%[out], [x16, x17, lsl #3]\n"
+		   "	sub	w17, w17, #1\n"
+		   "	str	w17, [x16]\n",                 /* nr-- */
+		   ())
+
+/* The CPU's number as the kernel last wrote it; anything while the library is cold. */
+PERCPU__INLINE uint32_t percpu__cpu_id(void)
+{
+	const ptrdiff_t offset = __atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED);
+
+	return __atomic_load_n((uint32_t *)((char *)__builtin_thread_pointer() + offset + 4), __ATOMIC_RELAXED);
+}
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernel's spelling, so that kernel code compiles unchanged: operations take lvalues, of memory
+ * from alloc_percpu (`*p`, `p->field`) and of DEFINE_PER_CPU variables alike.
+ *
+ * DEFINE_PER_CPU variables live in one section of their module (program or shared object), which holds
+ * their initial values and nothing else: touched directly, they are ordinary variables. The module's
+ * section is attached as one per-CPU area, by a constructor or by whatever operation comes first, and
+ * the macros here move addresses from the section to that area:
+ *
+ *	&variable  in  [start of section, its end)	->	area + (&variable - start)
+ *	other addresses are per-CPU pointers		->	themselves
+ *
+ * Keep such variables static, or declare them with DECLARE_PER_CPU, which hides them from other modules:
+ * one module's macros do not know the section of another.
+ *
+ * Not for preemption: without it get_cpu_var() would promise what nobody keeps, so that it is missing.
+ * All of this_cpu_, __this_cpu_ and raw_cpu_ are safe wherever the thread moves.
+ */
+#ifndef PERCPU_KERNEL_H
+#define PERCPU_KERNEL_H
+
+#include <percpu/alloc.h>
+#include <percpu/ops.h>
+#include <percpu/static.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PERCPU__HIDDEN __attribute__((__visibility__("hidden")))
+#define PERCPU__SHARED_BY_MODULE __attribute__((__weak__, __visibility__("hidden")))
+#define PERCPU__IN_SECTION __attribute__((__section__("percpu_static")))
+
+/* The linker sets both; the anchor keeps the section in being. */
+extern char __start_percpu_static[] PERCPU__HIDDEN;
+extern char __stop_percpu_static[] PERCPU__HIDDEN;
+PERCPU__SHARED_BY_MODULE PERCPU__IN_SECTION uint64_t percpu__static_anchor = 0;
+
+/* The module's area; NULL: not attached. One per module, whatever file comes first. */
+PERCPU__SHARED_BY_MODULE char *percpu__module_area = NULL;
+
+PERCPU__SHARED_BY_MODULE __attribute__((__cold__, __noinline__)) char *percpu__module_attach(void)
+{
+	const uintptr_t start = (uintptr_t)__start_percpu_static;
+	const uintptr_t alignment = start & -start;
+	char *area = (char *)(uintptr_t)percpu_static_attach(
+		&percpu__module_area, __start_percpu_static, (uintptr_t)__stop_percpu_static - start,
+		alignment < PERCPU_MAX_ALIGN ? alignment : PERCPU_MAX_ALIGN);
+
+	__atomic_store_n(&percpu__module_area, area, __ATOMIC_RELEASE);
+	return area;
+}
+
+PERCPU__SHARED_BY_MODULE __attribute__((__constructor__(PERCPU__STATIC_PRIORITY))) void percpu__module_begin(void)
+{
+	if ((uintptr_t)__stop_percpu_static - (uintptr_t)__start_percpu_static > sizeof(percpu__static_anchor))
+		percpu__module_attach();
+}
+
+#if defined(__PIC__) && !defined(__PIE__)
+PERCPU__SHARED_BY_MODULE __attribute__((__destructor__(PERCPU__STATIC_PRIORITY))) void percpu__module_end(void)
+{
+	percpu_static_detach(&percpu__module_area);
+}
+#endif
+
+/* The per-CPU pointer of what looks like one variable. */
+PERCPU__INLINE void *percpu__located(uintptr_t address)
+{
+	const uintptr_t offset = address - (uintptr_t)__start_percpu_static;
+	char *area;
+
+	if (offset >= (uintptr_t)__stop_percpu_static - (uintptr_t)__start_percpu_static)
+		return (void *)address;
+	area = __atomic_load_n(&percpu__module_area, __ATOMIC_ACQUIRE);
+	if (__builtin_expect(!area, 0))
+		area = percpu__module_attach();
+	return area + offset;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#define percpu__of_pointer(p) ((__typeof__(p))percpu__located((uintptr_t)(p)))
+#define percpu__of_lvalue(v) ((__typeof__(&(v)))percpu__located((uintptr_t)&(v)))
+
+/* ---- Memory ---- */
+
+#define alloc_percpu(type) percpu_new(type)
+#define __alloc_percpu(size, align) percpu_alloc((size), (align))
+#define free_percpu(p) percpu_free(p)
+
+#define DEFINE_PER_CPU(type, name) PERCPU__IN_SECTION __typeof__(type) name
+#define DECLARE_PER_CPU(type, name) extern PERCPU__HIDDEN PERCPU__IN_SECTION __typeof__(type) name
+#define DEFINE_PER_CPU_ALIGNED(type, name) DEFINE_PER_CPU(type, name) __attribute__((__aligned__(64)))
+#define DECLARE_PER_CPU_ALIGNED(type, name) DECLARE_PER_CPU(type, name) __attribute__((__aligned__(64)))
+#define DEFINE_PER_CPU_SHARED_ALIGNED(type, name) DEFINE_PER_CPU_ALIGNED(type, name)
+#define DECLARE_PER_CPU_SHARED_ALIGNED(type, name) DECLARE_PER_CPU_ALIGNED(type, name)
+#define DEFINE_PER_CPU_READ_MOSTLY(type, name) DEFINE_PER_CPU(type, name)
+#define DECLARE_PER_CPU_READ_MOSTLY(type, name) DECLARE_PER_CPU(type, name)
+#define EXPORT_PER_CPU_SYMBOL(name) PERCPU__STATIC_ASSERT(sizeof(name) > 0, "declared")
+#define EXPORT_PER_CPU_SYMBOL_GPL(name) EXPORT_PER_CPU_SYMBOL(name)
+
+/* ---- Copies ---- */
+
+#define per_cpu_ptr(p, cpu) percpu_ptr(percpu__of_pointer(p), (cpu))
+#define per_cpu(v, cpu) (*percpu_ptr(percpu__of_lvalue(v), (cpu)))
+#define this_cpu_ptr(p) percpu_this_ptr(percpu__of_pointer(p)) /* a hint, as all addresses of copies are */
+#define raw_cpu_ptr(p) this_cpu_ptr(p)
+#define raw_smp_processor_id() percpu_this_cpu()
+
+/*
+ * A sum over the possible CPUs must be exact, and so it has to visit the foreign copy, which belongs to
+ * no CPU. Therefore "possible CPUs" are the copies here, wherever they are counted or walked.
+ */
+#define nr_cpu_ids percpu_nr_copies()
+#define num_possible_cpus() percpu_nr_copies()
+#define for_each_possible_cpu(cpu) for ((cpu) = 0; (unsigned)(cpu) < nr_cpu_ids; (cpu)++)
+
+/* ---- Operations ---- */
+
+#define this_cpu_read(v) percpu_read(percpu__of_lvalue(v))
+#define this_cpu_write(v, value) percpu_write(percpu__of_lvalue(v), (value))
+#define this_cpu_add(v, value) percpu_add(percpu__of_lvalue(v), (value))
+#define this_cpu_sub(v, value) percpu_sub(percpu__of_lvalue(v), (value))
+#define this_cpu_inc(v) percpu_inc(percpu__of_lvalue(v))
+#define this_cpu_dec(v) percpu_dec(percpu__of_lvalue(v))
+#define this_cpu_and(v, value) percpu_and(percpu__of_lvalue(v), (value))
+#define this_cpu_or(v, value) percpu_or(percpu__of_lvalue(v), (value))
+#define this_cpu_add_return(v, value) percpu_add_return(percpu__of_lvalue(v), (value))
+#define this_cpu_sub_return(v, value) percpu_sub_return(percpu__of_lvalue(v), (value))
+#define this_cpu_inc_return(v) percpu_inc_return(percpu__of_lvalue(v))
+#define this_cpu_dec_return(v) percpu_dec_return(percpu__of_lvalue(v))
+#define this_cpu_xchg(v, value) percpu_xchg(percpu__of_lvalue(v), (value))
+#define this_cpu_cmpxchg(v, old, value) percpu_cmpxchg(percpu__of_lvalue(v), (old), (value))
+
+#define __this_cpu_read(v) this_cpu_read(v)
+#define __this_cpu_write(v, value) this_cpu_write(v, value)
+#define __this_cpu_add(v, value) this_cpu_add(v, value)
+#define __this_cpu_sub(v, value) this_cpu_sub(v, value)
+#define __this_cpu_inc(v) this_cpu_inc(v)
+#define __this_cpu_dec(v) this_cpu_dec(v)
+#define __this_cpu_and(v, value) this_cpu_and(v, value)
+#define __this_cpu_or(v, value) this_cpu_or(v, value)
+#define __this_cpu_add_return(v, value) this_cpu_add_return(v, value)
+#define __this_cpu_sub_return(v, value) this_cpu_sub_return(v, value)
+#define __this_cpu_inc_return(v) this_cpu_inc_return(v)
+#define __this_cpu_dec_return(v) this_cpu_dec_return(v)
+#define __this_cpu_xchg(v, value) this_cpu_xchg(v, value)
+#define __this_cpu_cmpxchg(v, old, value) this_cpu_cmpxchg(v, old, value)
+
+#define raw_cpu_read(v) this_cpu_read(v)
+#define raw_cpu_write(v, value) this_cpu_write(v, value)
+#define raw_cpu_add(v, value) this_cpu_add(v, value)
+#define raw_cpu_sub(v, value) this_cpu_sub(v, value)
+#define raw_cpu_inc(v) this_cpu_inc(v)
+#define raw_cpu_dec(v) this_cpu_dec(v)
+#define raw_cpu_and(v, value) this_cpu_and(v, value)
+#define raw_cpu_or(v, value) this_cpu_or(v, value)
+#define raw_cpu_add_return(v, value) this_cpu_add_return(v, value)
+#define raw_cpu_sub_return(v, value) this_cpu_sub_return(v, value)
+#define raw_cpu_inc_return(v) this_cpu_inc_return(v)
+#define raw_cpu_dec_return(v) this_cpu_dec_return(v)
+#define raw_cpu_xchg(v, value) this_cpu_xchg(v, value)
+#define raw_cpu_cmpxchg(v, old, value) this_cpu_cmpxchg(v, old, value)
+
+#endif

@@ -141,6 +141,22 @@ if truncate -s 4200M huge 2>/dev/null; then
 	report "a file beyond 4 GiB" "$(have=$("$wc" huge); [ "$have" = "         1          1 4404019205 huge" ] || echo "$have")"
 	rm huge
 fi
+# Whenever it looks, the file ends in one word that is still being written.
+report "a file that grows meanwhile" "$(
+	for start in word lines; do
+		cp $start growing
+		want=$(wc -w <$start)
+		[ $start = word ] || want=$((want + 1))
+		printf w >>growing
+		while :; do printf www; done >>growing &
+		for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+			# shellcheck disable=SC2046
+			set -- $("$wc" -j 3 growing)
+			[ "$2" = "$want" ] || echo "run $i on $start: $2 words of $want, in $3 bytes"
+		done
+		kill $!
+		wait
+	done 2>/dev/null)"
 report "a full disk is an error" "$("$wc" one >/dev/full 2>said && echo "status 0"; grep -q 'No space' said || cat said)"
 for wrong in "-j 0" "-j x" "-j -1" "--block 0" "--by moon" "--nothing" "-j 99999999999999999999"; do
 	# shellcheck disable=SC2086

@@ -91,10 +91,10 @@ void percpu__space_init(struct percpu__space *space, struct percpu__space_maps *
 			union percpu__word *words);
 
 /*
- * percpu__space_alloc - takes granules, in 1..PERCPU__UNIT_GRANULES, from the smallest free area at hand;
- * align_granules is a power of two up to PERCPU__ALIGN_GRANULES_MAX.
- * Returns: whether *offset was set. It never fails where an area of granules + align_granules - 1 or more,
- * rounded up to the start of a bin, is free, nor on an empty space.
+ * percpu__space_alloc - takes granules from the smallest free area at hand; align_granules is a power of
+ * two up to PERCPU__ALIGN_GRANULES_MAX.
+ * Returns: whether *offset was set. An empty space refuses only 0 and more than PERCPU__UNIT_GRANULES; any
+ * space has room where an area of granules + align_granules - 1, rounded up to the start of a bin, is free.
  */
 bool percpu__space_alloc(struct percpu__space *space, uint32_t granules, uint32_t align_granules,
 			 uint32_t *offset);

@@ -110,7 +110,8 @@ static void flip_above(struct percpu__shelf *shelf, uint32_t slot, unsigned bin)
 }
 
 /* Turns a bin on or off at a slot. */
-static inline void set_on(struct percpu__shelf *shelf, struct shelf_leaf *leaf, uint32_t slot, unsigned bin, bool on)
+static inline void set_on(struct percpu__shelf *shelf, struct shelf_leaf *leaf, uint32_t slot, unsigned bin,
+			  bool on)
 {
 	uint64_t was = leaf->node.bins[bin];
 	uint64_t is = (was & ~bit_of(slot)) | (uint64_t)on << slot % FAN_OUT;
@@ -259,6 +260,8 @@ bool percpu__shelf_alloc(struct percpu__shelf *shelf, uint32_t granules, uint32_
 	unsigned bin = bins_next(on, bin_of(granules));
 	int tries = 0;
 
+	if (!granules)
+		return false;
 	while (bin < PERCPU__NR_BINS) {
 		for (uint32_t at = first_with(shelf, bin); at != PERCPU__NO_SLOT; at = next_with(shelf, bin, at + 1)) {
 			if (alloc_at(shelf, at, bin, granules, align_granules, offset)) {

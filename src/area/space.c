@@ -92,12 +92,10 @@ static inline uint32_t align_up(uint32_t offset, uint32_t align)
 	return (offset + align - 1) & ~(align - 1);
 }
 
-static inline void changes_begin(struct percpu__space *space)
-{
-	space->nr_changed = 0;
-}
-
-/* No more than CHANGED_MAX a change: it takes at most two areas off lists, or moves the tail, and adds one. */
+/*
+ * PERCPU__CHANGED_MAX is enough: an operation lists one area and unlists two, or unlists one and lists two,
+ * and a move of the tail, which counts for two, takes the place of two of them.
+ */
 static inline void note_changed(struct percpu__space *space, unsigned bin)
 {
 	space->changed[space->nr_changed++] = (uint8_t)bin;
@@ -232,7 +230,7 @@ bool percpu__space_alloc_from(struct percpu__space *space, unsigned bin, uint32_
 	uint32_t start = choose(space, bin, granules, align_granules);
 	uint32_t at;
 
-	changes_begin(space);
+	space->nr_changed = 0;
 	if (start != NO_AREA) {
 		at = align_up(start, align_granules);
 		take_from_list(space, bin, start, at, granules);
@@ -260,6 +258,8 @@ bool percpu__space_alloc(struct percpu__space *space, uint32_t granules, uint32_
 	struct percpu__bins bins = percpu__space_bins(space);
 	unsigned bin = bin_of(granules);
 
+	if (!granules)
+		return false;
 	while ((bin = bins_next(&bins, bin)) < PERCPU__NR_BINS) {
 		if (percpu__space_alloc_from(space, bin, granules, align_granules, offset))
 			return true;
@@ -287,7 +287,7 @@ uint32_t percpu__space_free(struct percpu__space *space, uint32_t offset, struct
 
 	if (!size)
 		return 0;
-	changes_begin(space);
+	space->nr_changed = 0;
 	if (offset) {
 		uint32_t before = bit_before_relaxed(head, offset);
 

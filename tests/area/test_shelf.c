@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/* Shelves: slots, the choice between spaces, and random steps with the walker on. */
+#include <string.h>
+
+#include "area/bin.h"
+#include "area/world.h"
+#include "harness/harness.h"
+
+#define UNIT PERCPU__UNIT_GRANULES
+
+static struct world world;
+
+static struct percpu__space *add(uint32_t expected_slot)
+{
+	struct percpu__space *space = &world_space_create()->space;
+
+	ck_assert_uint_eq(percpu__shelf_add(&world.shelf, space), expected_slot);
+	ck_assert_ptr_eq(percpu__shelf_space(&world.shelf, expected_slot), space);
+	return space;
+}
+
+static uint32_t must_alloc(uint32_t granules, uint32_t align, uint32_t expected_slot)
+{
+	uint32_t slot, offset;
+
+	ck_assert(percpu__shelf_alloc(&world.shelf, granules, align, &slot, &offset));
+	ck_assert_uint_eq(slot, expected_slot);
+	ck_assert_uint_eq(offset % align, 0);
+	return offset;
+}
+
+static void must_free(uint32_t slot, uint32_t offset)
+{
+	struct percpu__range merged;
+
+	ck_assert_uint_gt(percpu__shelf_free(&world.shelf, slot, offset, &merged), 0);
+}
+
+START_TEST(a_new_shelf_has_nothing)
+{
+	struct percpu__range merged;
+	uint32_t slot, offset;
+
+	world_init(&world, PERCPU__SHELF_SLOTS);
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+	ck_assert(!percpu__shelf_alloc(&world.shelf, 1, 1, &slot, &offset));
+	ck_assert_uint_eq(percpu__shelf_next(&world.shelf, 0), PERCPU__NO_SLOT);
+	ck_assert_ptr_null(percpu__shelf_space(&world.shelf, 0));
+	ck_assert_ptr_null(percpu__shelf_space(&world.shelf, UINT32_MAX));
+	ck_assert_ptr_null(percpu__shelf_remove(&world.shelf, 0));
+	ck_assert_uint_eq(percpu__shelf_free(&world.shelf, 0, 0, &merged), 0);
+	ck_assert_uint_eq(percpu__shelf_free(&world.shelf, UINT32_MAX, 0, &merged), 0);
+}
+END_TEST
+
+START_TEST(slots_are_taken_lowest_first)
+{
+	world_init(&world, 5000);
+	for (uint32_t slot = 0; slot < 5000; slot++)
+		add(slot);
+	ck_assert_uint_eq(percpu__shelf_add(&world.shelf, &world_space_create()->space), PERCPU__NO_SLOT);
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+	for (uint32_t slot = 63; slot < 5000; slot += 1000) {
+		ck_assert_ptr_nonnull(percpu__shelf_remove(&world.shelf, slot));
+		ck_assert_ptr_null(percpu__shelf_space(&world.shelf, slot));
+		ck_assert_ptr_null(percpu__shelf_remove(&world.shelf, slot));
+		ck_assert_uint_eq(percpu__shelf_next(&world.shelf, slot), slot + 1);
+	}
+	ck_assert_uint_eq(world.shelf.nr_spaces, 4995);
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+	for (uint32_t slot = 63; slot < 5000; slot += 1000)
+		add(slot);
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+}
+END_TEST
+
+START_TEST(iteration_meets_every_space_once)
+{
+	uint32_t met = 0, last = 0;
+
+	world_init(&world, 300);
+	for (uint32_t slot = 0; slot < 300; slot++)
+		add(slot);
+	for (uint32_t slot = 0; slot < 300; slot++) {
+		if (slot % 65)
+			percpu__shelf_remove(&world.shelf, slot);
+	}
+	percpu__shelf_for_each(&world.shelf, slot) {
+		ck_assert_uint_eq(slot, 65 * met++);
+		last = slot;
+	}
+	ck_assert_uint_eq(met, 5);
+	ck_assert_uint_eq(last, 260);
+}
+END_TEST
+
+START_TEST(the_smallest_hole_anywhere_then_the_lowest_slot)
+{
+	static const uint32_t holes[] = { 30, 12, 20, 12, 64 };
+
+	world_init(&world, 5);
+	for (uint32_t slot = 0; slot < 5; slot++) {
+		add(slot);
+		must_alloc(holes[slot], 1, slot);
+		must_alloc(UNIT - holes[slot], 1, slot);
+	}
+	for (uint32_t slot = 0; slot < 5; slot++)
+		must_free(slot, 0);
+	ck_assert_uint_eq(world.shelf.live_granules, 5 * UNIT - 138);
+	ck_assert_uint_eq(world.shelf.nr_live, 5);
+	must_alloc(11, 1, 1);
+	must_alloc(11, 1, 3);
+	must_alloc(11, 1, 2);
+	must_alloc(9, 1, 2);
+	must_alloc(21, 1, 0);
+	must_alloc(21, 1, 4);
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+}
+END_TEST
+
+START_TEST(a_request_finds_its_space_among_thousands)
+{
+	const uint32_t nr = 10000;
+	uint32_t slots[] = { 9999, 4096, 4095, 8191, 63, 64, 0 };
+
+	world_init(&world, PERCPU__SHELF_SLOTS);
+	for (uint32_t slot = 0; slot < nr; slot++) {
+		add(slot);
+		ck_assert_uint_eq(must_alloc(100, 1, slot), 0);
+		must_alloc(UNIT - 100, 1, slot);
+	}
+	for (unsigned i = 0; i < 7; i++) {
+		must_free(slots[i], 0);
+		must_alloc(60, 4, slots[i]);
+		must_alloc(40, 1, slots[i]);
+	}
+	for (unsigned i = 0; i < 7; i++)
+		must_free(slots[i], 0);
+	must_alloc(60, 1, 0);
+	must_alloc(60, 1, 63);
+	must_alloc(60, 1, 64);
+	must_alloc(60, 1, 4095);
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+}
+END_TEST
+
+/* Sixteen spaces of holes that are long enough, and start where the alignment wastes too much. */
+START_TEST(an_empty_space_takes_what_all_others_refuse)
+{
+	uint32_t slot, offset;
+
+	world_init(&world, 100);
+	for (uint32_t s = 0; s < 16; s++) {
+		add(s);
+		must_alloc(1, 1, s);
+		ck_assert_uint_eq(must_alloc(600, 1, s), 1);
+		must_alloc(UNIT - 601, 1, s);
+	}
+	for (uint32_t s = 0; s < 16; s++)
+		must_free(s, 1);
+	ck_assert(!percpu__shelf_alloc(&world.shelf, 512, 512, &slot, &offset));
+	ck_assert(!percpu__shelf_alloc(&world.shelf, 0, 1, &slot, &offset));
+	ck_assert(!percpu__shelf_alloc(&world.shelf, UNIT + 1, 1, &slot, &offset));
+	ck_assert(!percpu__shelf_alloc(&world.shelf, UINT32_MAX, 512, &slot, &offset));
+	for (uint32_t align = 1; align <= PERCPU__ALIGN_GRANULES_MAX; align *= 2) {
+		for (uint32_t size = UNIT; size > 600; size -= size / 3) {
+			struct percpu__space *space = add(16);
+
+			must_alloc(size, align, 16);
+			must_free(16, 0);
+			ck_assert_ptr_eq(percpu__shelf_remove(&world.shelf, 16), space);
+		}
+	}
+	/* Unaligned, the holes do. */
+	must_alloc(600, 1, 0);
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+}
+END_TEST
+
+START_TEST(a_space_leaves_and_comes_back_with_its_areas)
+{
+	struct percpu__space *space;
+	uint32_t offset;
+
+	world_init(&world, 8);
+	add(0);
+	offset = must_alloc(77, 1, 0);
+	space = percpu__shelf_remove(&world.shelf, 0);
+	ck_assert_uint_eq(world.shelf.nr_live, 0);
+	ck_assert_uint_eq(world.shelf.live_granules, 0);
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+	ck_assert_uint_eq(percpu__shelf_add(&world.shelf, space), 0);
+	ck_assert_uint_eq(world.shelf.live_granules, 77);
+	must_free(0, offset);
+	ck_assert(percpu__space_is_empty(space));
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+}
+END_TEST
+
+START_TEST(misuse_is_reported_and_changes_nothing)
+{
+	struct percpu__range merged;
+
+	world_init(&world, 8);
+	add(0);
+	add(1);
+	must_alloc(10, 1, 0);
+	ck_assert_uint_eq(percpu__shelf_free(&world.shelf, 1, 0, &merged), 0);
+	ck_assert_uint_eq(percpu__shelf_free(&world.shelf, 2, 0, &merged), 0);
+	ck_assert_uint_eq(percpu__shelf_free(&world.shelf, 8, 0, &merged), 0);
+	ck_assert_uint_eq(percpu__shelf_free(&world.shelf, 0, 1, &merged), 0);
+	ck_assert_uint_eq(percpu__shelf_free(&world.shelf, 0, UINT32_MAX, &merged), 0);
+	ck_assert_uint_eq(world.shelf.nr_live, 1);
+	must_free(0, 0);
+	ck_assert_uint_eq(percpu__shelf_free(&world.shelf, 0, 0, &merged), 0);
+	ck_assert_uint_eq(world.shelf.nr_live, 0);
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+}
+END_TEST
+
+static size_t pages_written(const void *memory, size_t bytes)
+{
+	static const char zero[4096];
+	size_t pages = 0;
+
+	for (size_t at = 0; at < bytes; at += sizeof(zero)) {
+		size_t n = bytes - at < sizeof(zero) ? bytes - at : sizeof(zero);
+
+		pages += memcmp((const char *)memory + at, zero, n) != 0;
+	}
+	return pages;
+}
+
+START_TEST(memory_in_use_follows_the_slots)
+{
+	size_t bytes = percpu__shelf_bytes(PERCPU__SHELF_SLOTS);
+
+	ck_assert_uint_lt(bytes, 2 * 1024 * 1024);
+	ck_assert_uint_lt(percpu__shelf_bytes(1), 4096);
+	world_init(&world, PERCPU__SHELF_SLOTS);
+	add(0);
+	ck_assert_uint_eq(pages_written(world.shelf_memory, bytes), 1);
+	for (uint32_t slot = 1; slot < 640; slot++)
+		add(slot);
+	ck_assert_uint_le(pages_written(world.shelf_memory, bytes), 5);
+}
+END_TEST
+
+START_TEST(random_steps_keep_the_shelf_valid)
+{
+	enum { MAX_LIVE = 4000 };
+	static struct object live[MAX_LIVE];
+	static uint8_t taken[70][UNIT];
+	uint32_t nr_live = 0;
+
+	world_init(&world, 70);
+	world.random = 11;
+	for (int step = 0; step < 60000; step++) {
+		if (random_below(&world.random, 100) < (step / 10000 % 2 ? 30u : 70u) && nr_live < MAX_LIVE) {
+			uint32_t bytes = random_log_uniform(&world.random, 1, 16384);
+			uint32_t align = 1u << random_below(&world.random, 10);
+			struct object o = world_alloc(&world, bytes, align);
+
+			ck_assert(o.offset % align == 0);
+			for (uint32_t i = 0; i < granules_of(bytes); i++) {
+				if (taken[o.slot][o.offset + i]++)
+					ck_abort_msg("granule handed out twice");
+			}
+			live[nr_live++] = o;
+		} else if (nr_live) {
+			uint32_t i = random_below(&world.random, nr_live);
+
+			memset(&taken[live[i].slot][live[i].offset], 0, granules_of(live[i].bytes));
+			world_free(&world, live[i]);
+			live[i] = live[--nr_live];
+		}
+		if (step % 500 == 0)
+			ck_assert(percpu__shelf_is_valid(&world.shelf));
+	}
+	while (nr_live)
+		world_free(&world, live[--nr_live]);
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+	percpu__shelf_for_each(&world.shelf, slot)
+		ck_assert(percpu__space_is_empty(percpu__shelf_space(&world.shelf, slot)));
+}
+END_TEST
+
+START_TEST(the_walker_sees_damage)
+{
+	struct percpu__range merged;
+	struct percpu__space *space;
+	uint32_t offset;
+
+	world_init(&world, 200);
+	for (uint32_t slot = 0; slot < 130; slot++)
+		space = add(slot);
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+	/* Behind the shelf's back. */
+	ck_assert(percpu__space_alloc(space, 5000, 1, &offset));
+	ck_assert(!percpu__shelf_is_valid(&world.shelf));
+	ck_assert_uint_eq(percpu__space_free(space, offset, &merged), 5000);
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+	space->nr_live++;
+	ck_assert(!percpu__shelf_is_valid(&world.shelf));
+	space->nr_live--;
+	world.shelf.nr_spaces++;
+	ck_assert(!percpu__shelf_is_valid(&world.shelf));
+	world.shelf.nr_spaces--;
+	world.shelf.live_granules++;
+	ck_assert(!percpu__shelf_is_valid(&world.shelf));
+	world.shelf.live_granules--;
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+	for (size_t word = 0; word < percpu__shelf_bytes(130) / 8; word += 97) {
+		uint64_t *p = (uint64_t *)world.shelf_memory + word;
+
+		/* Pointers to spaces are no bits of the tree. */
+		if (*p > UINT32_MAX && *p < UINT64_C(1) << 48)
+			continue;
+		*p ^= 2;
+		ck_assert_msg(!percpu__shelf_is_valid(&world.shelf), "word %zu", word);
+		*p ^= 2;
+	}
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+}
+END_TEST
+
+TEST_MAIN("area/shelf", 120, a_new_shelf_has_nothing, slots_are_taken_lowest_first,
+	  iteration_meets_every_space_once, the_smallest_hole_anywhere_then_the_lowest_slot,
+	  a_request_finds_its_space_among_thousands, an_empty_space_takes_what_all_others_refuse,
+	  a_space_leaves_and_comes_back_with_its_areas, misuse_is_reported_and_changes_nothing,
+	  memory_in_use_follows_the_slots, random_steps_keep_the_shelf_valid, the_walker_sees_damage)

@@ -40,8 +40,8 @@ static double bookkeeping_percent(void)
 	percpu__shelf_for_each(&world.shelf, slot) {
 		struct world_space *s = world_space(&world, slot);
 
-		own += sizeof(s->space) + written_bytes(s->maps, sizeof(*s->maps)) +
-		       written_bytes(s->words, PERCPU__UNIT_GRANULES * sizeof(*s->words));
+		own += sizeof(s->space) + written_bytes(&s->maps, sizeof(s->maps)) +
+		       written_bytes(s->words, sizeof(s->words));
 		used += 4096 * (size_t)__builtin_popcountll(percpu__space_live_pages(&s->space));
 	}
 	return 100.0 * (double)own / (double)used;

@@ -74,7 +74,7 @@ START_TEST(filling_writes_no_word_and_no_free_head)
 		ck_assert_uint_eq(must_alloc(1, 1), i);
 	ck_assert(!percpu__space_alloc(space, 1, 1, &offset));
 	ck_assert_int_eq(memcmp(ws->words, no_words, sizeof(no_words)), 0);
-	ck_assert_int_eq(memcmp(ws->maps->free_head, no_heads, sizeof(no_heads)), 0);
+	ck_assert_int_eq(memcmp(ws->maps.free_head, no_heads, sizeof(no_heads)), 0);
 	ck_assert_uint_eq(percpu__space_live_pages(space), UINT64_MAX);
 	ck_assert_uint_eq(space->live_granules, UNIT);
 	ck_assert_uint_eq(space->nr_live, UNIT);
@@ -223,13 +223,13 @@ START_TEST(misuse_is_reported_and_changes_nothing)
 	must_free(9);
 	must_free(5);
 	before = *space;
-	maps_before = *ws->maps;
+	maps_before = ws->maps;
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		ck_assert_uint_eq(percpu__space_size(space, bad[i]), 0);
 		ck_assert_uint_eq(percpu__space_free(space, bad[i], &merged), 0);
 	}
 	ck_assert_int_eq(memcmp(&before, space, sizeof(before)), 0);
-	ck_assert_int_eq(memcmp(&maps_before, ws->maps, sizeof(maps_before)), 0);
+	ck_assert_int_eq(memcmp(&maps_before, &ws->maps, sizeof(maps_before)), 0);
 	ck_assert_uint_eq(merged.start, 7);
 }
 END_TEST
@@ -312,15 +312,15 @@ START_TEST(the_walker_sees_damage)
 	must_free(20);
 	must_free(40);
 	must_free(60);
-	sees(ws->maps->head[0], ws->maps->head[0] & ~UINT64_C(1));
-	sees(ws->maps->head[0], ws->maps->head[0] ^ UINT64_C(1) << 30);
-	sees(ws->maps->head[0], ws->maps->head[0] ^ UINT64_C(1) << 25);
-	sees(ws->maps->head[1], ws->maps->head[1] ^ UINT64_C(1) << 56);
-	sees(ws->maps->head[9], 4);
-	sees(ws->maps->free_head[0], ws->maps->free_head[0] ^ UINT64_C(1) << 30);
-	sees(ws->maps->free_head[0], ws->maps->free_head[0] ^ UINT64_C(1) << 20);
-	sees(ws->maps->free_head[0], ws->maps->free_head[0] ^ UINT64_C(1) << 25);
-	sees(ws->maps->free_head[9], 4);
+	sees(ws->maps.head[0], ws->maps.head[0] & ~UINT64_C(1));
+	sees(ws->maps.head[0], ws->maps.head[0] ^ UINT64_C(1) << 30);
+	sees(ws->maps.head[0], ws->maps.head[0] ^ UINT64_C(1) << 25);
+	sees(ws->maps.head[1], ws->maps.head[1] ^ UINT64_C(1) << 56);
+	sees(ws->maps.head[9], 4);
+	sees(ws->maps.free_head[0], ws->maps.free_head[0] ^ UINT64_C(1) << 30);
+	sees(ws->maps.free_head[0], ws->maps.free_head[0] ^ UINT64_C(1) << 20);
+	sees(ws->maps.free_head[0], ws->maps.free_head[0] ^ UINT64_C(1) << 25);
+	sees(ws->maps.free_head[9], 4);
 	sees(ws->words[20].link.size, 11);
 	sees(ws->words[40].link.next, 60);
 	sees(ws->words[40].link.next, 30);

@@ -8,7 +8,6 @@
 
 #include <math.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -22,8 +21,8 @@ struct object {
 
 struct world_space {
 	struct percpu__space space; /* first: a shelf hands back its address */
-	struct percpu__space_maps *maps;
-	union percpu__word *words;
+	_Alignas(4096) struct percpu__space_maps maps;
+	_Alignas(4096) union percpu__word words[PERCPU__UNIT_GRANULES];
 };
 
 struct world {
@@ -48,35 +47,18 @@ static inline void world_init(struct world *world, uint32_t capacity)
 	percpu__shelf_init(&world->shelf, capacity, world->shelf_memory);
 }
 
+/* Never given back: a test is a process of its own. */
 static inline struct world_space *world_space_create(void)
 {
-	struct world_space *s = calloc(1, sizeof(*s));
+	struct world_space *s = lazy_zeroed(sizeof(*s));
 
-	if (!s)
-		abort();
-	s->maps = lazy_zeroed(sizeof(*s->maps));
-	s->words = lazy_zeroed(PERCPU__UNIT_GRANULES * sizeof(*s->words));
-	percpu__space_init(&s->space, s->maps, s->words);
+	percpu__space_init(&s->space, &s->maps, s->words);
 	return s;
-}
-
-static inline void world_space_destroy(struct world_space *s)
-{
-	munmap(s->maps, sizeof(*s->maps));
-	munmap(s->words, PERCPU__UNIT_GRANULES * sizeof(*s->words));
-	free(s);
 }
 
 static inline struct world_space *world_space(const struct world *world, uint32_t slot)
 {
 	return (struct world_space *)percpu__shelf_space(&world->shelf, slot);
-}
-
-static inline void world_fini(struct world *world)
-{
-	percpu__shelf_for_each(&world->shelf, slot)
-		world_space_destroy(world_space(world, slot));
-	munmap(world->shelf_memory, percpu__shelf_bytes(world->shelf.capacity));
 }
 
 static inline uint32_t granules_of(uint32_t bytes)

@@ -46,7 +46,7 @@ PERCPU_API void __percpu *percpu_alloc_array(size_t n, size_t size, size_t align
 
 /*
  * percpu_alloc_bulk - n allocations of one size and alignment, all or none.
- * Returns: 0, or -EINVAL, -E2BIG, -ENOMEM as percpu_alloc; then out is untouched.
+ * Returns: 0, or -EINVAL, -E2BIG, -ENOMEM as percpu_alloc; then out holds nothing that must be freed.
  */
 PERCPU_API int percpu_alloc_bulk(size_t size, size_t align, size_t n, void __percpu **out);
 PERCPU_API void percpu_free_bulk(size_t n, void __percpu **ptrs);

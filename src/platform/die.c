@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the library's only words on standard error. One write(2) a line, from a buffer on the stack,
- * so that a line is whole whoever else prints, and so that signal handlers may speak too.
+ * Owns the library's words on standard error, and its last ones at exit. One write(2) a line, from a
+ * buffer on the stack, so that a line is whole whoever else prints, and signal handlers may speak too.
  */
+#include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -71,4 +73,20 @@ void percpu__warn(const char *text, const char *detail)
 	put(&line, text);
 	put(&line, detail);
 	flush(&line);
+}
+
+void percpu__describe_code(const void *address, char *text, size_t size)
+{
+	Dl_info info;
+
+	if (dladdr(address, &info) && info.dli_fname)
+		snprintf(text, size, "%s+0x%zx", info.dli_fname, (size_t)((const char *)address - (const char *)info.dli_fbase));
+	else
+		snprintf(text, size, "%p", address);
+}
+
+void percpu__at_exit(void (*function)(void))
+{
+	if (atexit(function))
+		percpu__warn("no room for an exit handler", "");
 }

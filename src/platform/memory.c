@@ -170,7 +170,8 @@ struct scan_arg {
 #define PAGE_ZERO (1u << 5)
 _Static_assert(sizeof(struct scan_arg) == 96, "the kernel's ABI");
 
-int percpu__touched(uintptr_t *start, uintptr_t end, struct percpu__extent *extents, unsigned capacity)
+int percpu__find_pages(enum percpu__pages which, uintptr_t *start, uintptr_t end, struct percpu__extent *extents,
+		       unsigned capacity)
 {
 	const int saved_errno = errno;
 	struct scan_region regions[64];
@@ -180,8 +181,8 @@ int percpu__touched(uintptr_t *start, uintptr_t end, struct percpu__extent *exte
 		.end = end,
 		.vec = (uintptr_t)regions,
 		.vec_len = capacity < 64 ? capacity : 64,
-		.category_inverted = PAGE_ZERO,
-		.category_mask = PAGE_ZERO,
+		.category_inverted = which == PERCPU__PAGES_OWN ? PAGE_ZERO : 0, /* not the zero page ... */
+		.category_mask = which == PERCPU__PAGES_OWN ? PAGE_ZERO : 0,     /* ... as a condition */
 		.category_anyof_mask = PAGE_PRESENT | PAGE_SWAPPED,
 		.return_mask = PAGE_PRESENT,
 	};

@@ -27,6 +27,12 @@ _Noreturn void percpu__die(const char *what, const void *pointer, const char *ru
 /* One line on standard error, "libpercpu: " in front; async-signal-safe. */
 void percpu__warn(const char *text, const char *detail);
 
+/* "object+0xoffset" of a code address, or the address alone; cut to size. */
+void percpu__describe_code(const void *address, char *text, size_t size);
+
+/* Runs at exit, before destructors of modules. */
+void percpu__at_exit(void (*function)(void));
+
 /* A debug assertion: type-checked always, tested under --enable-checks. */
 #ifdef PERCPU_CHECKS
 #define percpu_assert(condition)                                                                             \
@@ -74,12 +80,16 @@ struct percpu__extent {
 	uintptr_t start, end; /* addresses, multiples of the page size */
 };
 
+/* Which pages: those with memory or swap of their own, or also those that map the shared zero page. */
+enum percpu__pages { PERCPU__PAGES_OWN, PERCPU__PAGES_MAPPED };
+
 /*
- * percpu__touched - the parts of [*start, end) that have pages of their own, in memory or swapped out.
+ * percpu__find_pages - the parts of [*start, end) that have such pages.
  * Fills at most capacity extents and moves *start past what it looked at, to end when it is done.
  * Returns: the number of extents, or -errno where this kernel cannot tell.
  */
-int percpu__touched(uintptr_t *start, uintptr_t end, struct percpu__extent *extents, unsigned capacity);
+int percpu__find_pages(enum percpu__pages which, uintptr_t *start, uintptr_t end, struct percpu__extent *extents,
+		       unsigned capacity);
 
 /* ---- file.c ---- */
 
@@ -134,7 +144,9 @@ void percpu__fence(void);
 /* ---- lock.c ---- */
 
 /* A thread that holds a lock may take only locks of a higher rank; asserted under --enable-checks. */
-enum percpu__rank { PERCPU__RANK_STATIC = 1, PERCPU__RANK_REGISTRY, PERCPU__RANK_POOL, PERCPU__RANK_OWN_POOL };
+enum percpu__rank {
+	PERCPU__RANK_STATIC = 1, PERCPU__RANK_REGISTRY, PERCPU__RANK_POOL, PERCPU__RANK_OWN_POOL, PERCPU__RANK_DEBUG
+};
 
 struct percpu__lock {
 	pthread_mutex_t mutex;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Owns N. The kernel's own word is sysfs' list of possible CPUs. Containers hide it or show another,
- * so it is held against two facts that cannot be dressed up: the size of the kernel's CPU masks
- * (N rounded up to 64) and the CPUs that the caller may run on. Where they contradict it, the largest
- * of all that is known is taken: too many copies cost address space alone, too few cost speed.
+ * so it is held against two facts that cannot be dressed up: the CPUs that the caller may run on, none
+ * of them outside the list, and the size of the kernel's CPU masks, which holds N and may be larger.
+ * Where they contradict it, the largest of all that is known is taken: too many copies cost address
+ * space alone, too few cost speed.
  */
 #include <string.h>
 
@@ -67,7 +68,7 @@ unsigned percpu__nr_possible_cpus(const char *sysfs)
 		if (percpu__read_file(path, list, sizeof(list)) > 0)
 			nr_listed = percpu__cpu_list_end(list);
 	}
-	if (nr_listed && nr_listed >= nr_allowed && (!mask_bits || (nr_listed + 63) / 64 == mask_bits / 64))
+	if (nr_listed && nr_listed >= nr_allowed && (!mask_bits || nr_listed <= mask_bits))
 		return nr_listed;
 	return max(max(nr_listed, percpu__configured_cpus()), max(mask_bits, 1));
 }

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the public entries of allocation, and the verdict on a pointer given to free: okay_to_free is
+ * the list of rules, in the order in which they are tried. Nothing is read from the memory that the
+ * pointer names.
+ *
+ * The common way of a small area is percpu__front_take and percpu__front_keep, without a lock; the
+ * others end at the pool, under its lock, zeroing outside of it.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "percpu/percpu.h"
+
+/* ---- requests ---- */
+
+/* 0 and the request in granules, or the error. */
+static inline int read_request(size_t size, size_t align, uint32_t *granules, uint32_t *align_granules)
+{
+	if (percpu__unlikely(!size || !align || (align & (align - 1)) || align > PERCPU_MAX_ALIGN))
+		return -EINVAL;
+	if (percpu__unlikely(size > PERCPU_MAX_SIZE))
+		return -E2BIG;
+	*granules = (size + PERCPU__GRANULE - 1) / PERCPU__GRANULE;
+	*align_granules = align <= PERCPU__GRANULE ? 1 : align / PERCPU__GRANULE;
+	return 0;
+}
+
+static void __percpu *fail(int error)
+{
+	errno = -error;
+	return NULL;
+}
+
+static void __percpu *take_slow(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules,
+				const void *caller)
+{
+	void __percpu *p = pool ? percpu__pool_take_zeroed(pool, granules, align_granules) : NULL;
+
+	if (!p)
+		return fail(-ENOMEM);
+	if (percpu__unlikely(percpu__debug_on()))
+		percpu__debug_allocated(percpu__area_of(p), caller);
+	return p;
+}
+
+/* [doc:alloc] */
+static inline void __percpu *alloc(size_t size, size_t align, const void *caller)
+{
+	uint32_t granules, align_granules;
+	const int error = read_request(size, align, &granules, &align_granules);
+	void __percpu *p;
+
+	if (percpu__unlikely(error))
+		return fail(error);
+	if (align_granules == 1 && ((p = percpu__front_take(granules)) ||
+				    (p = percpu__front_refill(percpu__pool_default(), granules))))
+		return p;
+	return take_slow(percpu__pool_default(), granules, align_granules, caller);
+}
+/* [doc:end] */
+
+void __percpu *percpu_alloc(size_t size, size_t align)
+{
+	return alloc(size, align, __builtin_return_address(0));
+}
+
+void __percpu *percpu_alloc_array(size_t n, size_t size, size_t align)
+{
+	size_t bytes;
+
+	if (__builtin_mul_overflow(n, size, &bytes))
+		return fail(-ENOMEM);
+	return alloc(bytes, align, __builtin_return_address(0));
+}
+
+void __percpu *percpu_pool_alloc(struct percpu_pool *pool, size_t size, size_t align)
+{
+	uint32_t granules, align_granules;
+	const int error = read_request(size, align, &granules, &align_granules);
+
+	if (!pool)
+		return alloc(size, align, __builtin_return_address(0));
+	if (error)
+		return fail(error);
+	return take_slow(pool, granules, align_granules, __builtin_return_address(0));
+}
+
+/* ---- frees ---- */
+
+/* The policy: a pointer passes all rules or the process ends. Neighbours may come and go meanwhile. */
+/* [doc:okay_to_free] */
+static inline struct percpu__area okay_to_free(const void __percpu *p, const char *who)
+{
+	const uintptr_t address = (uintptr_t)p;
+	struct percpu__chunk *chunk = percpu__index_find(address);
+	const uint32_t offset_bytes = address & (PERCPU_STRIDE - 1);
+	uint32_t granules;
+
+	if (percpu__unlikely(!chunk))
+		percpu__die(who, (const void *)address, "not a per-CPU pointer");
+	if (percpu__unlikely(address - offset_bytes != (uintptr_t)chunk->base))
+		percpu__die(who, (const void *)address, "the address of a copy, not the per-CPU pointer");
+	if (percpu__unlikely(offset_bytes % PERCPU__GRANULE))
+		percpu__die(who, (const void *)address, "inside an allocation, not its start");
+	granules = percpu__space_size(&chunk->space, offset_bytes / PERCPU__GRANULE);
+	if (percpu__unlikely(!granules))
+		percpu__die(who, (const void *)address, "freed before, or inside an allocation");
+	if (percpu__unlikely(__atomic_load_n(percpu__space_word(&chunk->space, offset_bytes / PERCPU__GRANULE),
+					     __ATOMIC_RELAXED)))
+		percpu__die(who, (const void *)address, "freed before");
+	return (struct percpu__area){ chunk, offset_bytes, granules * PERCPU__GRANULE };
+}
+/* [doc:end] */
+
+void percpu__pool_return(void __percpu *p)
+{
+	const struct percpu__area area = percpu__area_of(p);
+	struct percpu_pool *pool = area.chunk->pool;
+
+	percpu__lock(&pool->lock);
+	percpu__pool_put(pool, area);
+	percpu__unlock(&pool->lock);
+}
+
+static void free_slow(struct percpu__area area)
+{
+	struct percpu_pool *pool = area.chunk->pool;
+
+	if (percpu__unlikely(percpu__debug_on()))
+		percpu__debug_freed(area);
+	percpu__lock(&pool->lock);
+	if (pool->fronted)
+		percpu__front_relieve(pool, area.bytes / PERCPU__GRANULE);
+	percpu__pool_put(pool, area);
+	percpu__unlock(&pool->lock);
+}
+
+void percpu_free(void __percpu *p)
+{
+	struct percpu__area area;
+
+	if (!p)
+		return;
+	area = okay_to_free(p, "percpu_free");
+	if (!area.chunk->pool->fronted || !percpu__front_keep(area))
+		free_slow(area);
+}
+
+size_t percpu_usable_size(const void __percpu *p)
+{
+	return p ? okay_to_free(p, "percpu_usable_size").bytes : 0;
+}
+
+/* ---- many at once: one lock and one look at the copies for each batch ---- */
+
+#define BATCH 64u
+
+void percpu_free_bulk(size_t n, void __percpu **ptrs)
+{
+	struct percpu_pool *locked = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		struct percpu__area area;
+
+		if (!ptrs[i])
+			continue;
+		area = okay_to_free(ptrs[i], "percpu_free_bulk");
+		if (area.chunk->pool != locked) {
+			if (locked)
+				percpu__unlock(&locked->lock);
+			locked = area.chunk->pool;
+			percpu__lock(&locked->lock);
+		}
+		if (percpu__unlikely(percpu__debug_on()))
+			percpu__debug_freed(area);
+		percpu__pool_put(locked, area);
+	}
+	if (locked)
+		percpu__unlock(&locked->lock);
+}
+
+/* Takes up to BATCH areas, zeroed. Returns: how many there were. */
+static size_t take_batch(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules, size_t n,
+			 void __percpu **out, const void *caller)
+{
+	struct percpu__area areas[BATCH];
+	unsigned nr = 0, nr_dirty = 0;
+	struct percpu__area area;
+	bool dirty;
+
+	percpu__lock(&pool->lock);
+	while (nr < n && nr < BATCH && percpu__pool_take(pool, granules, align_granules, &area, &dirty)) {
+		out[nr++] = percpu__area_pointer(area);
+		if (dirty)
+			areas[nr_dirty++] = area;
+	}
+	percpu__unlock(&pool->lock);
+	percpu__pool_prepare(areas, nr_dirty);
+	for (unsigned i = 0; percpu__debug_on() && i < nr; i++)
+		percpu__debug_allocated(percpu__area_of(out[i]), caller);
+	return nr;
+}
+
+int percpu_alloc_bulk(size_t size, size_t align, size_t n, void __percpu **out)
+{
+	struct percpu_pool *pool = percpu__pool_default();
+	uint32_t granules, align_granules;
+	const int error = read_request(size, align, &granules, &align_granules);
+	size_t done = 0, taken;
+
+	if (error)
+		return error;
+	if (!pool)
+		return -ENOMEM;
+	for (; done < n; done += taken) {
+		taken = take_batch(pool, granules, align_granules, n - done, out + done, __builtin_return_address(0));
+		if (taken)
+			continue;
+		percpu_free_bulk(done, out);
+		memset(out, 0, done * sizeof(*out));
+		return -ENOMEM;
+	}
+	return 0;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns one reservation of address space and what its parts are for (the picture is in percpu.h). A
+ * chunk is made whole or not at all: reserve, commit, place, in this order, and nothing of it is
+ * touched but its own bookkeeping. Placing may be refused; then first touch decides, and the chunk says so.
+ */
+#include <string.h>
+
+#include "percpu/percpu.h"
+#include "topology/topology.h"
+
+#define HUGE_BYTES ((size_t)2 << 20)
+
+_Static_assert(PERCPU__UNIT_GRANULES * PERCPU__GRANULE == PERCPU_STRIDE, "a space is a unit");
+_Static_assert(sizeof(union percpu__word) * PERCPU__UNIT_GRANULES == PERCPU_STRIDE, "words take a unit more");
+
+static size_t round_up(size_t bytes, size_t to)
+{
+	return (bytes + to - 1) & ~(to - 1);
+}
+
+static size_t units_bytes(void)
+{
+	return (1 + (size_t)percpu_abi.nr_copies) * PERCPU_STRIDE;
+}
+
+static size_t own_bytes(void)
+{
+	return round_up(sizeof(struct percpu__chunk), percpu__page_bytes());
+}
+
+static size_t reservation_bytes(void)
+{
+	return units_bytes() + percpu__page_bytes() + own_bytes() + PERCPU_STRIDE;
+}
+
+/*
+ * Mappings spent on node policy, by all pools. Half of what the kernel grants a process is for the
+ * rest of the program and for chunks as such.
+ */
+static size_t nr_policy_mappings;
+
+static bool budget_take(size_t nr)
+{
+	if (__atomic_add_fetch(&nr_policy_mappings, nr, __ATOMIC_RELAXED) <= percpu__mapping_limit() / 2)
+		return true;
+	__atomic_sub_fetch(&nr_policy_mappings, nr, __ATOMIC_RELAXED);
+	return false;
+}
+
+static void budget_give(size_t nr)
+{
+	__atomic_sub_fetch(&nr_policy_mappings, nr, __ATOMIC_RELAXED);
+}
+
+/* The end of the run of CPUs from first on whose memory is on one node, *node; -1: not known. */
+static unsigned run_end(unsigned first, int *node)
+{
+	unsigned cpu = first;
+
+	*node = percpu__cpu_to_memory_node(first);
+	do {
+		cpu++;
+	} while (cpu < percpu_abi.nr_copies - 1 && percpu__cpu_to_memory_node(cpu) == *node);
+	return cpu;
+}
+
+static unsigned count_runs(void)
+{
+	unsigned nr = 0;
+	int node;
+
+	for (unsigned cpu = 0; cpu < percpu_abi.nr_copies - 1; cpu = run_end(cpu, &node))
+		nr++;
+	return nr;
+}
+
+/* One policy a run of CPUs of the same node. On failure the chunk is left to first touch. */
+static void place(struct percpu__chunk *chunk)
+{
+	const unsigned nr_runs = count_runs();
+	unsigned end;
+	int node;
+
+	chunk->placed = budget_take(nr_runs);
+	if (!chunk->placed)
+		return;
+	chunk->nr_mappings = nr_runs;
+	for (unsigned cpu = 0; cpu < percpu_abi.nr_copies - 1; cpu = end) {
+		end = run_end(cpu, &node);
+		if (node >= 0 && percpu__bind((void *)percpu__chunk_unit(chunk, cpu),
+					      (end - cpu) * PERCPU_STRIDE, node) < 0)
+			chunk->placed = false;
+	}
+}
+
+static void apply_policy(struct percpu__chunk *chunk, const struct percpu_pool *pool)
+{
+	void *first = (void *)percpu__chunk_unit(chunk, 0);
+	const size_t bytes = units_bytes() - PERCPU_STRIDE;
+
+	chunk->placed = true;
+	if (pool->node_policy && percpu__has_nodes())
+		place(chunk);
+	chunk->huge = percpu__advise_huge(first, bytes, pool->huge) == 0 && pool->huge && bytes >= HUGE_BYTES;
+}
+
+struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool)
+{
+	const size_t page = percpu__page_bytes(), bytes = reservation_bytes();
+	/* The huge page is to begin where CPU 0's unit does, not where the guard does. */
+	char *base = pool->huge ? percpu__reserve(bytes, HUGE_BYTES, PERCPU_STRIDE)
+				: percpu__reserve(bytes, PERCPU_STRIDE, 0);
+	char *own = base + units_bytes() + page;
+	struct percpu__chunk *chunk = (struct percpu__chunk *)own;
+
+	if (!base)
+		return NULL;
+	if (percpu__commit(base + PERCPU_STRIDE, units_bytes() - PERCPU_STRIDE) < 0 ||
+	    percpu__commit(own, own_bytes() + PERCPU_STRIDE) < 0)
+		goto release;
+	percpu__space_init(&chunk->space, &chunk->maps, (union percpu__word *)(own + own_bytes()));
+	chunk->pool = pool;
+	chunk->base = base;
+	chunk->reserved_bytes = bytes;
+	chunk->free_pages = ~UINT64_C(0);
+	apply_policy(chunk, pool);
+	if (pool->populate &&
+	    percpu__populate((void *)percpu__chunk_unit(chunk, 0), units_bytes() - 2 * PERCPU_STRIDE) < 0) {
+		budget_give(chunk->nr_mappings);
+		goto release;
+	}
+	return chunk;
+release:
+	percpu__release(base, bytes);
+	return NULL;
+}
+
+void percpu__chunk_destroy(struct percpu__chunk *chunk)
+{
+	budget_give(chunk->nr_mappings);
+	percpu__release(chunk->base, chunk->reserved_bytes);
+}
+
+size_t percpu__chunk_bookkeeping_bytes(const struct percpu__chunk *chunk)
+{
+	return percpu__resident_bytes(chunk, own_bytes() + PERCPU_STRIDE);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns what is done to the same bytes of every copy. The point is what is not done: a copy that was
+ * never touched has no page, reads as zero, and a look at it would cost a page table. So where there
+ * are many copies the kernel is asked once which parts of the chunk have pages, and only those are
+ * visited; several areas at a time share the question. Where there are few, or where sums have brought
+ * the page tables already, looking is cheaper.
+ */
+#include <string.h>
+
+#include "percpu/percpu.h"
+
+#define FEW_COPIES 16u
+#define SMALL_BYTES 512u
+#define MOST_SHARE 8u
+#define POISON UINT64_C(0x6b6b6b6b6b6b6b6b)
+
+/* bytes is a multiple of a granule, at is aligned to one. */
+typedef void visit_fn(uint64_t *at, size_t bytes, const struct percpu__area *area);
+
+bool percpu__copies_are_few(void)
+{
+	return percpu_abi.nr_copies <= FEW_COPIES;
+}
+
+struct percpu__area percpu__area_of(const void __percpu *p)
+{
+	const uintptr_t address = (uintptr_t)p;
+	struct percpu__chunk *chunk = percpu__index_find(address);
+	const uint32_t offset_bytes = address & (PERCPU_STRIDE - 1);
+
+	return (struct percpu__area){
+		.chunk = chunk,
+		.offset_bytes = offset_bytes,
+		.bytes = percpu__space_size(&chunk->space, offset_bytes / PERCPU__GRANULE) * PERCPU__GRANULE,
+	};
+}
+
+/* Visits the part of each area's copy that lies in [start, end), addresses in one unit. */
+static void visit_part(uintptr_t unit, uintptr_t start, uintptr_t end, const struct percpu__area *areas,
+		       unsigned nr, visit_fn *visit)
+{
+	for (unsigned i = 0; i < nr; i++) {
+		uintptr_t from = unit + areas[i].offset_bytes, to = from + areas[i].bytes;
+
+		from = from > start ? from : start;
+		to = to < end ? to : end;
+		if (from < to)
+			visit((uint64_t *)from, to - from, &areas[i]);
+	}
+}
+
+static void visit_extent(const struct percpu__chunk *chunk, struct percpu__extent extent,
+			 const struct percpu__area *areas, unsigned nr, visit_fn *visit)
+{
+	while (extent.start < extent.end) {
+		const uintptr_t unit = extent.start & ~(PERCPU_STRIDE - 1);
+		const uintptr_t end = extent.end < unit + PERCPU_STRIDE ? extent.end : unit + PERCPU_STRIDE;
+
+		visit_part(unit, extent.start, end, areas, nr, visit);
+		extent.start = end;
+	}
+}
+
+static void visit_all(const struct percpu__chunk *chunk, uintptr_t start, const struct percpu__area *areas,
+		      unsigned nr, visit_fn *visit)
+{
+	visit_extent(chunk, (struct percpu__extent){ start, percpu__chunk_unit(chunk, percpu_abi.nr_copies) },
+		     areas, nr, visit);
+}
+
+/* Visits the copies that have pages; notes where so many have that asking was not worth it. */
+static void visit_mapped(struct percpu__chunk *chunk, const struct percpu__area *areas, unsigned nr, visit_fn *visit)
+{
+	const uintptr_t end = percpu__chunk_unit(chunk, percpu_abi.nr_copies);
+	uintptr_t start = percpu__chunk_unit(chunk, 0);
+	struct percpu__extent extents[64];
+	unsigned total = 0;
+
+	while (start < end) {
+		const uintptr_t asked = start;
+		int found = percpu__find_pages(PERCPU__PAGES_MAPPED, &start, end, extents, 64);
+
+		if (found < 0) {
+			visit_all(chunk, asked, areas, nr, visit);
+			return;
+		}
+		for (int i = 0; i < found; i++)
+			visit_extent(chunk, extents[i], areas, nr, visit);
+		total += found;
+	}
+	if (total > percpu_abi.nr_copies / MOST_SHARE)
+		__atomic_store_n(&chunk->is_mapped, true, __ATOMIC_RELAXED);
+}
+
+/* areas: nr of one chunk. */
+static void visit_copies(const struct percpu__area *areas, unsigned nr, visit_fn *visit)
+{
+	struct percpu__chunk *chunk = areas[0].chunk;
+
+	if (percpu__copies_are_few() || __atomic_load_n(&chunk->is_mapped, __ATOMIC_RELAXED))
+		visit_all(chunk, percpu__chunk_unit(chunk, 0), areas, nr, visit);
+	else
+		visit_mapped(chunk, areas, nr, visit);
+}
+
+/* Writes only from the first word that is not zero on: a page that reads as zero stays as it is. */
+static void zero(uint64_t *at, size_t bytes, const struct percpu__area *area)
+{
+	const size_t words_a_page = percpu__page_bytes() / sizeof(*at);
+	uint64_t *const end = at + bytes / sizeof(*at);
+
+	while (at < end) {
+		uint64_t *page_end = (uint64_t *)(((uintptr_t)(at + words_a_page)) & ~(percpu__page_bytes() - 1));
+
+		page_end = page_end < end ? page_end : end;
+		while (at < page_end && !*at)
+			at++;
+		if (at < page_end)
+			memset(at, 0, (char *)page_end - (char *)at);
+		at = page_end;
+	}
+}
+
+static void poison(uint64_t *at, size_t bytes, const struct percpu__area *area)
+{
+	for (size_t i = 0; i < bytes / sizeof(*at); i++)
+		at[i] = POISON;
+}
+
+static void verify(uint64_t *at, size_t bytes, const struct percpu__area *area)
+{
+	for (size_t i = 0; i < bytes / sizeof(*at); i++)
+		if (at[i] != POISON && at[i] != 0)
+			percpu__die("percpu_alloc", (const void *)(uintptr_t)percpu__area_pointer(*area),
+				    "written after it was freed");
+}
+
+/* One small area, few copies: what percpu_alloc does all day. */
+static void zero_small(struct percpu__area area)
+{
+	char *copy = (char *)percpu__chunk_unit(area.chunk, 0) + area.offset_bytes;
+
+	for (unsigned i = 0; i < percpu_abi.nr_copies; i++, copy += PERCPU_STRIDE) {
+		uint64_t *words = (uint64_t *)copy;
+
+		for (uint32_t word = 0; word < area.bytes / sizeof(*words); word++)
+			if (words[word])
+				words[word] = 0;
+	}
+}
+
+/* Brings the areas of the first one's chunk to the front. Returns: how many they are. */
+static unsigned gather(struct percpu__area *areas, unsigned nr)
+{
+	unsigned gathered = 1;
+
+	for (unsigned i = 1; i < nr; i++) {
+		const struct percpu__area area = areas[i];
+
+		if (area.chunk != areas[0].chunk)
+			continue;
+		areas[i] = areas[gathered];
+		areas[gathered++] = area;
+	}
+	return gathered;
+}
+
+void percpu__copies_zero(struct percpu__area *areas, unsigned nr)
+{
+	if (percpu__likely(nr == 1 && percpu__copies_are_few() && areas[0].bytes <= SMALL_BYTES)) {
+		zero_small(areas[0]);
+		return;
+	}
+	while (nr) {
+		const unsigned gathered = gather(areas, nr);
+
+		visit_copies(areas, gathered, zero);
+		areas += gathered;
+		nr -= gathered;
+	}
+}
+
+void percpu__copies_poison(struct percpu__area area)
+{
+	visit_copies(&area, 1, poison);
+}
+
+void percpu__copies_verify(struct percpu__area area)
+{
+	visit_copies(&area, 1, verify);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns what a fork finds and leaves. The forking thread takes every lock, lowest rank first, and closes
+ * the front, so that no critical section of another thread is half seen: the kernel copies page after
+ * page while the others run. In the child only the forking thread lives on, with private copies of all
+ * chunks; both sides open the front again when they next need it.
+ */
+#include "percpu/percpu.h"
+
+static void lock_pool(struct percpu_pool *pool, void *arg)
+{
+	percpu__lock_nested(&pool->lock);
+	if (pool->fronted)
+		percpu__front_close();
+}
+
+static void unlock_pool(struct percpu_pool *pool, void *arg)
+{
+	percpu__unlock(&pool->lock);
+}
+
+static void before(void)
+{
+	percpu__pools_lock();
+	percpu__pools_visit(lock_pool, NULL);
+	percpu__debug_lock();
+}
+
+static void after(void)
+{
+	percpu__debug_unlock();
+	percpu__pools_visit(unlock_pool, NULL);
+	percpu__pools_unlock();
+}
+
+static void init(void)
+{
+	pthread_atfork(before, after, after);
+}
+
+void percpu__fork_init(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, init);
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the front of the default pool: a few freed areas that every CPU keeps ready, so that most pairs
+ * of alloc and free take no lock. It is per-CPU memory of the library's own kind: a class for each size
+ * of up to MAX_GRANULES, and in it two bounded stacks, pushed and popped by rseq sections.
+ *
+ *	free -> used -> (zeroed, several at a time) -> clean -> alloc		where copies are many
+ *	free -> used -> (zeroed) -> alloc					where they are few
+ *
+ * An area on a stack still counts as live to its chunk; its mark in the chunk's words is KEPT, so that a
+ * second free of it is found out. What all stacks of a CPU can keep is KEPT_BYTES a class, or LEAST areas.
+ *
+ * A stack whose limit is zero is closed: all is closed at first, and by fork and trim. Who finds this
+ * CPU's stacks closed opens them under the pool's lock. Who closes them sets the limits to zero and
+ * fences: from then on no section can touch a stack, and whoever holds the lock may.
+ *
+ *	who			beside whom		kept apart by
+ *	push, pop		others of the CPU	rseq
+ *	open, close, drain	one another		pool lock
+ *	close, drain		push, pop		limit 0, then fence
+ */
+#include <percpu/pool.h>
+
+#include "percpu/percpu.h"
+
+#define MAX_GRANULES 64u
+#define SLOTS 14u
+#define KEPT_BYTES 1024u
+#define LEAST 2u
+#define KEPT 1u
+
+struct stack {
+	struct percpu__stack head;
+	void *slot[SLOTS];
+};
+_Static_assert(sizeof(struct stack) == 120, "two lines");
+
+struct front {
+	struct stack used[MAX_GRANULES];
+	struct stack clean[MAX_GRANULES];
+};
+_Static_assert(sizeof(struct front) <= PERCPU_MAX_SIZE, "one allocation");
+
+static struct front __percpu *front;   /* set once, under the default pool's lock */
+static struct percpu_pool own_pool;    /* where it lies; the default pool's lock */
+static enum state { NEVER, CLOSED, OPEN } *state; /* of each CPU's stacks; the default pool's lock */
+
+/* The stacks of a size, as per-CPU pointers. */
+static struct percpu__stack __percpu *used_of(struct front __percpu *f, uint32_t granules)
+{
+	return &f->used[granules - 1].head;
+}
+
+static struct percpu__stack __percpu *clean_of(struct front __percpu *f, uint32_t granules)
+{
+	return &f->clean[granules - 1].head;
+}
+
+static struct front __percpu *ready_front(void)
+{
+	return __atomic_load_n(&front, __ATOMIC_ACQUIRE); /* pairs with make_front */
+}
+
+static uint32_t limit_of(uint32_t granules)
+{
+	const uint32_t nr = KEPT_BYTES / (granules * PERCPU__GRANULE);
+
+	return nr > SLOTS ? SLOTS : nr < LEAST ? LEAST : nr;
+}
+
+static void set_mark(struct percpu__area area, uint64_t mark)
+{
+	__atomic_store_n(percpu__space_word(&area.chunk->space, area.offset_bytes / PERCPU__GRANULE), mark,
+			 __ATOMIC_RELAXED);
+}
+
+/* ---- taking and keeping, without a lock ---- */
+
+static void __percpu *hand_out(struct percpu__area area)
+{
+	set_mark(area, 0);
+	return percpu__area_pointer(area);
+}
+
+/* Keeps clean areas but the first, which is handed out. */
+static void __percpu *keep_clean(struct front __percpu *f, uint32_t granules, struct percpu__area *areas, unsigned nr)
+{
+	while (--nr) {
+		set_mark(areas[nr], KEPT);
+		if (!percpu__stack_push(clean_of(f, granules), (void *)percpu__area_pointer(areas[nr])))
+			percpu__pool_return(hand_out(areas[nr])); /* moved to a CPU whose stack is full */
+	}
+	return hand_out(areas[0]);
+}
+
+/* Many copies: zeroes what this CPU has used, all at once, if that is enough to be worth it. */
+static void __percpu *take_clean(struct front __percpu *f, uint32_t granules)
+{
+	struct percpu__area areas[SLOTS];
+	void *item = percpu__stack_pop(clean_of(f, granules));
+	unsigned nr = 0;
+
+	if (item)
+		return hand_out(percpu__area_of(item));
+	if (__atomic_load_n(&percpu_this_ptr(used_of(f, granules))->nr, __ATOMIC_RELAXED) < limit_of(granules) / 2)
+		return NULL;
+	while (nr < SLOTS && (item = percpu__stack_pop(used_of(f, granules))))
+		areas[nr++] = percpu__area_of(item);
+	if (!nr)
+		return NULL;
+	percpu__copies_zero(areas, nr);
+	return keep_clean(f, granules, areas, nr);
+}
+
+void __percpu *percpu__front_take(uint32_t granules)
+{
+	struct front __percpu *f = ready_front();
+	struct percpu__area area;
+	void *item;
+
+	if (!f || granules > MAX_GRANULES)
+		return NULL;
+	if (!percpu__copies_are_few())
+		return take_clean(f, granules);
+	item = percpu__stack_pop(used_of(f, granules));
+	if (!item)
+		return NULL;
+	area = percpu__area_of(item);
+	percpu__copies_zero(&area, 1);
+	return hand_out(area);
+}
+
+void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules)
+{
+	struct front __percpu *f = ready_front();
+	struct percpu__area areas[SLOTS];
+	unsigned nr = 0, nr_dirty = 0;
+	bool dirty;
+
+	if (!f || granules > MAX_GRANULES || percpu__copies_are_few() || !percpu_this_ptr(used_of(f, granules))->limit)
+		return NULL;
+	percpu__lock(&pool->lock);
+	while (nr < limit_of(granules) && percpu__pool_take(pool, granules, 1, &areas[nr], &dirty)) {
+		if (dirty) {
+			const struct percpu__area moved = areas[nr_dirty];
+
+			areas[nr_dirty++] = areas[nr];
+			areas[nr] = moved;
+		}
+		nr++;
+	}
+	percpu__unlock(&pool->lock);
+	if (!nr)
+		return NULL;
+	percpu__pool_prepare(areas, nr_dirty);
+	return keep_clean(f, granules, areas, nr);
+}
+
+bool percpu__front_keep(struct percpu__area area)
+{
+	struct front __percpu *f = ready_front();
+	const uint32_t granules = area.bytes / PERCPU__GRANULE;
+
+	if (!f || granules > MAX_GRANULES)
+		return false;
+	set_mark(area, KEPT);
+	if (percpu__stack_push(used_of(f, granules), (void *)percpu__area_pointer(area)))
+		return true;
+	set_mark(area, 0);
+	return false;
+}
+
+/* ---- opening, closing, draining, under the default pool's lock ---- */
+
+static bool make_front(void)
+{
+	static const struct percpu_pool_attr attr = { .size = sizeof(attr), .huge_pages = PERCPU_OFF };
+	const uint32_t granules = sizeof(struct front) / PERCPU__GRANULE;
+	static bool tried;
+
+	if (tried)
+		return front;
+	tried = true;
+	state = percpu__map(percpu_nr_cpus() * sizeof(*state));
+	if (!state || percpu__pool_init(&own_pool, "front", &attr, PERCPU__RANK_OWN_POOL) < 0)
+		return false;
+	__atomic_store_n(&front, percpu__pool_take_zeroed(&own_pool, granules, 64 / PERCPU__GRANULE),
+			 __ATOMIC_RELEASE);
+	return front;
+}
+
+/* In a CPU's copy: its limits, or zero. */
+static void set_limits(unsigned cpu, bool open)
+{
+	struct front *copy = percpu_ptr(front, cpu);
+
+	for (uint32_t granules = 1; granules <= MAX_GRANULES; granules++) {
+		const uint32_t limit = open ? limit_of(granules) : 0;
+
+		__atomic_store_n(&copy->used[granules - 1].head.limit, limit, __ATOMIC_RELAXED);
+		__atomic_store_n(&copy->clean[granules - 1].head.limit, limit, __ATOMIC_RELAXED);
+	}
+	state[cpu] = open ? OPEN : CLOSED;
+}
+
+void percpu__front_relieve(struct percpu_pool *pool, uint32_t granules)
+{
+	const unsigned cpu = percpu_this_cpu();
+
+	if (granules > MAX_GRANULES || !make_front() || cpu >= percpu_nr_cpus())
+		return;
+	if (state[cpu] != OPEN) {
+		set_limits(cpu, true);
+		return;
+	}
+	for (uint32_t nr = limit_of(granules) / 2; nr; nr--) {
+		void *item = percpu__stack_pop(used_of(front, granules));
+
+		if (!item)
+			return;
+		percpu__pool_put(pool, percpu__area_of(item));
+	}
+}
+
+void percpu__front_close(void)
+{
+	if (!front)
+		return;
+	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
+		if (state[cpu] == OPEN)
+			set_limits(cpu, false);
+	percpu__fence();
+}
+
+static void drain(struct percpu_pool *pool, struct stack *stack)
+{
+	while (stack->head.nr)
+		percpu__pool_put(pool, percpu__area_of(stack->slot[--stack->head.nr]));
+}
+
+void percpu__front_drain(struct percpu_pool *pool)
+{
+	percpu__front_close();
+	for (unsigned cpu = 0; front && cpu < percpu_nr_cpus(); cpu++) {
+		struct front *copy = percpu_ptr(front, cpu);
+
+		for (uint32_t i = 0; state[cpu] != NEVER && i < MAX_GRANULES; i++) {
+			drain(pool, &copy->used[i]);
+			drain(pool, &copy->clean[i]);
+		}
+	}
+}
+
+struct percpu__front_stats percpu__front_stats(void)
+{
+	struct percpu__front_stats stats = { .nr = 0 };
+
+	if (!front)
+		return stats;
+	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++) {
+		const struct front *copy = percpu_ptr(front, cpu);
+
+		for (uint32_t i = 0; state[cpu] != NEVER && i < MAX_GRANULES; i++) {
+			const size_t nr = __atomic_load_n(&copy->used[i].head.nr, __ATOMIC_RELAXED) +
+					  __atomic_load_n(&copy->clean[i].head.nr, __ATOMIC_RELAXED);
+
+			stats.nr += nr;
+			stats.bytes += nr * (i + 1) * PERCPU__GRANULE;
+		}
+		if (state[cpu] != NEVER)
+			stats.bookkeeping_bytes += percpu__resident_bytes((void *)((uintptr_t)copy & ~(percpu__page_bytes() - 1)),
+									  sizeof(*copy));
+	}
+	return stats;
+}

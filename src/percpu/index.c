@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the map from addresses to chunks: a tree of two levels, keyed by unit number (address / stride).
+ * Readers take no lock and may ask about any address at all. Leaves are made once and stay; writers of
+ * different pools meet only where both make the same leaf, and there a compare-and-swap decides.
+ *
+ *	address:  | 0 ... | 14 bits: root | 16 bits: leaf | 18 bits: offset in the unit |
+ */
+#include <errno.h>
+
+#include "percpu/percpu.h"
+
+#define ADDRESS_BITS 48 /* user space of x86-64 and aarch64, unless a program asks for more by hint */
+#define LEAF_BITS 16
+#define ROOT_BITS (ADDRESS_BITS - LEAF_BITS - PERCPU_STRIDE_SHIFT)
+
+struct leaf {
+	struct percpu__chunk *chunk[1u << LEAF_BITS];
+};
+
+static struct leaf *root[1u << ROOT_BITS];
+
+static struct leaf **root_entry(uintptr_t unit)
+{
+	return &root[unit >> LEAF_BITS];
+}
+
+static struct percpu__chunk **leaf_entry(struct leaf *leaf, uintptr_t unit)
+{
+	return &leaf->chunk[unit & ((1u << LEAF_BITS) - 1)];
+}
+
+struct percpu__chunk *percpu__index_find(uintptr_t address)
+{
+	const uintptr_t unit = address >> PERCPU_STRIDE_SHIFT;
+	struct leaf *leaf;
+
+	if (percpu__unlikely(address >> ADDRESS_BITS))
+		return NULL;
+	leaf = __atomic_load_n(root_entry(unit), __ATOMIC_ACQUIRE); /* pairs with make_leaf */
+	if (percpu__unlikely(!leaf))
+		return NULL;
+	return __atomic_load_n(leaf_entry(leaf, unit), __ATOMIC_ACQUIRE); /* pairs with enter */
+}
+
+static struct leaf *make_leaf(struct leaf **entry)
+{
+	struct leaf *made = percpu__map(sizeof(*made)), *found = NULL;
+
+	if (!made)
+		return NULL;
+	if (__atomic_compare_exchange_n(entry, &found, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return made;
+	percpu__release(made, sizeof(*made));
+	return found;
+}
+
+/* Enters value for the units [first, end), whose leaves exist. */
+static void enter(uintptr_t first, uintptr_t end, struct percpu__chunk *value)
+{
+	for (uintptr_t unit = first; unit < end; unit++)
+		__atomic_store_n(leaf_entry(*root_entry(unit), unit), value, __ATOMIC_RELEASE);
+}
+
+static uintptr_t first_unit(const struct percpu__chunk *chunk)
+{
+	return (uintptr_t)chunk->base >> PERCPU_STRIDE_SHIFT;
+}
+
+static uintptr_t end_unit(const struct percpu__chunk *chunk)
+{
+	return first_unit(chunk) + 1 + percpu_abi.nr_copies;
+}
+
+int percpu__index_insert(struct percpu__chunk *chunk)
+{
+	const uintptr_t end = end_unit(chunk);
+
+	if ((end - 1) >> (LEAF_BITS + ROOT_BITS))
+		return -ENOMEM; /* an address that no pointer check could place */
+	for (uintptr_t unit = first_unit(chunk); unit < end; unit++) {
+		struct leaf **entry = root_entry(unit);
+
+		if (!__atomic_load_n(entry, __ATOMIC_ACQUIRE) && !make_leaf(entry))
+			return -ENOMEM;
+	}
+	enter(first_unit(chunk), end, chunk);
+	return 0;
+}
+
+void percpu__index_remove(struct percpu__chunk *chunk)
+{
+	enter(first_unit(chunk), end_unit(chunk), NULL);
+}

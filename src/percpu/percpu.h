@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The floor of per-CPU memory. Who owns what:
+ *
+ *   index.c   which chunk an address belongs to
+ *   chunk.c   one reservation: its units, their placement, its bookkeeping
+ *   copies.c  what is done to the same bytes of every copy: zero, poison, verify
+ *   pool.c    chunks with a policy and a limit; taking areas and putting them back
+ *   trim.c    when memory goes back to the kernel, and how
+ *   front.c   the few freed areas that each CPU keeps ready, without a lock
+ *   alloc.c   the public entries, and the verdict on a pointer given to free
+ *   debug.c   PERCPU_OPTIONS check and leaks
+ *   fork.c    what a fork finds and leaves
+ *   static.c  per-CPU variables of modules
+ *
+ * Locks: a pool's lock guards its chunks, its shelf and its counts. The registry lock guards the list
+ * of pools. Neither is held while copies are zeroed.
+ */
+#ifndef PERCPU_PERCPU_FLOOR_H
+#define PERCPU_PERCPU_FLOOR_H
+
+#include "area/area.h"
+#include "ops/ops.h"
+#include "platform/platform.h"
+
+#include <percpu/alloc.h>
+#include <percpu/pool.h>
+
+/*
+ * chunk: | guard | cpu 0 | ... | cpu N-1 | foreign | fence page | struct percpu__chunk | words |
+ * Units are PERCPU_STRIDE bytes. The fence page keeps an overrun of the foreign unit out of what follows.
+ */
+struct percpu__chunk {
+	struct percpu__space space;   /* pool lock; sizes are read without it */
+	struct percpu_pool *pool;     /* for ever */
+	char *base;                   /* of the guard unit; for ever */
+	size_t reserved_bytes;        /* for ever */
+	uint32_t slot;                /* on the pool's shelf; for ever */
+	bool placed;                  /* every page comes from the node of its CPU; for ever */
+	bool huge;                    /* may use huge pages; for ever */
+	uint32_t nr_mappings;         /* that its node policy cost; for ever */
+	uint32_t fresh;               /* granule from which no copy was ever written; pool lock */
+	bool is_mapped;               /* most copies have page tables: no lock, a hint */
+	uint64_t free_pages;          /* 4 KiB pages of a unit that hold no live area; pool lock */
+	uint64_t dirty_pages;         /* those handed out since they were fresh or purged; pool lock */
+	struct percpu__space_maps maps;
+};
+
+struct percpu_pool {
+	struct percpu__lock lock;
+	const char *name;
+	bool huge, populate, node_policy; /* for ever */
+	bool fronted;                     /* CPUs keep freed areas of this pool ready; for ever */
+	size_t limit_granules;            /* SIZE_MAX: none; for ever */
+	struct percpu__shelf shelf;       /* this and all below: lock */
+	size_t idle_pages;                /* free and dirty ones, over all chunks */
+	size_t stuck_pages;               /* idle ones that the last purge left */
+	size_t live_pages;                /* not free */
+	size_t nr_empty;                  /* chunks without a live area */
+	size_t nr_unplaced, nr_huge;      /* chunks */
+	size_t purged_bytes;
+	struct percpu_pool *next;         /* registry lock */
+};
+
+/* ---- index.c ---- */
+
+/* Returns: the chunk that address lies in, guard unit to foreign unit; NULL. Needs no lock. */
+struct percpu__chunk *percpu__index_find(uintptr_t address);
+
+/* Enters all units of a chunk. 0 or -ENOMEM. */
+int percpu__index_insert(struct percpu__chunk *chunk);
+void percpu__index_remove(struct percpu__chunk *chunk);
+
+/* ---- chunk.c ---- */
+
+/* Returns: an empty chunk under the pool's policy, on no shelf and in no index; NULL: no memory. */
+struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool);
+void percpu__chunk_destroy(struct percpu__chunk *chunk);
+
+static inline uintptr_t percpu__chunk_unit(const struct percpu__chunk *chunk, unsigned copy)
+{
+	return (uintptr_t)chunk->base + ((uintptr_t)copy + 1) * PERCPU_STRIDE;
+}
+
+/* Resident bytes of what the chunk keeps for itself. */
+size_t percpu__chunk_bookkeeping_bytes(const struct percpu__chunk *chunk);
+
+/* ---- copies.c ---- */
+
+/* An area as its owner sees it. */
+struct percpu__area {
+	struct percpu__chunk *chunk;
+	uint32_t offset_bytes; /* in the unit */
+	uint32_t bytes;
+};
+
+static inline void __percpu *percpu__area_pointer(struct percpu__area area)
+{
+	return (void __percpu *)(uintptr_t)(area.chunk->base + area.offset_bytes);
+}
+
+/* The area of a pointer that is known to be one. */
+struct percpu__area percpu__area_of(const void __percpu *p);
+
+/* So few that looking at each is cheaper than asking the kernel about all. */
+bool percpu__copies_are_few(void);
+
+/*
+ * Makes nr areas read zero in every copy; commits no page for it where the kernel can tell.
+ * Many areas of one chunk cost little more than one. Changes the order of areas.
+ */
+void percpu__copies_zero(struct percpu__area *areas, unsigned nr);
+
+/* Fills the area with poison in every copy; aborts where a copy holds neither poison nor zero. */
+void percpu__copies_poison(struct percpu__area area);
+void percpu__copies_verify(struct percpu__area area);
+
+/* ---- pool.c ---- */
+
+/* The default pool, ready; NULL: no memory. Two loads once it is. */
+struct percpu_pool *percpu__pool_default(void);
+
+/* pool, or the default one for NULL. */
+struct percpu_pool *percpu__pool_or_default(struct percpu_pool *pool);
+
+/* A pool of the library's own, on no list. attr as in percpu_pool_create. 0 or -ENOMEM. */
+int percpu__pool_init(struct percpu_pool *pool, const char *name, const struct percpu_pool_attr *attr,
+		      enum percpu__rank rank);
+
+/*
+ * Taking areas, and putting them back; the caller holds the lock. *dirty tells whether a copy may hold
+ * anything but zero. false: no memory, or over the limit.
+ */
+bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules,
+		       struct percpu__area *area, bool *dirty);
+void percpu__pool_put(struct percpu_pool *pool, struct percpu__area area);
+
+/* Makes dirty areas ready for their next owner; no lock held. Changes the order of areas. */
+void percpu__pool_prepare(struct percpu__area *areas, unsigned nr);
+
+/* Taking one area, lock and zeroing included. NULL: no memory. */
+void __percpu *percpu__pool_take_zeroed(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules);
+
+/* percpu__pool_put with the lock, for an area of any pool. */
+void percpu__pool_return(void __percpu *p);
+
+/* Calls visit for every pool of the registry, under the registry lock. */
+void percpu__pools_visit(void (*visit)(struct percpu_pool *pool, void *arg), void *arg);
+void percpu__pools_lock(void);
+void percpu__pools_unlock(void);
+
+/* Takes an empty chunk out of the pool and gives its memory back; the caller holds the lock. */
+void percpu__pool_drop(struct percpu_pool *pool, struct percpu__chunk *chunk);
+
+/* Walks everything; the caller holds the lock. */
+bool percpu__pool_is_valid(const struct percpu_pool *pool);
+
+/* ---- trim.c ---- */
+
+/* The policy: called after an area went back to its chunk; may purge, may destroy the chunk. Pool lock held. */
+void percpu__trim_after_free(struct percpu_pool *pool, struct percpu__chunk *chunk);
+
+/* ---- front.c ---- */
+
+/* A ready area of that size, zeroed; NULL: none at hand. */
+void __percpu *percpu__front_take(uint32_t granules);
+
+/* The same with fresh ones from the pool, several at a time where that is cheaper; NULL: no memory, or not here. */
+void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules);
+
+/* Keeps a live area of the default pool ready. false: the caller gives it back itself. */
+bool percpu__front_keep(struct percpu__area area);
+
+/* After percpu__front_keep said no: opens or relieves the stacks of this CPU. Pool lock held. */
+void percpu__front_relieve(struct percpu_pool *pool, uint32_t granules);
+
+/* Stops all use of the stacks until they are opened again, by percpu__front_relieve. Pool lock held. */
+void percpu__front_close(void);
+
+/* percpu__front_close, then gives all areas back. Pool lock held. */
+void percpu__front_drain(struct percpu_pool *pool);
+
+/* Areas and their bytes kept now, and the resident bytes of the stacks themselves. */
+struct percpu__front_stats {
+	size_t nr, bytes, bookkeeping_bytes;
+};
+struct percpu__front_stats percpu__front_stats(void);
+
+/* ---- debug.c ---- */
+
+/* Options that watch allocations; false: the hooks are never called. */
+bool percpu__debug_on(void);
+
+/* A new allocation, zeroed; caller: the return address of the public entry. */
+void percpu__debug_allocated(struct percpu__area area, const void *caller);
+
+/* An allocation about to be freed, and one that is about to be handed out again, its copies as they are. */
+void percpu__debug_freed(struct percpu__area area);
+void percpu__debug_reused(struct percpu__area area);
+
+void percpu__debug_lock(void);
+void percpu__debug_unlock(void);
+
+/* ---- fork.c ---- */
+
+/* Once, before the first lock is taken. */
+void percpu__fork_init(void);
+
+#endif

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns pools: chunks on a shelf, under one policy, one limit and one lock; and the list of them all.
+ *
+ * An area is taken from the chunk that fits it best; a new chunk is made only when none fits. Two page
+ * masks a chunk tell what its areas' copies may hold:
+ *
+ *	fresh    granule from which no copy was ever written: no zeroing
+ *	dirty    pages handed out since they were fresh or purged: zeroing on reuse
+ *	free     pages that hold no live area; free and dirty ones are idle, and may be purged
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "percpu/percpu.h"
+
+static struct percpu__lock registry_lock = PERCPU__LOCK_INIT(PERCPU__RANK_REGISTRY);
+static struct percpu_pool *registry; /* registry lock */
+
+static struct percpu_pool default_pool;
+static bool default_ready; /* written under the registry lock */
+
+static size_t shelf_bytes(void)
+{
+	return percpu__shelf_bytes(PERCPU__SHELF_SLOTS);
+}
+
+int percpu__pool_init(struct percpu_pool *pool, const char *name, const struct percpu_pool_attr *attr,
+		      enum percpu__rank rank)
+{
+	void *shelf = percpu__map(shelf_bytes());
+
+	if (!shelf)
+		return -ENOMEM;
+	percpu__start();
+	percpu__shelf_init(&pool->shelf, PERCPU__SHELF_SLOTS, shelf);
+	percpu__lock_init(&pool->lock, rank);
+	pool->name = name;
+	pool->huge = attr->huge_pages == PERCPU_ON ||
+		     (attr->huge_pages == PERCPU_DEFAULT && percpu__options(false).huge);
+	pool->populate = attr->populate == PERCPU_ON;
+	pool->node_policy = attr->node_policy != PERCPU_OFF;
+	pool->limit_granules = attr->limit_bytes ? attr->limit_bytes / PERCPU__GRANULE : SIZE_MAX;
+	return 0;
+}
+
+static void enlist(struct percpu_pool *pool)
+{
+	pool->next = registry;
+	registry = pool;
+}
+
+struct percpu_pool *percpu__pool_default(void)
+{
+	static const struct percpu_pool_attr attr = PERCPU_POOL_ATTR_INIT;
+
+	if (percpu__likely(__atomic_load_n(&default_ready, __ATOMIC_ACQUIRE)))
+		return &default_pool;
+	percpu__fork_init();
+	percpu__lock(&registry_lock);
+	if (!default_ready && percpu__pool_init(&default_pool, "default", &attr, PERCPU__RANK_POOL) == 0) {
+		default_pool.fronted = percpu_mode() == PERCPU_MODE_RSEQ && !percpu__debug_on() &&
+				       percpu__fence_ready();
+		enlist(&default_pool);
+		__atomic_store_n(&default_ready, true, __ATOMIC_RELEASE);
+	}
+	percpu__unlock(&registry_lock);
+	return default_ready ? &default_pool : NULL;
+}
+
+struct percpu_pool *percpu__pool_or_default(struct percpu_pool *pool)
+{
+	return pool ? pool : percpu__pool_default();
+}
+
+/* ---- areas ---- */
+
+/* 4 KiB pages that the area lies in, wholly or in part. */
+static uint64_t pages_of(uint32_t offset, uint32_t granules)
+{
+	const uint32_t first = offset / PERCPU__PAGE_GRANULES;
+	const uint32_t last = (offset + granules - 1) / PERCPU__PAGE_GRANULES;
+
+	return (~UINT64_C(0) << first) & (~UINT64_C(0) >> (PERCPU__UNIT_PAGES - 1 - last));
+}
+
+/* Sets a chunk's masks, and the pool's counts of them. */
+static void set_pages(struct percpu_pool *pool, struct percpu__chunk *chunk, uint64_t free_pages, uint64_t dirty_pages)
+{
+	pool->idle_pages -= __builtin_popcountll(chunk->free_pages & chunk->dirty_pages);
+	pool->live_pages -= __builtin_popcountll(~chunk->free_pages);
+	chunk->free_pages = free_pages;
+	chunk->dirty_pages = dirty_pages;
+	pool->idle_pages += __builtin_popcountll(free_pages & dirty_pages);
+	pool->live_pages += __builtin_popcountll(~free_pages);
+}
+
+static struct percpu__chunk *chunk_in(const struct percpu_pool *pool, uint32_t slot)
+{
+	return (struct percpu__chunk *)percpu__shelf_space(&pool->shelf, slot);
+}
+_Static_assert(offsetof(struct percpu__chunk, space) == 0, "the shelf's spaces are our chunks");
+
+static bool grow(struct percpu_pool *pool)
+{
+	struct percpu__chunk *chunk = percpu__chunk_create(pool);
+
+	if (!chunk)
+		return false;
+	if (percpu__index_insert(chunk) < 0)
+		goto destroy;
+	chunk->slot = percpu__shelf_add(&pool->shelf, &chunk->space);
+	if (chunk->slot == PERCPU__NO_SLOT)
+		goto remove;
+	pool->nr_empty++;
+	pool->nr_unplaced += !chunk->placed;
+	pool->nr_huge += chunk->huge;
+	return true;
+remove:
+	percpu__index_remove(chunk);
+destroy:
+	percpu__chunk_destroy(chunk);
+	return false;
+}
+
+void percpu__pool_drop(struct percpu_pool *pool, struct percpu__chunk *chunk)
+{
+	percpu_assert(percpu__space_is_empty(&chunk->space));
+	pool->nr_empty--;
+	pool->nr_unplaced -= !chunk->placed;
+	pool->nr_huge -= chunk->huge;
+	set_pages(pool, chunk, ~UINT64_C(0), 0);
+	percpu__shelf_remove(&pool->shelf, chunk->slot);
+	percpu__index_remove(chunk);
+	percpu__chunk_destroy(chunk);
+}
+
+bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules,
+		       struct percpu__area *area, bool *dirty)
+{
+	struct percpu__chunk *chunk;
+	uint32_t slot, offset, old_end;
+	uint64_t pages;
+
+	if (granules > pool->limit_granules || pool->shelf.live_granules > pool->limit_granules - granules)
+		return false;
+	while (!percpu__shelf_alloc(&pool->shelf, granules, align_granules, &slot, &offset))
+		if (!grow(pool))
+			return false;
+	chunk = chunk_in(pool, slot);
+	pool->nr_empty -= chunk->space.nr_live == 1;
+
+	/* Only what was handed out before, and was not purged since, can hold anything. */
+	old_end = offset + granules < chunk->fresh ? offset + granules : chunk->fresh;
+	*dirty = offset < old_end && (pages_of(offset, old_end - offset) & chunk->dirty_pages);
+	if (chunk->fresh < offset + granules)
+		chunk->fresh = offset + granules;
+	pages = pages_of(offset, granules);
+	set_pages(pool, chunk, chunk->free_pages & ~pages, chunk->dirty_pages | pages);
+	*area = (struct percpu__area){ chunk, offset * PERCPU__GRANULE, granules * PERCPU__GRANULE };
+	return true;
+}
+
+void percpu__pool_put(struct percpu_pool *pool, struct percpu__area area)
+{
+	struct percpu__chunk *chunk = area.chunk;
+	struct percpu__range merged;
+
+	if (!percpu__shelf_free(&pool->shelf, chunk->slot, area.offset_bytes / PERCPU__GRANULE, &merged))
+		percpu__die("percpu_free", (const void *)(uintptr_t)percpu__area_pointer(area), "freed twice at once");
+	pool->nr_empty += percpu__space_is_empty(&chunk->space);
+	set_pages(pool, chunk, chunk->free_pages | percpu__range_pages(merged), chunk->dirty_pages);
+	percpu__trim_after_free(pool, chunk);
+}
+
+void percpu__pool_prepare(struct percpu__area *areas, unsigned nr)
+{
+	for (unsigned i = 0; percpu__unlikely(percpu__debug_on()) && i < nr; i++)
+		percpu__debug_reused(areas[i]);
+	percpu__copies_zero(areas, nr);
+}
+
+void __percpu *percpu__pool_take_zeroed(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules)
+{
+	struct percpu__area area;
+	bool taken, dirty;
+
+	percpu__lock(&pool->lock);
+	taken = percpu__pool_take(pool, granules, align_granules, &area, &dirty);
+	percpu__unlock(&pool->lock);
+	if (!taken)
+		return NULL;
+	if (dirty)
+		percpu__pool_prepare(&area, 1);
+	return percpu__area_pointer(area);
+}
+
+bool percpu__pool_is_valid(const struct percpu_pool *pool)
+{
+	size_t idle_pages = 0, live_pages = 0, nr_empty = 0;
+
+	percpu__shelf_for_each(&pool->shelf, slot) {
+		const struct percpu__chunk *chunk = chunk_in(pool, slot);
+
+		if (chunk->pool != pool || chunk->slot != slot ||
+		    percpu__index_find((uintptr_t)chunk->base) != chunk ||
+		    percpu__space_live_pages(&chunk->space) != ~chunk->free_pages)
+			return false;
+		idle_pages += __builtin_popcountll(chunk->free_pages & chunk->dirty_pages);
+		live_pages += __builtin_popcountll(~chunk->free_pages);
+		nr_empty += percpu__space_is_empty(&chunk->space);
+	}
+	return idle_pages == pool->idle_pages && live_pages == pool->live_pages && nr_empty == pool->nr_empty &&
+	       percpu__shelf_is_valid(&pool->shelf);
+}
+
+/* ---- the registry ---- */
+
+void percpu__pools_lock(void)
+{
+	percpu__lock(&registry_lock);
+}
+
+void percpu__pools_unlock(void)
+{
+	percpu__unlock(&registry_lock);
+}
+
+void percpu__pools_visit(void (*visit)(struct percpu_pool *pool, void *arg), void *arg)
+{
+	for (struct percpu_pool *pool = registry; pool; pool = pool->next)
+		visit(pool, arg);
+}
+
+/* ---- the public entries ---- */
+
+/* Older programs pass less than all of the struct, newer ones more, which must then be zero. */
+static bool read_attr(const struct percpu_pool_attr *given, struct percpu_pool_attr *attr)
+{
+	const size_t known = sizeof(*attr);
+
+	*attr = (struct percpu_pool_attr)PERCPU_POOL_ATTR_INIT;
+	if (!given)
+		return true;
+	if (given->size < offsetof(struct percpu_pool_attr, limit_bytes) || given->size > PERCPU_STRIDE)
+		return false;
+	for (size_t i = known; i < given->size; i++)
+		if (((const char *)given)[i])
+			return false;
+	memcpy(attr, given, given->size < known ? given->size : known);
+	return attr->huge_pages <= PERCPU_OFF && attr->populate <= PERCPU_OFF && attr->node_policy <= PERCPU_OFF &&
+	       !attr->reserved;
+}
+
+/* The name lies behind the pool, in the same mapping. */
+static size_t pool_bytes(const char *name)
+{
+	return sizeof(struct percpu_pool) + strlen(name) + 1;
+}
+
+struct percpu_pool *percpu_pool_create(const char *name, const struct percpu_pool_attr *given)
+{
+	struct percpu_pool_attr attr;
+	struct percpu_pool *pool;
+
+	if (!read_attr(given, &attr)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (!name)
+		name = "";
+	percpu__fork_init();
+	pool = percpu__map(pool_bytes(name));
+	if (!pool)
+		goto no_memory;
+	strcpy((char *)(pool + 1), name);
+	if (percpu__pool_init(pool, (const char *)(pool + 1), &attr, PERCPU__RANK_POOL) < 0)
+		goto release;
+	percpu__lock(&registry_lock);
+	enlist(pool);
+	percpu__unlock(&registry_lock);
+	return pool;
+release:
+	percpu__release(pool, pool_bytes(name));
+no_memory:
+	errno = ENOMEM;
+	return NULL;
+}
+
+int percpu_pool_destroy(struct percpu_pool *pool)
+{
+	struct percpu_pool **link = &registry;
+
+	if (!pool)
+		return -EINVAL;
+	percpu__lock(&registry_lock);
+	while (*link && *link != pool)
+		link = &(*link)->next;
+	if (!*link || pool == &default_pool) {
+		percpu__unlock(&registry_lock);
+		return -EINVAL;
+	}
+	percpu__lock(&pool->lock);
+	percpu_assert(percpu__pool_is_valid(pool));
+	if (pool->shelf.nr_live) {
+		percpu__unlock(&pool->lock);
+		percpu__unlock(&registry_lock);
+		return -EBUSY;
+	}
+	*link = pool->next;
+	percpu__shelf_for_each(&pool->shelf, slot)
+		percpu__pool_drop(pool, chunk_in(pool, slot));
+	percpu__unlock(&pool->lock);
+	percpu__unlock(&registry_lock);
+	percpu__release(pool->shelf.tree, shelf_bytes());
+	percpu__release(pool, pool_bytes(pool->name));
+	return 0;
+}
+
+/* All but the size; the caller holds the lock. */
+static void collect_stats(const struct percpu_pool *pool, struct percpu_pool_stats *stats)
+{
+	const struct percpu__front_stats front = pool->fronted ? percpu__front_stats()
+							       : (struct percpu__front_stats){ .nr = 0 };
+
+	stats->nr_chunks = pool->shelf.nr_spaces;
+	stats->nr_live = pool->shelf.nr_live - front.nr;
+	stats->cached_bytes = front.bytes;
+	stats->live_bytes = pool->shelf.live_granules * PERCPU__GRANULE - front.bytes;
+	stats->used_page_bytes = pool->live_pages * PERCPU__PAGE_GRANULES * PERCPU__GRANULE;
+	stats->held_page_bytes = stats->used_page_bytes + pool->idle_pages * PERCPU__PAGE_GRANULES * PERCPU__GRANULE;
+	stats->bookkeeping_bytes = front.bookkeeping_bytes + percpu__resident_bytes(pool->shelf.tree, shelf_bytes());
+	percpu__shelf_for_each(&pool->shelf, slot) {
+		stats->reserved_bytes += chunk_in(pool, slot)->reserved_bytes;
+		stats->bookkeeping_bytes += percpu__chunk_bookkeeping_bytes(chunk_in(pool, slot));
+	}
+	stats->purged_bytes = pool->purged_bytes;
+	stats->nr_chunks_unplaced = pool->nr_unplaced;
+	stats->nr_chunks_huge = pool->nr_huge;
+	stats->limit_bytes = pool->limit_granules == SIZE_MAX ? 0 : pool->limit_granules * PERCPU__GRANULE;
+}
+
+int percpu_pool_stats(struct percpu_pool *pool, struct percpu_pool_stats *out)
+{
+	struct percpu_pool_stats stats = { .size = 0 };
+	size_t size = out ? out->size : 0;
+
+	if (size < sizeof(stats.size) + sizeof(stats.nr_chunks))
+		return -EINVAL;
+	pool = percpu__pool_or_default(pool);
+	if (!pool)
+		return -ENOMEM;
+	percpu__lock(&pool->lock);
+	percpu_assert(percpu__pool_is_valid(pool));
+	collect_stats(pool, &stats);
+	percpu__unlock(&pool->lock);
+	if (size > sizeof(stats))
+		size = sizeof(stats);
+	stats.size = size;
+	memcpy(out, &stats, size);
+	return 0;
+}

@@ -271,10 +271,8 @@ bool percpu__shelf_alloc(struct percpu__shelf *shelf, uint32_t granules, uint32_
 			if (++tries == NR_TRIES)
 				break;
 		}
-		bin++;
-		if (tries == NR_TRIES && bin < bin_sure(granules, align_granules))
-			bin = bin_sure(granules, align_granules);
-		bin = bins_next(on, bin);
+		/* In a sure bin the first try succeeds. */
+		bin = bins_next(on, tries == NR_TRIES ? bin_sure(granules, align_granules) : bin + 1);
 	}
 	return false;
 }

@@ -177,6 +177,34 @@ START_TEST(an_empty_space_takes_what_all_others_refuse)
 }
 END_TEST
 
+/* Holes of one bin, of which only the last starts where the alignment needs it. */
+START_TEST(a_refused_request_goes_on_to_the_next_slot)
+{
+	static const uint32_t slots[][2] = {
+		{ 3, 5 }, { 10, 63 }, { 63, 64 }, { 64, 4095 }, { 4095, 4096 }, { 70, 4200 },
+	};
+
+	world_init(&world, 5000);
+	for (uint32_t slot = 0; slot < 4300; slot++) {
+		add(slot);
+		must_alloc(64, 1, slot);
+		ck_assert_uint_eq(must_alloc(40, 1, slot), 64);
+		must_alloc(UNIT - 104, 1, slot);
+	}
+	for (unsigned i = 0; i < sizeof(slots) / sizeof(*slots); i++) {
+		uint32_t refuses = slots[i][0], fits = slots[i][1];
+
+		/* The first hole is [24, 64), the second [64, 104). */
+		must_free(refuses, 0);
+		must_alloc(24, 1, refuses);
+		must_free(fits, 64);
+		ck_assert_uint_eq(must_alloc(40, 64, fits), 64);
+		must_alloc(40, 1, refuses);
+	}
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+}
+END_TEST
+
 START_TEST(a_space_leaves_and_comes_back_with_its_areas)
 {
 	struct percpu__space *space;
@@ -327,5 +355,6 @@ END_TEST
 TEST_MAIN("area/shelf", 120, a_new_shelf_has_nothing, slots_are_taken_lowest_first,
 	  iteration_meets_every_space_once, the_smallest_hole_anywhere_then_the_lowest_slot,
 	  a_request_finds_its_space_among_thousands, an_empty_space_takes_what_all_others_refuse,
-	  a_space_leaves_and_comes_back_with_its_areas, misuse_is_reported_and_changes_nothing,
-	  memory_in_use_follows_the_slots, random_steps_keep_the_shelf_valid, the_walker_sees_damage)
+	  a_refused_request_goes_on_to_the_next_slot, a_space_leaves_and_comes_back_with_its_areas,
+	  misuse_is_reported_and_changes_nothing, memory_in_use_follows_the_slots,
+	  random_steps_keep_the_shelf_valid, the_walker_sees_damage)

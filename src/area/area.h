@@ -104,7 +104,8 @@ bool percpu__space_alloc_from(struct percpu__space *space, unsigned bin, uint32_
 			      uint32_t align_granules, uint32_t *offset);
 
 /*
- * percpu__space_free - *merged is the free area that results, neighbours included.
+ * percpu__space_free - *merged is the free area that results, neighbours included; where that is the tail,
+ * it reaches to the end of the unit, over offsets that were never handed out too.
  * Returns: granules freed; 0, and nothing changed, where no live area starts.
  */
 uint32_t percpu__space_free(struct percpu__space *space, uint32_t offset, struct percpu__range *merged);

@@ -24,9 +24,9 @@
  * now starts at 5, and the link is unlisted for good.
  *
  * Policy: best fit. A request takes an area of the smallest bin that has one, the tail counting as one
- * area of its size; what is left over on either side is a free area again. Among the first
- * NR_CANDIDATES of a list the lowest offset wins: that keeps most of what sorted lists gain, which
- * is that low pages fill and high pages empty, at the cost of a list that is not sorted.
+ * area of its size; what is left over on either side is a free area again. Where every area of the bin
+ * fits, the last freed goes first: its link is warm, and looking further costs more than it packs. Where
+ * some may be too small or out of line, a few are looked at and the lowest that fits is taken.
  *
  * What a scan can cost: an area of a whole unit has 512 words of head.
  */

@@ -104,20 +104,35 @@ static void visit_copies(const struct percpu__area *areas, unsigned nr, visit_fn
 		visit_mapped(chunk, areas, nr, visit);
 }
 
-/* Writes only from the first word that is not zero on: a page that reads as zero stays as it is. */
+/* Writes only what is not zero: a page that reads as zero stays as it is. */
+static inline void zero_words(uint64_t *at, size_t nr)
+{
+	uint64_t any = 0;
+
+	for (size_t i = 0; i < nr; i++)
+		any |= at[i];
+	for (size_t i = 0; any && i < nr; i++)
+		if (at[i])
+			at[i] = 0;
+}
+
 static void zero(uint64_t *at, size_t bytes, const struct percpu__area *area)
 {
-	const size_t words_a_page = percpu__page_bytes() / sizeof(*at);
 	uint64_t *const end = at + bytes / sizeof(*at);
+	uintptr_t page_bytes;
 
+	if (percpu__likely(bytes <= SMALL_BYTES)) {
+		zero_words(at, bytes / sizeof(*at));
+		return;
+	}
+	page_bytes = percpu__page_bytes();
 	while (at < end) {
-		uint64_t *page_end = (uint64_t *)(((uintptr_t)(at + words_a_page)) & ~(percpu__page_bytes() - 1));
+		uint64_t *page_end = (uint64_t *)(((uintptr_t)at | (page_bytes - 1)) + 1);
 
 		page_end = page_end < end ? page_end : end;
 		while (at < page_end && !*at)
 			at++;
-		if (at < page_end)
-			memset(at, 0, (char *)page_end - (char *)at);
+		memset(at, 0, (char *)page_end - (char *)at);
 		at = page_end;
 	}
 }
@@ -139,15 +154,10 @@ static void verify(uint64_t *at, size_t bytes, const struct percpu__area *area)
 /* One small area, few copies: what percpu_alloc does all day. */
 static void zero_small(struct percpu__area area)
 {
-	char *copy = (char *)percpu__chunk_unit(area.chunk, 0) + area.offset_bytes;
+	uintptr_t copy = percpu__chunk_unit(area.chunk, 0) + area.offset_bytes;
 
-	for (unsigned i = 0; i < percpu_abi.nr_copies; i++, copy += PERCPU_STRIDE) {
-		uint64_t *words = (uint64_t *)copy;
-
-		for (uint32_t word = 0; word < area.bytes / sizeof(*words); word++)
-			if (words[word])
-				words[word] = 0;
-	}
+	for (unsigned i = 0; i < percpu_abi.nr_copies; i++, copy += PERCPU_STRIDE)
+		zero_words((uint64_t *)copy, area.bytes / sizeof(uint64_t));
 }
 
 /* Brings the areas of the first one's chunk to the front. Returns: how many they are. */
@@ -166,6 +176,28 @@ static unsigned gather(struct percpu__area *areas, unsigned nr)
 	return gathered;
 }
 
+/* Makes one area of neighbours, each look at a copy being dear. Returns: how many are left. */
+static unsigned join(struct percpu__area *areas, unsigned nr)
+{
+	unsigned joined = 0;
+
+	for (unsigned i = 1; i < nr; i++) { /* by offset; nr is small, and mostly in order already */
+		const struct percpu__area area = areas[i];
+		unsigned at = i;
+
+		for (; at && areas[at - 1].offset_bytes > area.offset_bytes; at--)
+			areas[at] = areas[at - 1];
+		areas[at] = area;
+	}
+	for (unsigned i = 1; i < nr; i++) {
+		if (areas[joined].offset_bytes + areas[joined].bytes == areas[i].offset_bytes)
+			areas[joined].bytes += areas[i].bytes;
+		else
+			areas[++joined] = areas[i];
+	}
+	return joined + 1;
+}
+
 void percpu__copies_zero(struct percpu__area *areas, unsigned nr)
 {
 	if (percpu__likely(nr == 1 && percpu__copies_are_few() && areas[0].bytes <= SMALL_BYTES)) {
@@ -175,7 +207,7 @@ void percpu__copies_zero(struct percpu__area *areas, unsigned nr)
 	while (nr) {
 		const unsigned gathered = gather(areas, nr);
 
-		visit_copies(areas, gathered, zero);
+		visit_copies(areas, join(areas, gathered), zero);
 		areas += gathered;
 		nr -= gathered;
 	}

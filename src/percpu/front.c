@@ -76,40 +76,42 @@ static void set_mark(struct percpu__area area, uint64_t mark)
 
 /* ---- taking and keeping, without a lock ---- */
 
-static void __percpu *hand_out(struct percpu__area area)
+static void __percpu *hand_out(void *item)
 {
-	set_mark(area, 0);
-	return percpu__area_pointer(area);
+	set_mark(percpu__area_of(item), 0);
+	return (void __percpu *)item;
 }
 
-/* Keeps clean areas but the first, which is handed out. */
-static void __percpu *keep_clean(struct front __percpu *f, uint32_t granules, struct percpu__area *areas, unsigned nr)
+/* Keeps clean items but the first, which is handed out. */
+static void __percpu *keep_clean(struct front __percpu *f, uint32_t granules, void **items, unsigned nr)
 {
 	while (--nr) {
-		set_mark(areas[nr], KEPT);
-		if (!percpu__stack_push(clean_of(f, granules), (void *)percpu__area_pointer(areas[nr])))
-			percpu__pool_return(hand_out(areas[nr])); /* moved to a CPU whose stack is full */
+		set_mark(percpu__area_of(items[nr]), KEPT);
+		if (!percpu__stack_push(clean_of(f, granules), items[nr]))
+			percpu__pool_return(hand_out(items[nr])); /* moved to a CPU whose stack is full */
 	}
-	return hand_out(areas[0]);
+	return hand_out(items[0]);
 }
 
 /* Many copies: zeroes what this CPU has used, all at once, if that is enough to be worth it. */
 static void __percpu *take_clean(struct front __percpu *f, uint32_t granules)
 {
 	struct percpu__area areas[SLOTS];
-	void *item = percpu__stack_pop(clean_of(f, granules));
+	void *items[SLOTS], *item = percpu__stack_pop(clean_of(f, granules));
 	unsigned nr = 0;
 
 	if (item)
-		return hand_out(percpu__area_of(item));
+		return hand_out(item);
 	if (__atomic_load_n(&percpu_this_ptr(used_of(f, granules))->nr, __ATOMIC_RELAXED) < limit_of(granules) / 2)
 		return NULL;
-	while (nr < SLOTS && (item = percpu__stack_pop(used_of(f, granules))))
-		areas[nr++] = percpu__area_of(item);
+	for (; nr < SLOTS && (item = percpu__stack_pop(used_of(f, granules))); nr++) {
+		items[nr] = item;
+		areas[nr] = percpu__area_of(item);
+	}
 	if (!nr)
 		return NULL;
 	percpu__copies_zero(areas, nr);
-	return keep_clean(f, granules, areas, nr);
+	return keep_clean(f, granules, items, nr);
 }
 
 void __percpu *percpu__front_take(uint32_t granules)
@@ -127,7 +129,7 @@ void __percpu *percpu__front_take(uint32_t granules)
 		return NULL;
 	area = percpu__area_of(item);
 	percpu__copies_zero(&area, 1);
-	return hand_out(area);
+	return hand_out(item);
 }
 
 void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules)
@@ -135,25 +137,21 @@ void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules)
 	struct front __percpu *f = ready_front();
 	struct percpu__area areas[SLOTS];
 	unsigned nr = 0, nr_dirty = 0;
+	void *items[SLOTS];
 	bool dirty;
 
 	if (!f || granules > MAX_GRANULES || percpu__copies_are_few() || !percpu_this_ptr(used_of(f, granules))->limit)
 		return NULL;
 	percpu__lock(&pool->lock);
-	while (nr < limit_of(granules) && percpu__pool_take(pool, granules, 1, &areas[nr], &dirty)) {
-		if (dirty) {
-			const struct percpu__area moved = areas[nr_dirty];
-
-			areas[nr_dirty++] = areas[nr];
-			areas[nr] = moved;
-		}
-		nr++;
+	for (; nr < limit_of(granules) && percpu__pool_take(pool, granules, 1, &areas[nr_dirty], &dirty); nr++) {
+		items[nr] = (void *)percpu__area_pointer(areas[nr_dirty]);
+		nr_dirty += dirty;
 	}
 	percpu__unlock(&pool->lock);
 	if (!nr)
 		return NULL;
 	percpu__pool_prepare(areas, nr_dirty);
-	return keep_clean(f, granules, areas, nr);
+	return keep_clean(f, granules, items, nr);
 }
 
 bool percpu__front_keep(struct percpu__area area)

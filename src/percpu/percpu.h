@@ -107,7 +107,7 @@ bool percpu__copies_are_few(void);
 
 /*
  * Makes nr areas read zero in every copy; commits no page for it where the kernel can tell.
- * Many areas of one chunk cost little more than one. Changes the order of areas.
+ * Many areas of one chunk cost little more than one. areas is used up.
  */
 void percpu__copies_zero(struct percpu__area *areas, unsigned nr);
 
@@ -135,7 +135,7 @@ bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t ali
 		       struct percpu__area *area, bool *dirty);
 void percpu__pool_put(struct percpu_pool *pool, struct percpu__area area);
 
-/* Makes dirty areas ready for their next owner; no lock held. Changes the order of areas. */
+/* Makes dirty areas ready for their next owner; no lock held. areas is used up. */
 void percpu__pool_prepare(struct percpu__area *areas, unsigned nr);
 
 /* Taking one area, lock and zeroing included. NULL: no memory. */

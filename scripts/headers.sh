@@ -33,11 +33,16 @@ for compiler in gcc clang g++ clang++ aarch64-linux-gnu-gcc; do
 		compile "$header" $compiler $flags
 	done
 done
-if command -v gcc >/dev/null; then
+# What the preprocessor hides from the compilers above.
+for variant in "gcc -x c -std=c11" "gcc -x c -std=gnu11 -DPERCPU_GENERIC" "gcc -x c -std=gnu11 -fPIC" \
+	"gcc -x c -std=gnu11 -fsanitize=address" "g++ -x c++ -std=c++17 -fsanitize=address" \
+	"clang -x c -std=gnu11 -fsanitize=address" "clang++ -x c++ -std=c++20 -fsanitize=address"; do
+	command -v "${variant%% *}" >/dev/null || continue
 	for header in $headers; do
-		compile "$header" gcc -x c -std=c11
+		# shellcheck disable=SC2086
+		compile "$header" $variant
 	done
-fi
+done
 
 report "every public header is installed" "$(find percpu -name '*.h*' | while read -r header; do
 	grep -q "include/$header\\>" Makefile.inc || echo "include/Makefile.inc does not name include/$header"

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "percpu/front.h"
 #include "percpu/percpu.h"
 
 /* ---- requests ---- */
@@ -32,7 +33,7 @@ static void __percpu *fail(int error)
 	return NULL;
 }
 
-static void __percpu *take_slow(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules,
+static __attribute__((noinline)) void __percpu *take_slow(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules,
 				const void *caller)
 {
 	void __percpu *p = pool ? percpu__pool_take_zeroed(pool, granules, align_granules) : NULL;
@@ -106,8 +107,7 @@ static inline struct percpu__area okay_to_free(const void __percpu *p, const cha
 	granules = percpu__space_size(&chunk->space, offset_bytes / PERCPU__GRANULE);
 	if (percpu__unlikely(!granules))
 		percpu__die(who, (const void *)address, "freed before, or inside an allocation");
-	if (percpu__unlikely(__atomic_load_n(percpu__space_word(&chunk->space, offset_bytes / PERCPU__GRANULE),
-					     __ATOMIC_RELAXED)))
+	if (percpu__unlikely(__atomic_load_n(percpu__word_of(p), __ATOMIC_RELAXED)))
 		percpu__die(who, (const void *)address, "freed before");
 	return (struct percpu__area){ chunk, offset_bytes, granules * PERCPU__GRANULE };
 }
@@ -123,7 +123,7 @@ void percpu__pool_return(void __percpu *p)
 	percpu__unlock(&pool->lock);
 }
 
-static void free_slow(struct percpu__area area)
+static __attribute__((noinline)) void free_slow(struct percpu__area area)
 {
 	struct percpu_pool *pool = area.chunk->pool;
 
@@ -143,7 +143,7 @@ void percpu_free(void __percpu *p)
 	if (!p)
 		return;
 	area = okay_to_free(p, "percpu_free");
-	if (!area.chunk->pool->fronted || !percpu__front_keep(area))
+	if (!area.chunk->fronted || !percpu__front_keep(p, area.bytes / PERCPU__GRANULE))
 		free_slow(area);
 }
 

@@ -29,6 +29,8 @@ static size_t own_bytes(void)
 	return round_up(sizeof(struct percpu__chunk), percpu__page_bytes());
 }
 
+size_t percpu__words_distance; /* every writer writes the same */
+
 static size_t reservation_bytes(void)
 {
 	return units_bytes() + percpu__page_bytes() + own_bytes() + PERCPU_STRIDE;
@@ -120,7 +122,9 @@ struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool)
 	    percpu__commit(own, own_bytes() + PERCPU_STRIDE) < 0)
 		goto release;
 	percpu__space_init(&chunk->space, &chunk->maps, (union percpu__word *)(own + own_bytes()));
+	__atomic_store_n(&percpu__words_distance, (size_t)(own + own_bytes() - base), __ATOMIC_RELAXED);
 	chunk->pool = pool;
+	chunk->fronted = pool->fronted;
 	chunk->base = base;
 	chunk->reserved_bytes = bytes;
 	chunk->free_pages = ~UINT64_C(0);

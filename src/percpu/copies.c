@@ -10,18 +10,12 @@
 
 #include "percpu/percpu.h"
 
-#define FEW_COPIES 16u
 #define SMALL_BYTES 512u
 #define MOST_SHARE 8u
 #define POISON UINT64_C(0x6b6b6b6b6b6b6b6b)
 
 /* bytes is a multiple of a granule, at is aligned to one. */
 typedef void visit_fn(uint64_t *at, size_t bytes, const struct percpu__area *area);
-
-bool percpu__copies_are_few(void)
-{
-	return percpu_abi.nr_copies <= FEW_COPIES;
-}
 
 struct percpu__area percpu__area_of(const void __percpu *p)
 {
@@ -104,25 +98,13 @@ static void visit_copies(const struct percpu__area *areas, unsigned nr, visit_fn
 		visit_mapped(chunk, areas, nr, visit);
 }
 
-/* Writes only what is not zero: a page that reads as zero stays as it is. */
-static inline void zero_words(uint64_t *at, size_t nr)
-{
-	uint64_t any = 0;
-
-	for (size_t i = 0; i < nr; i++)
-		any |= at[i];
-	for (size_t i = 0; any && i < nr; i++)
-		if (at[i])
-			at[i] = 0;
-}
-
 static void zero(uint64_t *at, size_t bytes, const struct percpu__area *area)
 {
 	uint64_t *const end = at + bytes / sizeof(*at);
 	uintptr_t page_bytes;
 
 	if (percpu__likely(bytes <= SMALL_BYTES)) {
-		zero_words(at, bytes / sizeof(*at));
+		percpu__zero_words(at, bytes / sizeof(*at));
 		return;
 	}
 	page_bytes = percpu__page_bytes();
@@ -149,15 +131,6 @@ static void verify(uint64_t *at, size_t bytes, const struct percpu__area *area)
 		if (at[i] != POISON && at[i] != 0)
 			percpu__die("percpu_alloc", (const void *)(uintptr_t)percpu__area_pointer(*area),
 				    "written after it was freed");
-}
-
-/* One small area, few copies: what percpu_alloc does all day. */
-static void zero_small(struct percpu__area area)
-{
-	uintptr_t copy = percpu__chunk_unit(area.chunk, 0) + area.offset_bytes;
-
-	for (unsigned i = 0; i < percpu_abi.nr_copies; i++, copy += PERCPU_STRIDE)
-		zero_words((uint64_t *)copy, area.bytes / sizeof(uint64_t));
 }
 
 /* Brings the areas of the first one's chunk to the front. Returns: how many they are. */
@@ -200,10 +173,6 @@ static unsigned join(struct percpu__area *areas, unsigned nr)
 
 void percpu__copies_zero(struct percpu__area *areas, unsigned nr)
 {
-	if (percpu__likely(nr == 1 && percpu__copies_are_few() && areas[0].bytes <= SMALL_BYTES)) {
-		zero_small(areas[0]);
-		return;
-	}
 	while (nr) {
 		const unsigned gathered = gather(areas, nr);
 

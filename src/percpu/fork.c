@@ -5,6 +5,7 @@
  * page while the others run. In the child only the forking thread lives on, with private copies of all
  * chunks; both sides open the front again when they next need it.
  */
+#include "percpu/front.h"
 #include "percpu/percpu.h"
 
 static void lock_pool(struct percpu_pool *pool, void *arg)

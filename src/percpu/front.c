@@ -2,12 +2,12 @@
 /*
  * Owns the front of the default pool: a few freed areas that every CPU keeps ready, so that most pairs
  * of alloc and free take no lock. It is per-CPU memory of the library's own kind: a class for each size
- * of up to MAX_GRANULES, and in it two bounded stacks, pushed and popped by rseq sections.
+ * of up to PERCPU__FRONT_GRANULES, and in it two bounded stacks, pushed and popped by rseq sections.
  *
  *	free -> used -> (zeroed, several at a time) -> clean -> alloc		where copies are many
  *	free -> used -> (zeroed) -> alloc					where they are few
  *
- * An area on a stack still counts as live to its chunk; its mark in the chunk's words is KEPT, so that a
+ * An area on a stack still counts as live to its chunk; its word in the chunk is PERCPU__KEPT, so that a
  * second free of it is found out. What all stacks of a CPU can keep is KEPT_BYTES a class, or LEAST areas.
  *
  * A stack whose limit is zero is closed: all is closed at first, and by fork and trim. Who finds this
@@ -19,128 +19,79 @@
  *	open, close, drain	one another		pool lock
  *	close, drain		push, pop		limit 0, then fence
  */
-#include <percpu/pool.h>
-
+#include "percpu/front.h"
 #include "percpu/percpu.h"
 
-#define MAX_GRANULES 64u
-#define SLOTS 14u
 #define KEPT_BYTES 1024u
 #define LEAST 2u
-#define KEPT 1u
 
-struct stack {
-	struct percpu__stack head;
-	void *slot[SLOTS];
-};
-_Static_assert(sizeof(struct stack) == 120, "two lines");
-
-struct front {
-	struct stack used[MAX_GRANULES];
-	struct stack clean[MAX_GRANULES];
-};
-_Static_assert(sizeof(struct front) <= PERCPU_MAX_SIZE, "one allocation");
-
-static struct front __percpu *front;   /* set once, under the default pool's lock */
-static struct percpu_pool own_pool;    /* where it lies; the default pool's lock */
+struct percpu__front __percpu *percpu__front; /* set once, under the default pool's lock */
+static struct percpu_pool own_pool;           /* where it lies; the default pool's lock */
 static enum state { NEVER, CLOSED, OPEN } *state; /* of each CPU's stacks; the default pool's lock */
 
-/* The stacks of a size, as per-CPU pointers. */
-static struct percpu__stack __percpu *used_of(struct front __percpu *f, uint32_t granules)
+static struct percpu__stack __percpu *clean_of(struct percpu__front __percpu *front, uint32_t granules)
 {
-	return &f->used[granules - 1].head;
-}
-
-static struct percpu__stack __percpu *clean_of(struct front __percpu *f, uint32_t granules)
-{
-	return &f->clean[granules - 1].head;
-}
-
-static struct front __percpu *ready_front(void)
-{
-	return __atomic_load_n(&front, __ATOMIC_ACQUIRE); /* pairs with make_front */
+	return &front->clean[granules - 1].head;
 }
 
 static uint32_t limit_of(uint32_t granules)
 {
 	const uint32_t nr = KEPT_BYTES / (granules * PERCPU__GRANULE);
 
-	return nr > SLOTS ? SLOTS : nr < LEAST ? LEAST : nr;
+	return nr > PERCPU__FRONT_SLOTS ? PERCPU__FRONT_SLOTS : nr < LEAST ? LEAST : nr;
 }
 
-static void set_mark(struct percpu__area area, uint64_t mark)
-{
-	__atomic_store_n(percpu__space_word(&area.chunk->space, area.offset_bytes / PERCPU__GRANULE), mark,
-			 __ATOMIC_RELAXED);
-}
-
-/* ---- taking and keeping, without a lock ---- */
+/* ---- many copies: zeroing by the lot ---- */
 
 static void __percpu *hand_out(void *item)
 {
-	set_mark(percpu__area_of(item), 0);
+	percpu__front_mark(item, 0);
 	return (void __percpu *)item;
 }
 
 /* Keeps clean items but the first, which is handed out. */
-static void __percpu *keep_clean(struct front __percpu *f, uint32_t granules, void **items, unsigned nr)
+static void __percpu *keep_clean(struct percpu__front __percpu *front, uint32_t granules, void **items, unsigned nr)
 {
 	while (--nr) {
-		set_mark(percpu__area_of(items[nr]), KEPT);
-		if (!percpu__stack_push(clean_of(f, granules), items[nr]))
+		percpu__front_mark(items[nr], PERCPU__KEPT);
+		if (!percpu__stack_push(clean_of(front, granules), items[nr]))
 			percpu__pool_return(hand_out(items[nr])); /* moved to a CPU whose stack is full */
 	}
 	return hand_out(items[0]);
 }
 
-/* Many copies: zeroes what this CPU has used, all at once, if that is enough to be worth it. */
-static void __percpu *take_clean(struct front __percpu *f, uint32_t granules)
+void __percpu *percpu__front_take_clean(struct percpu__front __percpu *front, uint32_t granules)
 {
-	struct percpu__area areas[SLOTS];
-	void *items[SLOTS], *item = percpu__stack_pop(clean_of(f, granules));
+	struct percpu__stack __percpu *used = percpu__front_used(front, granules);
+	struct percpu__area areas[PERCPU__FRONT_SLOTS];
+	void *items[PERCPU__FRONT_SLOTS], *item = percpu__stack_pop(clean_of(front, granules));
 	unsigned nr = 0;
 
 	if (item)
 		return hand_out(item);
-	if (__atomic_load_n(&percpu_this_ptr(used_of(f, granules))->nr, __ATOMIC_RELAXED) < limit_of(granules) / 2)
+	/* Half a stack of used ones is a lot that is worth it. */
+	if (__atomic_load_n(&percpu_this_ptr(used)->nr, __ATOMIC_RELAXED) < limit_of(granules) / 2)
 		return NULL;
-	for (; nr < SLOTS && (item = percpu__stack_pop(used_of(f, granules))); nr++) {
+	for (; nr < PERCPU__FRONT_SLOTS && (item = percpu__stack_pop(used)); nr++) {
 		items[nr] = item;
 		areas[nr] = percpu__area_of(item);
 	}
 	if (!nr)
 		return NULL;
 	percpu__copies_zero(areas, nr);
-	return keep_clean(f, granules, items, nr);
-}
-
-void __percpu *percpu__front_take(uint32_t granules)
-{
-	struct front __percpu *f = ready_front();
-	struct percpu__area area;
-	void *item;
-
-	if (!f || granules > MAX_GRANULES)
-		return NULL;
-	if (!percpu__copies_are_few())
-		return take_clean(f, granules);
-	item = percpu__stack_pop(used_of(f, granules));
-	if (!item)
-		return NULL;
-	area = percpu__area_of(item);
-	percpu__copies_zero(&area, 1);
-	return hand_out(item);
+	return keep_clean(front, granules, items, nr);
 }
 
 void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules)
 {
-	struct front __percpu *f = ready_front();
-	struct percpu__area areas[SLOTS];
+	struct percpu__front __percpu *front = __atomic_load_n(&percpu__front, __ATOMIC_ACQUIRE); /* pairs with make_front */
+	struct percpu__area areas[PERCPU__FRONT_SLOTS];
+	void *items[PERCPU__FRONT_SLOTS];
 	unsigned nr = 0, nr_dirty = 0;
-	void *items[SLOTS];
 	bool dirty;
 
-	if (!f || granules > MAX_GRANULES || percpu__copies_are_few() || !percpu_this_ptr(used_of(f, granules))->limit)
+	if (!front || granules > PERCPU__FRONT_GRANULES || percpu__copies_are_few() ||
+	    !percpu_this_ptr(clean_of(front, granules))->limit)
 		return NULL;
 	percpu__lock(&pool->lock);
 	for (; nr < limit_of(granules) && percpu__pool_take(pool, granules, 1, &areas[nr_dirty], &dirty); nr++) {
@@ -151,21 +102,7 @@ void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules)
 	if (!nr)
 		return NULL;
 	percpu__pool_prepare(areas, nr_dirty);
-	return keep_clean(f, granules, items, nr);
-}
-
-bool percpu__front_keep(struct percpu__area area)
-{
-	struct front __percpu *f = ready_front();
-	const uint32_t granules = area.bytes / PERCPU__GRANULE;
-
-	if (!f || granules > MAX_GRANULES)
-		return false;
-	set_mark(area, KEPT);
-	if (percpu__stack_push(used_of(f, granules), (void *)percpu__area_pointer(area)))
-		return true;
-	set_mark(area, 0);
-	return false;
+	return keep_clean(front, granules, items, nr);
 }
 
 /* ---- opening, closing, draining, under the default pool's lock ---- */
@@ -173,26 +110,26 @@ bool percpu__front_keep(struct percpu__area area)
 static bool make_front(void)
 {
 	static const struct percpu_pool_attr attr = { .size = sizeof(attr), .huge_pages = PERCPU_OFF };
-	const uint32_t granules = sizeof(struct front) / PERCPU__GRANULE;
+	const uint32_t granules = sizeof(struct percpu__front) / PERCPU__GRANULE;
 	static bool tried;
 
 	if (tried)
-		return front;
+		return percpu__front;
 	tried = true;
 	state = percpu__map(percpu_nr_cpus() * sizeof(*state));
 	if (!state || percpu__pool_init(&own_pool, "front", &attr, PERCPU__RANK_OWN_POOL) < 0)
 		return false;
-	__atomic_store_n(&front, percpu__pool_take_zeroed(&own_pool, granules, 64 / PERCPU__GRANULE),
+	__atomic_store_n(&percpu__front, percpu__pool_take_zeroed(&own_pool, granules, 64 / PERCPU__GRANULE),
 			 __ATOMIC_RELEASE);
-	return front;
+	return percpu__front;
 }
 
 /* In a CPU's copy: its limits, or zero. */
 static void set_limits(unsigned cpu, bool open)
 {
-	struct front *copy = percpu_ptr(front, cpu);
+	struct percpu__front *copy = percpu_ptr(percpu__front, cpu);
 
-	for (uint32_t granules = 1; granules <= MAX_GRANULES; granules++) {
+	for (uint32_t granules = 1; granules <= PERCPU__FRONT_GRANULES; granules++) {
 		const uint32_t limit = open ? limit_of(granules) : 0;
 
 		__atomic_store_n(&copy->used[granules - 1].head.limit, limit, __ATOMIC_RELAXED);
@@ -205,14 +142,14 @@ void percpu__front_relieve(struct percpu_pool *pool, uint32_t granules)
 {
 	const unsigned cpu = percpu_this_cpu();
 
-	if (granules > MAX_GRANULES || !make_front() || cpu >= percpu_nr_cpus())
+	if (granules > PERCPU__FRONT_GRANULES || !make_front() || cpu >= percpu_nr_cpus())
 		return;
 	if (state[cpu] != OPEN) {
 		set_limits(cpu, true);
 		return;
 	}
 	for (uint32_t nr = limit_of(granules) / 2; nr; nr--) {
-		void *item = percpu__stack_pop(used_of(front, granules));
+		void *item = percpu__stack_pop(percpu__front_used(percpu__front, granules));
 
 		if (!item)
 			return;
@@ -222,7 +159,7 @@ void percpu__front_relieve(struct percpu_pool *pool, uint32_t granules)
 
 void percpu__front_close(void)
 {
-	if (!front)
+	if (!percpu__front)
 		return;
 	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
 		if (state[cpu] == OPEN)
@@ -230,7 +167,7 @@ void percpu__front_close(void)
 	percpu__fence();
 }
 
-static void drain(struct percpu_pool *pool, struct stack *stack)
+static void drain(struct percpu_pool *pool, struct percpu__front_stack *stack)
 {
 	while (stack->head.nr)
 		percpu__pool_put(pool, percpu__area_of(stack->slot[--stack->head.nr]));
@@ -239,10 +176,10 @@ static void drain(struct percpu_pool *pool, struct stack *stack)
 void percpu__front_drain(struct percpu_pool *pool)
 {
 	percpu__front_close();
-	for (unsigned cpu = 0; front && cpu < percpu_nr_cpus(); cpu++) {
-		struct front *copy = percpu_ptr(front, cpu);
+	for (unsigned cpu = 0; percpu__front && cpu < percpu_nr_cpus(); cpu++) {
+		struct percpu__front *copy = percpu_ptr(percpu__front, cpu);
 
-		for (uint32_t i = 0; state[cpu] != NEVER && i < MAX_GRANULES; i++) {
+		for (uint32_t i = 0; state[cpu] != NEVER && i < PERCPU__FRONT_GRANULES; i++) {
 			drain(pool, &copy->used[i]);
 			drain(pool, &copy->clean[i]);
 		}
@@ -253,12 +190,12 @@ struct percpu__front_stats percpu__front_stats(void)
 {
 	struct percpu__front_stats stats = { .nr = 0 };
 
-	if (!front)
+	if (!percpu__front)
 		return stats;
 	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++) {
-		const struct front *copy = percpu_ptr(front, cpu);
+		const struct percpu__front *copy = percpu_ptr(percpu__front, cpu);
 
-		for (uint32_t i = 0; state[cpu] != NEVER && i < MAX_GRANULES; i++) {
+		for (uint32_t i = 0; state[cpu] != NEVER && i < PERCPU__FRONT_GRANULES; i++) {
 			const size_t nr = __atomic_load_n(&copy->used[i].head.nr, __ATOMIC_RELAXED) +
 					  __atomic_load_n(&copy->clean[i].head.nr, __ATOMIC_RELAXED);
 

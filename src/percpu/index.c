@@ -10,42 +10,21 @@
 
 #include "percpu/percpu.h"
 
-#define ADDRESS_BITS 48 /* user space of x86-64 and aarch64, unless a program asks for more by hint */
-#define LEAF_BITS 16
-#define ROOT_BITS (ADDRESS_BITS - LEAF_BITS - PERCPU_STRIDE_SHIFT)
+struct percpu__leaf *percpu__root[1u << PERCPU__ROOT_BITS];
 
-struct leaf {
-	struct percpu__chunk *chunk[1u << LEAF_BITS];
-};
-
-static struct leaf *root[1u << ROOT_BITS];
-
-static struct leaf **root_entry(uintptr_t unit)
+static struct percpu__leaf **root_entry(uintptr_t unit)
 {
-	return &root[unit >> LEAF_BITS];
+	return &percpu__root[unit >> PERCPU__LEAF_BITS];
 }
 
-static struct percpu__chunk **leaf_entry(struct leaf *leaf, uintptr_t unit)
+static struct percpu__chunk **leaf_entry(struct percpu__leaf *leaf, uintptr_t unit)
 {
-	return &leaf->chunk[unit & ((1u << LEAF_BITS) - 1)];
+	return &leaf->chunk[unit & ((1u << PERCPU__LEAF_BITS) - 1)];
 }
 
-struct percpu__chunk *percpu__index_find(uintptr_t address)
+static struct percpu__leaf *make_leaf(struct percpu__leaf **entry)
 {
-	const uintptr_t unit = address >> PERCPU_STRIDE_SHIFT;
-	struct leaf *leaf;
-
-	if (percpu__unlikely(address >> ADDRESS_BITS))
-		return NULL;
-	leaf = __atomic_load_n(root_entry(unit), __ATOMIC_ACQUIRE); /* pairs with make_leaf */
-	if (percpu__unlikely(!leaf))
-		return NULL;
-	return __atomic_load_n(leaf_entry(leaf, unit), __ATOMIC_ACQUIRE); /* pairs with enter */
-}
-
-static struct leaf *make_leaf(struct leaf **entry)
-{
-	struct leaf *made = percpu__map(sizeof(*made)), *found = NULL;
+	struct percpu__leaf *made = percpu__map(sizeof(*made)), *found = NULL;
 
 	if (!made)
 		return NULL;
@@ -76,10 +55,10 @@ int percpu__index_insert(struct percpu__chunk *chunk)
 {
 	const uintptr_t end = end_unit(chunk);
 
-	if ((end - 1) >> (LEAF_BITS + ROOT_BITS))
+	if ((end - 1) >> (PERCPU__LEAF_BITS + PERCPU__ROOT_BITS))
 		return -ENOMEM; /* an address that no pointer check could place */
 	for (uintptr_t unit = first_unit(chunk); unit < end; unit++) {
-		struct leaf **entry = root_entry(unit);
+		struct percpu__leaf **entry = root_entry(unit);
 
 		if (!__atomic_load_n(entry, __ATOMIC_ACQUIRE) && !make_leaf(entry))
 			return -ENOMEM;

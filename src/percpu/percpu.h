@@ -7,7 +7,7 @@
  *   copies.c  what is done to the same bytes of every copy: zero, poison, verify
  *   pool.c    chunks with a policy and a limit; taking areas and putting them back
  *   trim.c    when memory goes back to the kernel, and how
- *   front.c   the few freed areas that each CPU keeps ready, without a lock
+ *   front.c   the few freed areas that each CPU keeps ready, without a lock (front.h)
  *   alloc.c   the public entries, and the verdict on a pointer given to free
  *   debug.c   PERCPU_OPTIONS check and leaks
  *   fork.c    what a fork finds and leaves
@@ -38,6 +38,7 @@ struct percpu__chunk {
 	uint32_t slot;                /* on the pool's shelf; for ever */
 	bool placed;                  /* every page comes from the node of its CPU; for ever */
 	bool huge;                    /* may use huge pages; for ever */
+	bool fronted;                 /* as its pool is; for ever */
 	uint32_t nr_mappings;         /* that its node policy cost; for ever */
 	uint32_t fresh;               /* granule from which no copy was ever written; pool lock */
 	bool is_mapped;               /* most copies have page tables: no lock, a hint */
@@ -64,8 +65,29 @@ struct percpu_pool {
 
 /* ---- index.c ---- */
 
+#define PERCPU__ADDRESS_BITS 48 /* user space of x86-64 and aarch64, unless a program asks for more by hint */
+#define PERCPU__LEAF_BITS 16
+#define PERCPU__ROOT_BITS (PERCPU__ADDRESS_BITS - PERCPU__LEAF_BITS - PERCPU_STRIDE_SHIFT)
+
+struct percpu__leaf {
+	struct percpu__chunk *chunk[1u << PERCPU__LEAF_BITS];
+};
+extern struct percpu__leaf *percpu__root[1u << PERCPU__ROOT_BITS];
+
 /* Returns: the chunk that address lies in, guard unit to foreign unit; NULL. Needs no lock. */
-struct percpu__chunk *percpu__index_find(uintptr_t address);
+static inline struct percpu__chunk *percpu__index_find(uintptr_t address)
+{
+	const uintptr_t unit = address >> PERCPU_STRIDE_SHIFT;
+	struct percpu__leaf *leaf;
+
+	if (percpu__unlikely(address >> PERCPU__ADDRESS_BITS))
+		return NULL;
+	leaf = __atomic_load_n(&percpu__root[unit >> PERCPU__LEAF_BITS], __ATOMIC_ACQUIRE); /* pairs with make_leaf */
+	if (percpu__unlikely(!leaf))
+		return NULL;
+	/* pairs with enter */
+	return __atomic_load_n(&leaf->chunk[unit & ((1u << PERCPU__LEAF_BITS) - 1)], __ATOMIC_ACQUIRE);
+}
 
 /* Enters all units of a chunk. 0 or -ENOMEM. */
 int percpu__index_insert(struct percpu__chunk *chunk);
@@ -80,6 +102,14 @@ void percpu__chunk_destroy(struct percpu__chunk *chunk);
 static inline uintptr_t percpu__chunk_unit(const struct percpu__chunk *chunk, unsigned copy)
 {
 	return (uintptr_t)chunk->base + ((uintptr_t)copy + 1) * PERCPU_STRIDE;
+}
+
+/* From a per-CPU pointer to its area's word: as copies do, words lie at the offsets of a unit. */
+extern size_t percpu__words_distance;
+
+static inline uint64_t *percpu__word_of(const void __percpu *p)
+{
+	return (uint64_t *)((uintptr_t)p + percpu__words_distance);
 }
 
 /* Resident bytes of what the chunk keeps for itself. */
@@ -103,7 +133,35 @@ static inline void __percpu *percpu__area_pointer(struct percpu__area area)
 struct percpu__area percpu__area_of(const void __percpu *p);
 
 /* So few that looking at each is cheaper than asking the kernel about all. */
-bool percpu__copies_are_few(void);
+#define PERCPU__FEW_COPIES 16u
+static inline bool percpu__copies_are_few(void)
+{
+	return percpu_abi.nr_copies <= PERCPU__FEW_COPIES;
+}
+
+/* Writes only what is not zero: a page that reads as zero stays as it is. */
+static inline void percpu__zero_words(uint64_t *at, size_t nr)
+{
+	typedef uint64_t pair __attribute__((vector_size(16), aligned(8), may_alias));
+	pair any = { 0, 0 };
+	size_t i = 0;
+
+	for (; i + 2 <= nr; i += 2)
+		any |= *(const pair *)(at + i);
+	if (i < nr)
+		any[0] |= at[i];
+	if (any[0] | any[1])
+		for (i = 0; i < nr; i++)
+			if (at[i])
+				at[i] = 0;
+}
+
+/* One small area, few copies: what percpu_alloc does all day. */
+static inline void percpu__copies_zero_small(void __percpu *p, size_t nr_words)
+{
+	for (unsigned i = 0; i < percpu_abi.nr_copies; i++)
+		percpu__zero_words((uint64_t *)((uintptr_t)p + (i + 1) * PERCPU_STRIDE), nr_words);
+}
 
 /*
  * Makes nr areas read zero in every copy; commits no page for it where the kernel can tell.
@@ -159,32 +217,6 @@ bool percpu__pool_is_valid(const struct percpu_pool *pool);
 
 /* The policy: called after an area went back to its chunk; may purge, may destroy the chunk. Pool lock held. */
 void percpu__trim_after_free(struct percpu_pool *pool, struct percpu__chunk *chunk);
-
-/* ---- front.c ---- */
-
-/* A ready area of that size, zeroed; NULL: none at hand. */
-void __percpu *percpu__front_take(uint32_t granules);
-
-/* The same with fresh ones from the pool, several at a time where that is cheaper; NULL: no memory, or not here. */
-void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules);
-
-/* Keeps a live area of the default pool ready. false: the caller gives it back itself. */
-bool percpu__front_keep(struct percpu__area area);
-
-/* After percpu__front_keep said no: opens or relieves the stacks of this CPU. Pool lock held. */
-void percpu__front_relieve(struct percpu_pool *pool, uint32_t granules);
-
-/* Stops all use of the stacks until they are opened again, by percpu__front_relieve. Pool lock held. */
-void percpu__front_close(void);
-
-/* percpu__front_close, then gives all areas back. Pool lock held. */
-void percpu__front_drain(struct percpu_pool *pool);
-
-/* Areas and their bytes kept now, and the resident bytes of the stacks themselves. */
-struct percpu__front_stats {
-	size_t nr, bytes, bookkeeping_bytes;
-};
-struct percpu__front_stats percpu__front_stats(void);
 
 /* ---- debug.c ---- */
 

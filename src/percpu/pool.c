@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "percpu/front.h"
 #include "percpu/percpu.h"
 
 static struct percpu__lock registry_lock = PERCPU__LOCK_INIT(PERCPU__RANK_REGISTRY);
@@ -87,6 +88,8 @@ static uint64_t pages_of(uint32_t offset, uint32_t granules)
 /* Sets a chunk's masks, and the pool's counts of them. */
 static void set_pages(struct percpu_pool *pool, struct percpu__chunk *chunk, uint64_t free_pages, uint64_t dirty_pages)
 {
+	if (percpu__likely(chunk->free_pages == free_pages && chunk->dirty_pages == dirty_pages))
+		return;
 	pool->idle_pages -= __builtin_popcountll(chunk->free_pages & chunk->dirty_pages);
 	pool->live_pages -= __builtin_popcountll(~chunk->free_pages);
 	chunk->free_pages = free_pages;

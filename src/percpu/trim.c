@@ -14,6 +14,7 @@
  */
 #include <errno.h>
 
+#include "percpu/front.h"
 #include "percpu/percpu.h"
 
 #define KEPT_IDLE_PAGES PERCPU__UNIT_PAGES

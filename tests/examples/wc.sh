@@ -66,6 +66,20 @@ random()
 
 cd "$tap_dir" || exit 1
 
+# What is unprintable in the C locale neither starts nor ends a word: so it was up to release 9.4 of wc.
+# Later ones are no judge of such bytes.
+[ "$(printf 'a\001b \002 \300 a\0b' | wc -w)" = 2 ] && wc_agrees=yes || wc_agrees=
+
+# judged FILE...: those that this wc is a judge of.
+judged()
+{
+	if [ "$wc_agrees" ]; then
+		printf '%s\n' "$@"
+	else
+		grep -L '[^[:print:][:space:]]' "$@"
+	fi
+}
+
 # Real texts.
 licences=/usr/share/common-licenses
 if [ -d $licences ]; then
@@ -82,8 +96,10 @@ for folder in /usr/share/doc /usr/share/perl /usr/share/dict /usr/include /usr/s
 		skip "texts of $folder" "not here"
 		continue
 	fi
-	find $folder/ -type f -size -4096k | grep -v "[ ':]" | sort | head -n 1500 >list
-	if [ ! -s list ]; then
+	find $folder/ -type f -size -4096k | grep -v "[ ':]" | sort | head -n 1500 >all
+	# shellcheck disable=SC2046
+	[ ! -s all ] || judged $(cat all) >list
+	if [ ! -s all ] || [ ! -s list ]; then
 		skip "texts of $folder" "empty"
 		continue
 	fi
@@ -109,8 +125,8 @@ mkdir folder
 for j in 1 2 5 100; do
 	for block in 1 2 100 65536; do
 		[ $block = 1 ] && files="empty unended newline one" || files="empty unended newline one lines word zeros through around"
-		# shellcheck disable=SC2086
-		same "shapes, $j threads, blocks of $block" "-j $j --block $block" /dev/null $files
+		# shellcheck disable=SC2046,SC2086
+		same "shapes, $j threads, blocks of $block" "-j $j --block $block" /dev/null $(judged $files)
 	done
 	same "a file alone, $j threads" "-j $j" /dev/null lines
 	same "an empty file alone, $j threads" "-j $j" /dev/null empty
@@ -126,7 +142,7 @@ report "standard input from where it stands" "$(
 report "a pipe" "$(want=$(cat lines | wc - one); have=$(cat lines | "$wc" -j 4 - one)
 	[ "$want" = "$have" ] || printf '%s\n%s\n' "$want" "$have")"
 mkfifo fifo
-report "a fifo" "$(cat through >fifo & want=$(wc fifo); wait; cat through >fifo & have=$("$wc" fifo)
+report "a fifo" "$(cat lines >fifo & want=$(wc fifo); wait; cat lines >fifo & have=$("$wc" fifo)
 	[ "$want" = "$have" ] || printf '%s\n%s\n' "$want" "$have")"
 same "what has no size" "-j 4" /dev/null /proc/version /proc/filesystems /dev/null
 same "missing files" "" /dev/null missing one nowhere/at/all
@@ -163,8 +179,7 @@ for wrong in "-j 0" "-j x" "-j -1" "--block 0" "--by moon" "--nothing" "-j 99999
 done
 report "--help" "$("$wc" --help | grep -q '^Usage: percpu-wc' || echo "no usage")"
 
-# Random bytes, where wc reads them as release 9.1 does: what is unprintable neither starts nor ends a word.
-if [ "$(printf 'a\001b \002 \300 a\0b' | wc -w)" = 2 ]; then
+if [ "$wc_agrees" ]; then
 	for seed in 1 2 3 4 5 6; do
 		for kind in any edges; do
 			random $seed $((seed * 3001)) $kind >random.$seed.$kind
@@ -184,7 +199,8 @@ fi
 for options in mode:atomic cpus:1; do
 	PERCPU_OPTIONS=$options
 	export PERCPU_OPTIONS
-	same "$options" "-j 4 --block 100" /dev/null lines through around
+	# shellcheck disable=SC2046
+	same "$options" "-j 4 --block 100" /dev/null $(judged lines through around)
 	by_cpu "$options, by CPU" "-j 4" lines
 done
 finish

@@ -1,19 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Shell scripts pass shellcheck.
+# Shell scripts pass shellcheck, or at least their shell's own look at them.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
 cd "$top_srcdir" || exit 1
 {
-	find scripts tests perf examples -name '*.sh'
+	find scripts tests perf examples -name '*.sh' ! -name tap.sh
 	printf '%s\n' bootstrap quickstart .ci/run
 } | sort >"$tap_dir/files"
 while read -r file; do
 	if command -v shellcheck >/dev/null; then
 		try "shellcheck $file" shellcheck -x "$file"
 	else
-		try "sh -n $file" sh -n "$file"
+		try "$file can be parsed" "$(sed -n '1s,^#!/bin/,,p' "$file")" -n "$file"
 	fi
 done <"$tap_dir/files"
 finish

@@ -76,7 +76,7 @@ judged()
 	if [ "$wc_agrees" ]; then
 		printf '%s\n' "$@"
 	else
-		grep -L '[^[:print:][:space:]]' "$@"
+		grep -aL '[^[:print:][:space:]]' "$@"
 	fi
 }
 

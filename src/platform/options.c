@@ -12,8 +12,12 @@
 
 static bool set_mode(struct percpu__options *options, const char *value)
 {
-	options->atomic = !strcmp(value, "atomic");
-	return options->atomic || !strcmp(value, "rseq");
+	const bool atomic = !strcmp(value, "atomic");
+
+	if (!atomic && strcmp(value, "rseq"))
+		return false;
+	options->atomic = atomic;
+	return true;
 }
 
 static bool set_cpus(struct percpu__options *options, const char *value)
@@ -37,8 +41,12 @@ static bool set_cpus(struct percpu__options *options, const char *value)
 
 static bool set_flag(bool *flag, const char *value)
 {
-	*flag = !*value || !strcmp(value, "1") || !strcmp(value, "on");
-	return *flag || !strcmp(value, "0") || !strcmp(value, "off");
+	const bool on = !*value || !strcmp(value, "1") || !strcmp(value, "on");
+
+	if (!on && strcmp(value, "0") && strcmp(value, "off"))
+		return false;
+	*flag = on;
+	return true;
 }
 
 static bool set_huge(struct percpu__options *options, const char *value)

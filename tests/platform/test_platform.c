@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/* What is neither memory nor options: small files, kernels, CPUs, locks, last words. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "harness/harness.h"
+#include "platform/capture.h"
+#include "platform/platform.h"
+
+/* ---- files ---- */
+
+static char path[] = "/tmp/percpu-test-XXXXXX";
+
+static void write_file(size_t bytes)
+{
+	int fd = mkstemp(path);
+
+	ck_assert_int_ge(fd, 0);
+	for (size_t i = 0; i < bytes; i++)
+		ck_assert_int_eq(write(fd, &"0123456789"[i % 10], 1), 1);
+	close(fd);
+}
+
+START_TEST(a_file_is_read_whole)
+{
+	char buffer[16];
+
+	write_file(15);
+	errno = 77;
+	memset(buffer, 'x', sizeof(buffer));
+	ck_assert_int_eq(percpu__read_file(path, buffer, sizeof(buffer)), 15);
+	ck_assert_str_eq(buffer, "012345678901234");
+	ck_assert_int_eq(errno, 77);
+	unlink(path);
+}
+END_TEST
+
+START_TEST(an_empty_file_is_the_empty_text)
+{
+	char buffer[4] = "xxx";
+
+	write_file(0);
+	ck_assert_int_eq(percpu__read_file(path, buffer, sizeof(buffer)), 0);
+	ck_assert_str_eq(buffer, "");
+	unlink(path);
+}
+END_TEST
+
+START_TEST(a_file_that_is_too_long_is_refused)
+{
+	char buffer[16];
+
+	write_file(16);
+	errno = 77;
+	ck_assert_int_eq(percpu__read_file(path, buffer, sizeof(buffer)), -EFBIG);
+	ck_assert_int_eq(percpu__read_file(path, buffer, 1), -EFBIG);
+	ck_assert_int_eq(errno, 77);
+	unlink(path);
+}
+END_TEST
+
+START_TEST(what_cannot_be_read_is_an_error)
+{
+	char buffer[16];
+
+	errno = 77;
+	ck_assert_int_eq(percpu__read_file("/nonexistent/file", buffer, sizeof(buffer)), -ENOENT);
+	ck_assert_int_eq(percpu__read_file("/", buffer, sizeof(buffer)), -EISDIR);
+	ck_assert_int_eq(errno, 77);
+}
+END_TEST
+
+START_TEST(no_descriptor_is_left_open)
+{
+	char buffer[16];
+	int first = open("/dev/null", O_RDONLY), second;
+
+	close(first);
+	percpu__read_file("/", buffer, sizeof(buffer));
+	percpu__read_file("/proc/self/maps", buffer, sizeof(buffer));
+	percpu__read_file("/proc/sys/vm/max_map_count", buffer, sizeof(buffer));
+	second = open("/dev/null", O_RDONLY);
+	close(second);
+	ck_assert_int_eq(first, second);
+}
+END_TEST
+
+/* A pipe gives what it has, piece by piece. */
+static void *write_slowly(void *arg)
+{
+	int fd = open(arg, O_WRONLY);
+
+	for (int i = 0; i < 5; i++) {
+		if (write(fd, "ab", 2) != 2)
+			abort();
+		usleep(1000);
+	}
+	close(fd);
+	return NULL;
+}
+
+START_TEST(short_reads_are_put_together)
+{
+	char buffer[16];
+	pthread_t writer;
+
+	write_file(0);
+	unlink(path);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	pthread_create(&writer, NULL, write_slowly, path);
+	ck_assert_int_eq(percpu__read_file(path, buffer, sizeof(buffer)), 10);
+	ck_assert_str_eq(buffer, "ababababab");
+	pthread_join(writer, NULL);
+	unlink(path);
+}
+END_TEST
+
+/* ---- kernels and CPUs ---- */
+
+START_TEST(bad_kernels_are_known)
+{
+	static const char *const bad[] = { "6.19", "6.19.0", "6.19.3", "6.19-rc2", "6.19.3-cloud-arm64" };
+	static const char *const good[] = { "6.1",   "6.1.19", "6.190",    "6.190.1", "6.18.44", "6.20",
+					    "16.19", "6",      "6.2.6.19", "",	      "5.6.19",	 "7.6.19" };
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		ck_assert_msg(percpu__rseq_is_bad_kernel("aarch64", bad[i]), "%s", bad[i]);
+		ck_assert_msg(!percpu__rseq_is_bad_kernel("x86_64", bad[i]), "%s", bad[i]);
+		ck_assert_msg(!percpu__rseq_is_bad_kernel("aarch64_be", bad[i]), "%s", bad[i]);
+		ck_assert_msg(!percpu__rseq_is_bad_kernel("", bad[i]), "%s", bad[i]);
+	}
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		ck_assert_msg(!percpu__rseq_is_bad_kernel("aarch64", good[i]), "%s", good[i]);
+}
+END_TEST
+
+START_TEST(every_state_has_a_reason_of_its_own)
+{
+	for (int a = PERCPU__RSEQ_USABLE; a <= PERCPU__RSEQ_REFUSED; a++) {
+		ck_assert_uint_gt(strlen(percpu__rseq_reason(a)), 10);
+		ck_assert_ptr_null(strchr(percpu__rseq_reason(a), '\n'));
+		for (int b = PERCPU__RSEQ_USABLE; b < a; b++)
+			ck_assert_str_ne(percpu__rseq_reason(a), percpu__rseq_reason(b));
+	}
+}
+END_TEST
+
+START_TEST(an_offset_comes_with_usable_rseq_alone)
+{
+	ptrdiff_t offset = 12345;
+	const bool usable = percpu__rseq_find(&offset) == PERCPU__RSEQ_USABLE;
+
+	ck_assert_int_eq(usable, offset != 0);
+}
+END_TEST
+
+START_TEST(the_mask_and_the_caller_agree)
+{
+	unsigned nr_allowed, bits = percpu__cpu_mask_bits(&nr_allowed), highest = 0;
+	cpu_set_t set;
+
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(set), &set), 0);
+	for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		highest = CPU_ISSET(cpu, &set) ? cpu : highest;
+	ck_assert_uint_eq(nr_allowed, highest + 1);
+	ck_assert_uint_ge(bits, nr_allowed);
+	ck_assert_uint_eq(bits % 64, 0);
+	ck_assert_uint_lt(percpu__getcpu(), nr_allowed);
+	ck_assert_uint_ge(percpu__configured_cpus(), 1);
+}
+END_TEST
+
+/* ---- locks ---- */
+
+static void lock_in_order(void *arg)
+{
+	struct percpu__lock registry = PERCPU__LOCK_INIT(PERCPU__RANK_REGISTRY), pool, other;
+
+	percpu__lock_init(&pool, PERCPU__RANK_POOL);
+	percpu__lock_init(&other, PERCPU__RANK_POOL);
+	for (int i = 0; i < 2; i++) {
+		percpu__lock(&registry);
+		percpu__lock(&pool);
+		percpu__lock_nested(&other);
+		percpu__unlock(&other);
+		percpu__unlock(&pool);
+		percpu__unlock(&registry);
+	}
+	percpu__lock(&pool);
+	percpu__unlock(&pool);
+	percpu__lock(&registry);
+	percpu__unlock(&registry);
+}
+
+START_TEST(locks_in_the_order_of_their_ranks_are_fine)
+{
+	const struct said said = said_by(lock_in_order, NULL);
+
+	ck_assert_str_eq(said.text, "");
+	ck_assert_int_eq(said.status, 0);
+}
+END_TEST
+
+#ifdef PERCPU_CHECKS
+static void lock_against_the_order(void *arg)
+{
+	struct percpu__lock registry = PERCPU__LOCK_INIT(PERCPU__RANK_REGISTRY);
+	struct percpu__lock pool = PERCPU__LOCK_INIT(PERCPU__RANK_POOL);
+
+	percpu__lock(&pool);
+	percpu__lock(&registry);
+}
+
+static void lock_two_of_a_rank(void *arg)
+{
+	struct percpu__lock a = PERCPU__LOCK_INIT(PERCPU__RANK_POOL), b = PERCPU__LOCK_INIT(PERCPU__RANK_POOL);
+
+	percpu__lock(&a);
+	percpu__lock(&b);
+}
+
+static void nest_against_the_order(void *arg)
+{
+	struct percpu__lock registry = PERCPU__LOCK_INIT(PERCPU__RANK_REGISTRY);
+	struct percpu__lock pool = PERCPU__LOCK_INIT(PERCPU__RANK_POOL);
+
+	percpu__lock(&pool);
+	percpu__lock_nested(&registry);
+}
+
+START_TEST(locks_against_the_order_die)
+{
+	static void (*const wrongs[])(void *) = { lock_against_the_order, lock_two_of_a_rank,
+						  nest_against_the_order };
+
+	for (size_t i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++) {
+		const struct said said = said_by(wrongs[i], NULL);
+
+		ck_assert_uint_eq(lines_of(said.text), 1);
+		ck_assert_msg(!strncmp(said.text, "libpercpu: assertion failed: ", 29), "%s", said.text);
+		ck_assert(WIFSIGNALED(said.status) && WTERMSIG(said.status) == SIGABRT);
+	}
+}
+END_TEST
+#else
+static void evaluate_nothing(void *arg)
+{
+	percpu_assert(*(volatile char *)arg == 1);
+}
+
+START_TEST(without_checks_assertions_evaluate_nothing)
+{
+	ck_assert_int_eq(said_by(evaluate_nothing, NULL).status, 0);
+}
+END_TEST
+#define locks_against_the_order_die without_checks_assertions_evaluate_nothing
+#endif
+
+/* ---- last words ---- */
+
+static void die_of_a_pointer(void *arg)
+{
+	percpu__die("percpu_free", arg, "a rule");
+}
+
+static void warn_at_length(void *arg)
+{
+	percpu__warn("text ", arg);
+}
+
+START_TEST(the_last_line_has_what_pointer_and_rule)
+{
+	assert_dies(die_of_a_pointer, (void *)0x7f00dead0008, "libpercpu: percpu_free 0x7f00dead0008: a rule\n");
+	assert_dies(die_of_a_pointer, (void *)8, "libpercpu: percpu_free 0x8: a rule\n");
+	assert_dies(die_of_a_pointer, (void *)UINTPTR_MAX, "libpercpu: percpu_free 0xffffffffffffffff: a rule\n");
+	assert_dies(die_of_a_pointer, NULL, "libpercpu: percpu_free: a rule\n");
+}
+END_TEST
+
+START_TEST(a_line_is_a_line_however_long)
+{
+	static char detail[100000];
+	struct said said;
+
+	memset(detail, 'd', sizeof(detail) - 1);
+	said = said_by(warn_at_length, detail);
+	ck_assert_int_eq(said.status, 0);
+	ck_assert_uint_eq(lines_of(said.text), 1);
+	ck_assert_uint_eq(strlen(said.text), 320);
+	ck_assert(said.text[319] == '\n');
+}
+END_TEST
+
+START_TEST(code_has_a_name)
+{
+	char text[256], tiny[4];
+
+	percpu__describe_code((void *)(uintptr_t)percpu__describe_code, text, sizeof(text));
+	ck_assert_ptr_nonnull(strstr(text, "+0x"));
+	percpu__describe_code((void *)8, text, sizeof(text));
+	ck_assert_str_eq(text, "0x8");
+	percpu__describe_code((void *)(uintptr_t)percpu__describe_code, tiny, sizeof(tiny));
+	ck_assert_uint_eq(strlen(tiny), 3);
+}
+END_TEST
+
+/* ---- fences ---- */
+
+START_TEST(fences_where_the_kernel_has_them)
+{
+	const bool ready = percpu__fence_ready();
+
+	errno = 77;
+	ck_assert_int_eq(percpu__fence_ready(), ready);
+	if (ready)
+		percpu__fence();
+	ck_assert_int_eq(errno, 77);
+}
+END_TEST
+
+TEST_MAIN("platform", 30, a_file_is_read_whole, an_empty_file_is_the_empty_text,
+	  a_file_that_is_too_long_is_refused, what_cannot_be_read_is_an_error, no_descriptor_is_left_open,
+	  short_reads_are_put_together, bad_kernels_are_known, every_state_has_a_reason_of_its_own,
+	  an_offset_comes_with_usable_rseq_alone, the_mask_and_the_caller_agree,
+	  locks_in_the_order_of_their_ranks_are_fine, locks_against_the_order_die,
+	  the_last_line_has_what_pointer_and_rule, a_line_is_a_line_however_long, code_has_a_name,
+	  fences_where_the_kernel_has_them)

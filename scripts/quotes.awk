@@ -6,7 +6,8 @@
 # in a .md, and by "This is PATH:" elsewhere. Without NAME it is the whole file, less its SPDX line. NAME is a
 # function, a struct or a macro, or what stands between the source's lines [doc:NAME] and [doc:end].
 # In a .md the quote is the fenced block that follows; elsewhere it is the lines that follow, up to the
-# first that is neither empty nor indented. Run with -v root=TOP; what cannot be found goes to stderr.
+# first that is neither empty nor indented. Run with -v root=TOP; what cannot be found
+# goes to stderr, and stays as it is.
 
 function fail(what)
 {
@@ -80,6 +81,8 @@ skipping == "indent" {
 	gsub(/^<!-- quote: | -->$|^This is |:$/, "", line)
 	split(line, words, " ")
 	text = fetch(words[1], words[2])
+	if (text == "")
+		next
 	if (markdown) {
 		if ((getline following) > 0 && following ~ /^```/) {
 			print following

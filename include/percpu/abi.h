@@ -20,6 +20,14 @@
 #endif
 
 /*
+ * Code that dlclose may unmap while the kernel still remembers its critical sections: that of shared
+ * objects, libpercpu.so excepted, which is linked never to go.
+ */
+#if defined(__PIC__) && !defined(__PIE__) && !(defined(PERCPU_BUILDING) && defined(PIC))
+#define PERCPU__CODE_MAY_GO 1
+#endif
+
+/*
  * A per-CPU pointer is not an address to dereference. C++ can strip the mark again, so there clang
  * rejects `*p`; in C the guard unit faults on it at run time.
  */

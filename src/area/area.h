@@ -17,9 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "area/bit.h"
+
 #define PERCPU__GRANULE_SHIFT 3
 #define PERCPU__GRANULE (1u << PERCPU__GRANULE_SHIFT) /* bytes */
-#define PERCPU__UNIT_GRANULES 32768u
 #define PERCPU__ALIGN_GRANULES_MAX 512u
 
 #define PERCPU__PAGE_GRANULES 512u /* of 4 KiB, whatever the machine's pages are */
@@ -111,11 +112,23 @@ bool percpu__space_alloc_from(struct percpu__space *space, unsigned bin, uint32_
 uint32_t percpu__space_free(struct percpu__space *space, uint32_t offset, struct percpu__range *merged);
 
 /*
- * percpu__space_size - granules of the live area that starts at offset, 0 if none does. Any offset is fine.
+ * Whether a live area starts at offset, below PERCPU__UNIT_GRANULES or not.
  * Context: needs no lock. The answer is exact for an area that lives throughout the call, whatever
  * happens to its neighbours; about all others it is a guess.
  */
-uint32_t percpu__space_size(const struct percpu__space *space, uint32_t offset);
+static inline bool percpu__space_is_live(const struct percpu__space *space, uint32_t offset)
+{
+	const struct percpu__space_maps *maps = space->maps;
+
+	return offset < __atomic_load_n(&space->tail, __ATOMIC_RELAXED) && bit_test_relaxed(maps->head, offset) &&
+	       !bit_test_relaxed(maps->free_head, offset);
+}
+
+/* Granules of the live area that starts at offset, 0 if none does. Context: as percpu__space_is_live. */
+static inline uint32_t percpu__space_size(const struct percpu__space *space, uint32_t offset)
+{
+	return percpu__space_is_live(space, offset) ? bit_next_relaxed(space->maps->head, offset + 1) - offset : 0;
+}
 
 /* The mark of the live area that starts at offset. */
 static inline uint64_t *percpu__space_word(const struct percpu__space *space, uint32_t offset)

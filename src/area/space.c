@@ -36,57 +36,6 @@
 
 #define NR_CANDIDATES 4
 #define NO_AREA PERCPU__NO_AREA
-#define MAP_WORDS (PERCPU__UNIT_GRANULES / 64)
-
-/* One writer, and readers without a lock: percpu__space_size says what they may expect. */
-static inline uint64_t load_relaxed(const uint64_t *word)
-{
-	return __atomic_load_n(word, __ATOMIC_RELAXED);
-}
-
-static inline void bit_set_relaxed(uint64_t *map, uint32_t i)
-{
-	__atomic_store_n(&map[i / 64], load_relaxed(&map[i / 64]) | UINT64_C(1) << i % 64, __ATOMIC_RELAXED);
-}
-
-static inline void bit_clear_relaxed(uint64_t *map, uint32_t i)
-{
-	__atomic_store_n(&map[i / 64], load_relaxed(&map[i / 64]) & ~(UINT64_C(1) << i % 64), __ATOMIC_RELAXED);
-}
-
-static inline bool bit_test_relaxed(const uint64_t *map, uint32_t i)
-{
-	return load_relaxed(&map[i / 64]) >> i % 64 & 1;
-}
-
-/* The first bit set at or after i, PERCPU__UNIT_GRANULES if there is none. */
-static inline uint32_t bit_next_relaxed(const uint64_t *map, uint32_t i)
-{
-	uint32_t n = i / 64;
-	uint64_t word;
-
-	if (i >= PERCPU__UNIT_GRANULES)
-		return PERCPU__UNIT_GRANULES;
-	word = load_relaxed(&map[n]) & (~UINT64_C(0) << i % 64);
-	while (!word) {
-		if (++n == MAP_WORDS)
-			return PERCPU__UNIT_GRANULES;
-		word = load_relaxed(&map[n]);
-	}
-	return n * 64 + (uint32_t)__builtin_ctzll(word);
-}
-
-/* The last bit set before i, which is not 0; bit 0 is. */
-static inline uint32_t bit_before_relaxed(const uint64_t *map, uint32_t i)
-{
-	uint32_t n = (i - 1) / 64;
-	uint64_t word = load_relaxed(&map[n]) & (~UINT64_C(0) >> (63 - (i - 1) % 64));
-
-	while (!word && n)
-		word = load_relaxed(&map[--n]);
-	return word ? n * 64 + 63 - (uint32_t)__builtin_clzll(word) : 0;
-}
-
 static inline uint32_t align_up(uint32_t offset, uint32_t align)
 {
 	return (offset + align - 1) & ~(align - 1);
@@ -266,16 +215,6 @@ bool percpu__space_alloc(struct percpu__space *space, uint32_t granules, uint32_
 		bin++;
 	}
 	return false;
-}
-
-uint32_t percpu__space_size(const struct percpu__space *space, uint32_t offset)
-{
-	const struct percpu__space_maps *maps = space->maps;
-
-	if (offset >= __atomic_load_n(&space->tail, __ATOMIC_RELAXED) || !bit_test_relaxed(maps->head, offset) ||
-	    bit_test_relaxed(maps->free_head, offset))
-		return 0;
-	return bit_next_relaxed(maps->head, offset + 1) - offset;
 }
 
 uint32_t percpu__space_free(struct percpu__space *space, uint32_t offset, struct percpu__range *merged)

@@ -33,8 +33,7 @@ static void __percpu *fail(int error)
 	return NULL;
 }
 
-static __attribute__((noinline)) void __percpu *take_slow(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules,
-				const void *caller)
+static void __percpu *take(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules, const void *caller)
 {
 	void __percpu *p = pool ? percpu__pool_take_zeroed(pool, granules, align_granules) : NULL;
 
@@ -45,26 +44,35 @@ static __attribute__((noinline)) void __percpu *take_slow(struct percpu_pool *po
 	return p;
 }
 
-/* [doc:alloc] */
-static inline void __percpu *alloc(size_t size, size_t align, const void *caller)
+/* All of percpu_alloc, the default pool included. */
+static __attribute__((noinline)) void __percpu *alloc(size_t size, size_t align, const void *caller)
 {
 	uint32_t granules, align_granules;
 	const int error = read_request(size, align, &granules, &align_granules);
-	void __percpu *p;
+	struct percpu_pool *pool = percpu__pool_default();
+	void __percpu *p = NULL;
 
-	if (percpu__unlikely(error))
+	if (error)
 		return fail(error);
-	if (align_granules == 1 && ((p = percpu__front_take(granules)) ||
-				    (p = percpu__front_refill(percpu__pool_default(), granules))))
-		return p;
-	return take_slow(percpu__pool_default(), granules, align_granules, caller);
+	if (align_granules == 1 && pool)
+		p = percpu__front_refill(pool, granules);
+	return p ? p : take(pool, granules, align_granules, caller);
 }
-/* [doc:end] */
 
+/* [doc:alloc] */
 void __percpu *percpu_alloc(size_t size, size_t align)
 {
+	/* The usual sizes and alignments; all others, bad ones too, are judged in alloc. */
+	if (percpu__likely(size - 1 < PERCPU__FRONT_GRANULES * PERCPU__GRANULE && align - 1 < PERCPU__GRANULE &&
+			   !(align & (align - 1)))) {
+		void __percpu *p = percpu__front_take((size + PERCPU__GRANULE - 1) / PERCPU__GRANULE);
+
+		if (percpu__likely(p != NULL))
+			return p;
+	}
 	return alloc(size, align, __builtin_return_address(0));
 }
+/* [doc:end] */
 
 void __percpu *percpu_alloc_array(size_t n, size_t size, size_t align)
 {
@@ -84,19 +92,20 @@ void __percpu *percpu_pool_alloc(struct percpu_pool *pool, size_t size, size_t a
 		return alloc(size, align, __builtin_return_address(0));
 	if (error)
 		return fail(error);
-	return take_slow(pool, granules, align_granules, __builtin_return_address(0));
+	return take(pool, granules, align_granules, __builtin_return_address(0));
 }
 
 /* ---- frees ---- */
 
 /* The policy: a pointer passes all rules or the process ends. Neighbours may come and go meanwhile. */
 /* [doc:okay_to_free] */
-static inline struct percpu__area okay_to_free(const void __percpu *p, const char *who)
+static inline __attribute__((always_inline)) struct percpu__area okay_to_free(const void __percpu *p, const char *who)
 {
 	const uintptr_t address = (uintptr_t)p;
 	struct percpu__chunk *chunk = percpu__index_find(address);
 	const uint32_t offset_bytes = address & (PERCPU_STRIDE - 1);
 	uint32_t granules;
+	uint64_t word;
 
 	if (percpu__unlikely(!chunk))
 		percpu__die(who, (const void *)address, "not a per-CPU pointer");
@@ -104,11 +113,14 @@ static inline struct percpu__area okay_to_free(const void __percpu *p, const cha
 		percpu__die(who, (const void *)address, "the address of a copy, not the per-CPU pointer");
 	if (percpu__unlikely(offset_bytes % PERCPU__GRANULE))
 		percpu__die(who, (const void *)address, "inside an allocation, not its start");
-	granules = percpu__space_size(&chunk->space, offset_bytes / PERCPU__GRANULE);
-	if (percpu__unlikely(!granules))
+	if (percpu__unlikely(!percpu__space_is_live(&chunk->space, offset_bytes / PERCPU__GRANULE)))
 		percpu__die(who, (const void *)address, "freed before, or inside an allocation");
-	if (percpu__unlikely(__atomic_load_n(percpu__word_of(p), __ATOMIC_RELAXED)))
+	word = __atomic_load_n(percpu__word_of(p), __ATOMIC_RELAXED);
+	if (percpu__unlikely(word & PERCPU__KEPT))
 		percpu__die(who, (const void *)address, "freed before");
+	granules = word >> 1; /* sooner known than by looking for the next area */
+	if (!granules)
+		granules = percpu__space_size(&chunk->space, offset_bytes / PERCPU__GRANULE);
 	return (struct percpu__area){ chunk, offset_bytes, granules * PERCPU__GRANULE };
 }
 /* [doc:end] */

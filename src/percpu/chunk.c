@@ -24,16 +24,24 @@ static size_t units_bytes(void)
 	return (1 + (size_t)percpu_abi.nr_copies) * PERCPU_STRIDE;
 }
 
+/*
+ * The chunk and the words behind it. They do not begin on a page, or each word would share the low
+ * bits of its address with the copies that are written about the same time, which cores take for the
+ * same memory at first.
+ */
+#define WORDS_OFFSET ((sizeof(struct percpu__chunk) + 63) & ~(size_t)63)
+_Static_assert(WORDS_OFFSET % 4096 >= 64 && WORDS_OFFSET % 4096 <= 4096 - 64, "words are clear of their copies");
+
 static size_t own_bytes(void)
 {
-	return round_up(sizeof(struct percpu__chunk), percpu__page_bytes());
+	return round_up(WORDS_OFFSET + PERCPU_STRIDE, percpu__page_bytes());
 }
 
 size_t percpu__words_distance; /* every writer writes the same */
 
 static size_t reservation_bytes(void)
 {
-	return units_bytes() + percpu__page_bytes() + own_bytes() + PERCPU_STRIDE;
+	return units_bytes() + percpu__page_bytes() + own_bytes();
 }
 
 /*
@@ -119,10 +127,10 @@ struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool)
 	if (!base)
 		return NULL;
 	if (percpu__commit(base + PERCPU_STRIDE, units_bytes() - PERCPU_STRIDE) < 0 ||
-	    percpu__commit(own, own_bytes() + PERCPU_STRIDE) < 0)
+	    percpu__commit(own, own_bytes()) < 0)
 		goto release;
-	percpu__space_init(&chunk->space, &chunk->maps, (union percpu__word *)(own + own_bytes()));
-	__atomic_store_n(&percpu__words_distance, (size_t)(own + own_bytes() - base), __ATOMIC_RELAXED);
+	percpu__space_init(&chunk->space, &chunk->maps, (union percpu__word *)(own + WORDS_OFFSET));
+	__atomic_store_n(&percpu__words_distance, (size_t)(own + WORDS_OFFSET - base), __ATOMIC_RELAXED);
 	chunk->pool = pool;
 	chunk->fronted = pool->fronted;
 	chunk->base = base;
@@ -148,5 +156,5 @@ void percpu__chunk_destroy(struct percpu__chunk *chunk)
 
 size_t percpu__chunk_bookkeeping_bytes(const struct percpu__chunk *chunk)
 {
-	return percpu__resident_bytes(chunk, own_bytes() + PERCPU_STRIDE);
+	return percpu__resident_bytes(chunk, own_bytes());
 }

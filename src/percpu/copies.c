@@ -10,7 +10,7 @@
 
 #include "percpu/percpu.h"
 
-#define SMALL_BYTES 512u
+#define PAGE_BYTES ((uintptr_t)PERCPU__PAGE_GRANULES * PERCPU__GRANULE)
 #define MOST_SHARE 8u
 #define POISON UINT64_C(0x6b6b6b6b6b6b6b6b)
 
@@ -98,23 +98,16 @@ static void visit_copies(const struct percpu__area *areas, unsigned nr, visit_fn
 		visit_mapped(chunk, areas, nr, visit);
 }
 
+/* Page by page: a page that reads as zero is not written. */
 static void zero(uint64_t *at, size_t bytes, const struct percpu__area *area)
 {
 	uint64_t *const end = at + bytes / sizeof(*at);
-	uintptr_t page_bytes;
 
-	if (percpu__likely(bytes <= SMALL_BYTES)) {
-		percpu__zero_words(at, bytes / sizeof(*at));
-		return;
-	}
-	page_bytes = percpu__page_bytes();
 	while (at < end) {
-		uint64_t *page_end = (uint64_t *)(((uintptr_t)at | (page_bytes - 1)) + 1);
+		uint64_t *page_end = (uint64_t *)(((uintptr_t)at | (PAGE_BYTES - 1)) + 1);
 
 		page_end = page_end < end ? page_end : end;
-		while (at < page_end && !*at)
-			at++;
-		memset(at, 0, (char *)page_end - (char *)at);
+		percpu__zero_words(at, page_end - at);
 		at = page_end;
 	}
 }
@@ -180,6 +173,13 @@ void percpu__copies_zero(struct percpu__area *areas, unsigned nr)
 		areas += gathered;
 		nr -= gathered;
 	}
+}
+
+void percpu__copies_zero_one(void __percpu *p)
+{
+	struct percpu__area area = percpu__area_of(p);
+
+	percpu__copies_zero(&area, 1);
 }
 
 void percpu__copies_poison(struct percpu__area area)

@@ -7,7 +7,7 @@
  *	free -> used -> (zeroed, several at a time) -> clean -> alloc		where copies are many
  *	free -> used -> (zeroed) -> alloc					where they are few
  *
- * An area on a stack still counts as live to its chunk; its word in the chunk is PERCPU__KEPT, so that a
+ * An area on a stack still counts as live to its chunk; its word in the chunk says so, and a
  * second free of it is found out. What all stacks of a CPU can keep is KEPT_BYTES a class, or LEAST areas.
  *
  * A stack whose limit is zero is closed: all is closed at first, and by fork and trim. Who finds this
@@ -43,9 +43,9 @@ static uint32_t limit_of(uint32_t granules)
 
 /* ---- many copies: zeroing by the lot ---- */
 
-static void __percpu *hand_out(void *item)
+static void __percpu *hand_out(void *item, uint32_t granules)
 {
-	percpu__front_mark(item, 0);
+	percpu__front_mark(item, granules, false);
 	return (void __percpu *)item;
 }
 
@@ -53,11 +53,11 @@ static void __percpu *hand_out(void *item)
 static void __percpu *keep_clean(struct percpu__front __percpu *front, uint32_t granules, void **items, unsigned nr)
 {
 	while (--nr) {
-		percpu__front_mark(items[nr], PERCPU__KEPT);
+		percpu__front_mark(items[nr], granules, true);
 		if (!percpu__stack_push(clean_of(front, granules), items[nr]))
-			percpu__pool_return(hand_out(items[nr])); /* moved to a CPU whose stack is full */
+			percpu__pool_return(hand_out(items[nr], granules)); /* moved to a CPU whose stack is full */
 	}
-	return hand_out(items[0]);
+	return hand_out(items[0], granules);
 }
 
 void __percpu *percpu__front_take_clean(struct percpu__front __percpu *front, uint32_t granules)
@@ -68,7 +68,7 @@ void __percpu *percpu__front_take_clean(struct percpu__front __percpu *front, ui
 	unsigned nr = 0;
 
 	if (item)
-		return hand_out(item);
+		return hand_out(item, granules);
 	/* Half a stack of used ones is a lot that is worth it. */
 	if (__atomic_load_n(&percpu_this_ptr(used)->nr, __ATOMIC_RELAXED) < limit_of(granules) / 2)
 		return NULL;

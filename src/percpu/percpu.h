@@ -139,28 +139,40 @@ static inline bool percpu__copies_are_few(void)
 	return percpu_abi.nr_copies <= PERCPU__FEW_COPIES;
 }
 
-/* Writes only what is not zero: a page that reads as zero stays as it is. */
+/* Words of one page: writes only where there is something to clear, so that an untouched page stays so. */
 static inline void percpu__zero_words(uint64_t *at, size_t nr)
 {
 	typedef uint64_t pair __attribute__((vector_size(16), aligned(8), may_alias));
-	pair any = { 0, 0 };
+	uint64_t any = 0;
 	size_t i = 0;
 
-	for (; i + 2 <= nr; i += 2)
-		any |= *(const pair *)(at + i);
+	for (; i + 8 <= nr; i += 8) /* by words: a wider load would wait for the stores before it */
+		any |= ((at[i] | at[i + 1]) | (at[i + 2] | at[i + 3])) |
+		       ((at[i + 4] | at[i + 5]) | (at[i + 6] | at[i + 7]));
+	for (; i < nr; i++)
+		any |= at[i];
+	if (!any)
+		return;
+	for (i = 0; i + 2 <= nr; i += 2) /* volatile: a call of memset costs more */
+		*(volatile pair *)(at + i) = (pair){ 0, 0 };
 	if (i < nr)
-		any[0] |= at[i];
-	if (any[0] | any[1])
-		for (i = 0; i < nr; i++)
-			if (at[i])
-				at[i] = 0;
+		*(volatile uint64_t *)(at + i) = 0;
 }
 
-/* One small area, few copies: what percpu_alloc does all day. */
+static inline bool percpu__crosses_page(const void __percpu *p, uint32_t granules)
+{
+	return (uintptr_t)p / PERCPU__GRANULE % PERCPU__PAGE_GRANULES + granules > PERCPU__PAGE_GRANULES;
+}
+
+/* An area that crosses no 4 KiB boundary, few copies: what percpu_alloc does all day. */
 static inline void percpu__copies_zero_small(void __percpu *p, size_t nr_words)
 {
-	for (unsigned i = 0; i < percpu_abi.nr_copies; i++)
-		percpu__zero_words((uint64_t *)((uintptr_t)p + (i + 1) * PERCPU_STRIDE), nr_words);
+	uint64_t *copy = (uint64_t *)((uintptr_t)p + PERCPU_STRIDE);
+	unsigned nr = percpu_abi.nr_copies;
+
+	do
+		percpu__zero_words(copy, nr_words);
+	while (copy += PERCPU_STRIDE / sizeof(*copy), --nr);
 }
 
 /*
@@ -168,6 +180,9 @@ static inline void percpu__copies_zero_small(void __percpu *p, size_t nr_words)
  * Many areas of one chunk cost little more than one. areas is used up.
  */
 void percpu__copies_zero(struct percpu__area *areas, unsigned nr);
+
+/* The same for the one area of p. */
+void percpu__copies_zero_one(void __percpu *p);
 
 /* Fills the area with poison in every copy; aborts where a copy holds neither poison nor zero. */
 void percpu__copies_poison(struct percpu__area area);

@@ -27,7 +27,7 @@
 #define PERCPU__HAS_SECTIONS 1
 #define PERCPU__OUTLINE __attribute__((cold))
 
-#if defined(__PIC__) && !defined(__PIE__)
+#ifdef PERCPU__CODE_MAY_GO
 #define PERCPU__DISARM "	str	xzr, [%[area], #8]\n"
 #else
 #define PERCPU__DISARM ""

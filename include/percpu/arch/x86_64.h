@@ -25,7 +25,7 @@
 #define PERCPU__HAS_SECTIONS 1
 #define PERCPU__OUTLINE __attribute__((cold))
 
-#if defined(__PIC__) && !defined(__PIE__)
+#ifdef PERCPU__CODE_MAY_GO
 #define PERCPU__DISARM "	movq	$0, %%fs:8(%[offset])\n"
 #define percpu__disarm(offset) __asm__ __volatile__("movq $0, %%fs:8(%0)" : : "r"(offset) : "memory")
 #else

@@ -5,7 +5,7 @@
 . "${top_srcdir:?}/scripts/tap.sh"
 
 cd "$top_srcdir" || exit 1
-documents="README NEWS CONTRIBUTING $(find doc man -name '*.md' -o -name '*.[1-8]' | sort | tr '\n' ' ')"
+documents="README NEWS CONTRIBUTING perf/README $(find doc man -name '*.md' -o -name '*.[1-8]' | sort | tr '\n' ' ')"
 
 # What may be named: identifiers of the sources, manual pages, programs, and words of the interface.
 grep -rhoEI '\b(percpu|PERCPU)_[A-Za-z0-9_]+' include src --include='*.[ch]' --include='*.hpp' --include='*.map' | sort -u >"$tap_dir/names"

@@ -72,8 +72,8 @@ _Static_assert(PERCPU_STRIDE_SHIFT == 18 && PERCPU_STRIDE == 0x40000, "what the 
 #define PERCPU__INPUTS [offset] "r"(offset), [limit] "m"(percpu_abi.cpu_limit), [p] "r"(p)
 
 /*
- * Compilers that optimise outputs of asm goto wrongly need the word volatile and an asm behind it
- * (gcc bugs 113921, 110420).
+ * Compilers that optimise outputs of asm goto wrongly need the word volatile, an asm behind it and one
+ * at its label (gcc bugs 113921, 110420; gcc 12 -O1 took `ok ? out : NULL` for out on both ways).
  */
 #define percpu__asm_goto(...)                                                                                \
 	do {                                                                                                 \
@@ -138,6 +138,7 @@ _Static_assert(PERCPU_STRIDE_SHIFT == 18 && PERCPU_STRIDE == 0x40000, "what the 
 			 : slow)
 #define PERCPU__LEFT                                                                                         \
 	slow:                                                                                                \
+		__asm__ __volatile__("");                                                                    \
 		percpu__disarm(offset);                                                                      \
 		return false
 

@@ -9,7 +9,7 @@
 #include <percpu/abi.h>
 #include <percpu/ops.h>
 
-/* Makes percpu_abi ready; a load and a branch once it is. */
+/* Makes percpu_abi ready; a load and a branch once it is. The acquire pairs with publish. */
 static inline void percpu__start(void)
 {
 	if (__builtin_expect(!__atomic_load_n(&percpu_abi.nr_copies, __ATOMIC_ACQUIRE), 0))

@@ -130,6 +130,8 @@ void percpu__pool_return(void __percpu *p)
 	const struct percpu__area area = percpu__area_of(p);
 	struct percpu_pool *pool = area.chunk->pool;
 
+	if (percpu__unlikely(percpu__debug_on()))
+		percpu__debug_freed(area);
 	percpu__lock(&pool->lock);
 	percpu__pool_put(pool, area);
 	percpu__unlock(&pool->lock);

@@ -24,7 +24,7 @@ static size_t capacity, nr_entries;
 static const struct percpu__options *options(void)
 {
 	static struct percpu__options read;
-	static bool is_read; /* every writer writes the same */
+	static bool is_read; /* every writer writes the same; the acquire pairs with options below */
 
 	if (percpu__unlikely(!__atomic_load_n(&is_read, __ATOMIC_ACQUIRE))) {
 		const struct percpu__options now = percpu__options(false);

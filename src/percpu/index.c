@@ -22,6 +22,7 @@ static struct percpu__chunk **leaf_entry(struct percpu__leaf *leaf, uintptr_t un
 	return &leaf->chunk[unit & ((1u << PERCPU__LEAF_BITS) - 1)];
 }
 
+/* The release pairs with percpu__index_find. */
 static struct percpu__leaf *make_leaf(struct percpu__leaf **entry)
 {
 	struct percpu__leaf *made = percpu__map(sizeof(*made)), *found = NULL;
@@ -34,7 +35,7 @@ static struct percpu__leaf *make_leaf(struct percpu__leaf **entry)
 	return found;
 }
 
-/* Enters value for the units [first, end), whose leaves exist. */
+/* Enters value for the units [first, end), whose leaves exist. The release pairs with percpu__index_find. */
 static void enter(uintptr_t first, uintptr_t end, struct percpu__chunk *value)
 {
 	for (uintptr_t unit = first; unit < end; unit++)

@@ -19,7 +19,7 @@ static struct percpu__lock registry_lock = PERCPU__LOCK_INIT(PERCPU__RANK_REGIST
 static struct percpu_pool *registry; /* registry lock */
 
 static struct percpu_pool default_pool;
-static bool default_ready; /* written under the registry lock */
+static bool default_ready; /* written under the registry lock; its release pairs with percpu__pool_default */
 
 static size_t shelf_bytes(void)
 {

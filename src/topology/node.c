@@ -4,7 +4,9 @@
 #include "topology/topology.h"
 
 #ifdef HAVE_LIBNUMA
+#include <errno.h>
 #include <numa.h>
+#include <stdint.h>
 
 bool percpu__has_nodes(void)
 {
@@ -28,11 +30,29 @@ static int nearest_with_memory(int from)
 	return nearest;
 }
 
-int percpu__cpu_to_memory_node(unsigned cpu)
+static int find_memory_node(unsigned cpu)
 {
+	const int saved_errno = errno;
 	int node = numa_node_of_cpu(cpu);
 
+	errno = saved_errno;
 	return node < 0 ? -1 : nearest_with_memory(node);
+}
+
+int percpu__cpu_to_memory_node(unsigned cpu)
+{
+	/* Node + 1 of CPUs asked about before; every writer writes the same. libnuma takes long to say. */
+	static int16_t known[PERCPU__MAX_CPUS];
+	int node;
+
+	if (cpu >= PERCPU__MAX_CPUS)
+		return -1;
+	node = __atomic_load_n(&known[cpu], __ATOMIC_RELAXED) - 1;
+	if (node < 0) {
+		node = find_memory_node(cpu);
+		__atomic_store_n(&known[cpu], (int16_t)(node + 1), __ATOMIC_RELAXED);
+	}
+	return node;
 }
 #else
 bool percpu__has_nodes(void)

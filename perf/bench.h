@@ -174,7 +174,7 @@ BENCH_UNUSED static void bench_print(struct bench_row row)
 		}
 		if (row.want)
 			snprintf(target, sizeof(target), "%s %g", relation, row.target);
-		printf("%-72s %10.2f %10s %-5s %7s %9s %-6s  %s\n", row.what, row.ours, theirs, row.unit, ratio,
+		printf("%-76s %10.2f %10s %-5s %7s %9s %-6s  %s\n", row.what, row.ours, theirs, row.unit, ratio,
 		       target, verdict, row.how);
 	}
 	fflush(stdout);
@@ -186,7 +186,7 @@ BENCH_UNUSED static void bench_skip(const char *what, const char *why)
 	if (bench_json)
 		printf("{\"program\":\"%s\",\"what\":\"%s\",\"skipped\":\"%s\"}\n", bench_program, what, why);
 	else
-		printf("%-72s skipped: %s\n", what, why);
+		printf("%-76s skipped: %s\n", what, why);
 	fflush(stdout);
 }
 

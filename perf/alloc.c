@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What allocating costs: a pair of alloc and free, zeroed and written to in between, beside librseq's;
+ * the same with 512 CPUs; with a million objects live; with two threads at once.
+ *
+ * Both sides do the same work: each gives a zeroed object, which is checked by a load of this CPU's copy,
+ * writes its first word there, and frees. Rounds alternate; a side's figure is that of its best round, since
+ * all that the rest of the machine does is to add.
+ */
+#include "bench.h"
+
+#include <pthread.h>
+
+#include <percpu/percpu.h>
+
+#ifdef HAVE_LIBRSEQ
+#include <rseq/mempool.h>
+#endif
+
+#define ROUNDS 41
+#define HOW "min of 41 rounds"
+
+static int this_cpu;
+
+static void settle(void)
+{
+	this_cpu = bench_cpu(0);
+	bench_pin(this_cpu);
+}
+
+static void __percpu *must_alloc(size_t size)
+{
+	void __percpu *p = percpu_alloc(size, 8);
+
+	bench_check(p);
+	return p;
+}
+
+/* First use: the object must read zero, and ends as one. */
+static inline void touch(volatile uint64_t *copy)
+{
+	bench_check(!*copy);
+	*copy = 1;
+}
+
+static inline volatile uint64_t *our_copy(void __percpu *p)
+{
+	return percpu_ptr((uint64_t __percpu *)p, this_cpu);
+}
+
+/* ---- the peer ---- */
+
+#ifdef HAVE_LIBRSEQ
+static struct rseq_mempool *peer_pool(size_t size)
+{
+	struct rseq_mempool_attr *attr = rseq_mempool_attr_create();
+	struct rseq_mempool *pool;
+
+	bench_check(attr && !rseq_mempool_attr_set_percpu(attr, 0, percpu_nr_cpus()));
+	pool = rseq_mempool_create("bench", size, attr);
+	bench_check(pool);
+	rseq_mempool_attr_destroy(attr);
+	return pool;
+}
+
+static void __rseq_percpu *peer_alloc(struct rseq_mempool *pool)
+{
+	void __rseq_percpu *p = rseq_mempool_percpu_zmalloc(pool);
+
+	bench_check(p);
+	return p;
+}
+
+static inline volatile uint64_t *peer_copy(void __rseq_percpu *p)
+{
+	return rseq_percpu_ptr((uint64_t *)p, this_cpu);
+}
+#endif
+
+/* ---- pairs: alloc, first write, free, in batches of so many live at once ---- */
+
+#define MOST_BATCH 512
+
+static double our_pairs(size_t size, unsigned batch, unsigned nr)
+{
+	void __percpu *live[MOST_BATCH];
+	const double start = bench_now_ns();
+	unsigned done = 0;
+
+	for (; done < nr; done += batch) {
+		for (unsigned i = 0; i < batch; i++) {
+			live[i] = must_alloc(size);
+			touch(our_copy(live[i]));
+		}
+		for (unsigned i = 0; i < batch; i++)
+			percpu_free(live[i]);
+	}
+	return (bench_now_ns() - start) / done;
+}
+
+#ifdef HAVE_LIBRSEQ
+static double peer_pairs(struct rseq_mempool *pool, unsigned batch, unsigned nr)
+{
+	void __rseq_percpu *live[MOST_BATCH];
+	const double start = bench_now_ns();
+	unsigned done = 0;
+
+	for (; done < nr; done += batch) {
+		for (unsigned i = 0; i < batch; i++) {
+			live[i] = peer_alloc(pool);
+			touch(peer_copy(live[i]));
+		}
+		for (unsigned i = 0; i < batch; i++)
+			rseq_mempool_percpu_free(live[i]);
+	}
+	return (bench_now_ns() - start) / done;
+}
+#endif
+
+/* Page tables everywhere, as in a program whose monitor reads all copies: objects are summed and freed. */
+static void sum_many(size_t size)
+{
+	uint64_t __percpu *live[MOST_BATCH];
+
+	for (unsigned i = 0; i < MOST_BATCH; i++) {
+		live[i] = must_alloc(size);
+		bench_check(percpu_sum(live[i]) == 0);
+	}
+	for (unsigned i = 0; i < MOST_BATCH; i++)
+		percpu_free(live[i]);
+}
+
+static void measure_pairs(size_t size, unsigned batch, bool summed, bool is_target)
+{
+	const unsigned nr_cpus = percpu_nr_cpus();
+	const unsigned nr = nr_cpus > 64 ? 1 << 11 : 1 << 14;
+	struct bench_series ours = { .nr = 0 };
+	char what[128];
+
+	snprintf(what, sizeof(what), "alloc + write + free, %zu bytes, %u CPUs%s%s / librseq", size, nr_cpus,
+		 batch > 1 ? ", by 100" : "", summed ? ", summed before" : "");
+	if (summed)
+		sum_many(size);
+#ifdef HAVE_LIBRSEQ
+	struct bench_series theirs = { .nr = 0 };
+	struct rseq_mempool *pool = peer_pool(size);
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		bench_add(&ours, our_pairs(size, batch, nr));
+		bench_add(&theirs, peer_pairs(pool, batch, nr));
+	}
+	bench_check(!rseq_mempool_destroy(pool));
+	bench_print((struct bench_row){ .what = what, .unit = "ns", .how = HOW,
+					.ours = bench_quantile(&ours, 0), .theirs = bench_quantile(&theirs, 0),
+					.want = is_target ? BENCH_AT_MOST : BENCH_INFORMATION, .target = 0.5 });
+#else
+	for (unsigned round = 0; round < ROUNDS; round++)
+		bench_add(&ours, our_pairs(size, batch, nr));
+	bench_print((struct bench_row){ .what = what, .unit = "ns", .how = HOW, .ours = bench_quantile(&ours, 0) });
+	bench_skip(what, "no librseq");
+#endif
+}
+
+static void pairs(void)
+{
+	settle();
+	measure_pairs(8, 1, false, true);
+	measure_pairs(64, 1, false, true);
+	measure_pairs(8, 100, false, false);
+	measure_pairs(64, 100, false, false);
+	measure_pairs(8, 1, true, true);
+	measure_pairs(64, 1, true, true);
+	measure_pairs(8, 100, true, false);
+	measure_pairs(64, 100, true, false);
+}
+
+/* ---- many live objects: a random one is replaced ---- */
+
+#define MANY 1000000u
+#define FEW 1000u
+
+static void shuffle(void **objects, unsigned nr)
+{
+	uint64_t seed = nr;
+
+	for (unsigned i = nr; i > 1; i--) {
+		const unsigned at = bench_uniform(&seed, 0, i - 1);
+		void *object = objects[at];
+
+		objects[at] = objects[i - 1];
+		objects[i - 1] = object;
+	}
+}
+
+/*
+ * Objects lie in random order, so going through them is replacing random ones, and costs no miss of the
+ * benchmark's own: those are the same for few and for many, and only the allocator's are left to differ.
+ */
+struct world {
+	void **objects;
+	unsigned nr, at;
+	void *(*alloc)(void);
+	void (*free)(void *object);
+	struct bench_series series;
+};
+
+static void *our_eight_bytes(void)
+{
+	return (void *)must_alloc(8);
+}
+
+static void our_free(void *object)
+{
+	percpu_free((void __percpu *)object);
+}
+
+static void world_fill(struct world *world)
+{
+	world->objects = calloc(world->nr, sizeof(*world->objects));
+	bench_check(world->objects);
+	for (unsigned i = 0; i < world->nr; i++)
+		world->objects[i] = world->alloc();
+	shuffle(world->objects, world->nr);
+}
+
+static void world_empty(struct world *world)
+{
+	for (unsigned i = 0; i < world->nr; i++)
+		world->free(world->objects[i]);
+	free(world->objects);
+}
+
+static void world_replace(struct world *world, unsigned nr)
+{
+	const double start = bench_now_ns();
+
+	for (unsigned i = 0; i < nr; i++) {
+		world->free(world->objects[world->at]);
+		world->objects[world->at] = world->alloc();
+		world->at = world->at + 1 < world->nr ? world->at + 1 : 0;
+	}
+	bench_add(&world->series, (bench_now_ns() - start) / nr);
+}
+
+/* So many at once that no small cache holds them. */
+static void world_replace_batches(struct world *world, unsigned nr)
+{
+	const unsigned batch = 100;
+	const double start = bench_now_ns();
+	unsigned done = 0;
+
+	for (; done < nr; done += batch) {
+		void **at = world->objects + world->at;
+
+		for (unsigned i = 0; i < batch; i++)
+			world->free(at[i]);
+		for (unsigned i = 0; i < batch; i++)
+			at[i] = world->alloc();
+		world->at = (world->at + batch) % world->nr; /* nr is a multiple of batch */
+	}
+	bench_add(&world->series, (bench_now_ns() - start) / done);
+}
+
+/* The benchmark's own misses left in: which object goes is drawn. */
+static void world_replace_drawn(struct world *world, unsigned nr)
+{
+	static uint32_t drawn[1 << 16];
+	uint64_t seed = world->series.nr;
+	double start;
+
+	bench_check(nr <= sizeof(drawn) / sizeof(drawn[0]));
+	for (unsigned i = 0; i < nr; i++)
+		drawn[i] = bench_uniform(&seed, 0, world->nr - 1);
+	start = bench_now_ns();
+	for (unsigned i = 0; i < nr; i++) {
+		world->free(world->objects[drawn[i]]);
+		world->objects[drawn[i]] = world->alloc();
+	}
+	bench_add(&world->series, (bench_now_ns() - start) / nr);
+}
+
+static void measure_many(const char *what, void *(*alloc)(void), void (*release)(void *object),
+			 void (*replace)(struct world *world, unsigned nr), enum bench_want want)
+{
+	static struct world many, few;
+
+	many = (struct world){ .nr = MANY, .alloc = alloc, .free = release };
+	few = (struct world){ .nr = FEW, .alloc = alloc, .free = release };
+	world_fill(&few);
+	world_fill(&many);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		replace(&many, 1 << 15);
+		replace(&few, 1 << 15);
+	}
+	world_empty(&few);
+	world_empty(&many);
+	bench_print((struct bench_row){ .what = what, .unit = "ns", .how = HOW,
+					.ours = bench_quantile(&many.series, 0),
+					.theirs = bench_quantile(&few.series, 0), .want = want, .target = 2 });
+}
+
+static void many(void)
+{
+	settle();
+	measure_many("alloc + free, 8 bytes, at 1,000,000 live / at 1,000 live", our_eight_bytes, our_free, world_replace,
+		     BENCH_AT_MOST);
+	measure_many("the same by 100: so many freed, so many allocated", our_eight_bytes, our_free, world_replace_batches, BENCH_INFORMATION);
+	measure_many("the same, the benchmark's own misses left in", our_eight_bytes, our_free, world_replace_drawn,
+		     BENCH_INFORMATION);
+}
+
+#ifdef HAVE_LIBRSEQ
+static struct rseq_mempool *eight_bytes_pool;
+
+static void *peer_eight_bytes(void)
+{
+	return peer_alloc(eight_bytes_pool);
+}
+
+static void peer_free(void *object)
+{
+	rseq_mempool_percpu_free(object);
+}
+
+static void many_librseq(void)
+{
+	settle();
+	eight_bytes_pool = peer_pool(8);
+	measure_many("librseq alone: at 1,000,000 live / at 1,000 live", peer_eight_bytes, peer_free, world_replace,
+		     BENCH_INFORMATION);
+	measure_many("librseq alone, by 100", peer_eight_bytes, peer_free, world_replace_batches,
+		     BENCH_INFORMATION);
+	measure_many("librseq alone, the benchmark's own misses left in", peer_eight_bytes, peer_free,
+		     world_replace_drawn, BENCH_INFORMATION);
+}
+#else
+static void many_librseq(void)
+{
+	bench_skip("librseq alone: at 1,000,000 live / at 1,000 live", "no librseq");
+}
+#endif
+
+/* ---- threads ---- */
+
+#define WORKING_SET 64
+#define SPAN_NS 2e7
+
+struct worker {
+	int cpu;
+	void (*work)(struct worker *worker); /* some pairs */
+	pthread_barrier_t *gate;
+	uint64_t seed;
+	void __percpu *live[WORKING_SET];
+	unsigned long nr_pairs;
+	double rate; /* pairs per ns */
+};
+
+static void same_size(struct worker *worker)
+{
+	for (unsigned i = 0; i < WORKING_SET; i++)
+		percpu_free(must_alloc(64));
+	worker->nr_pairs += WORKING_SET;
+}
+
+static void random_sizes(struct worker *worker)
+{
+	for (unsigned i = 0; i < WORKING_SET; i++) {
+		const uint64_t random = bench_random(&worker->seed);
+		void __percpu **slot = &worker->live[random % WORKING_SET];
+
+		percpu_free(*slot);
+		*slot = must_alloc(8 + (random >> 32) % 505);
+	}
+	worker->nr_pairs += WORKING_SET;
+}
+
+static void *worker_run(void *arg)
+{
+	struct worker *worker = arg;
+	double start, now;
+
+	bench_pin(worker->cpu);
+	worker->work(worker);
+	worker->nr_pairs = 0;
+	pthread_barrier_wait(worker->gate);
+	start = bench_now_ns();
+	do {
+		worker->work(worker);
+		now = bench_now_ns();
+	} while (now - start < SPAN_NS);
+	worker->rate = worker->nr_pairs / (now - start);
+	for (unsigned i = 0; i < WORKING_SET; i++)
+		percpu_free(worker->live[i]);
+	return NULL;
+}
+
+/* Returns: pairs per ns and thread, with nr threads at once, from the first-th CPU on. */
+static double rate(void (*work)(struct worker *worker), unsigned first, unsigned nr)
+{
+	struct worker workers[2] = { { .seed = 1 }, { .seed = 2 } };
+	pthread_t threads[2];
+	pthread_barrier_t gate;
+	double sum = 0;
+
+	bench_check(!pthread_barrier_init(&gate, NULL, nr));
+	for (unsigned i = 0; i < nr; i++) {
+		workers[i].cpu = bench_cpu(first + i);
+		workers[i].work = work;
+		workers[i].gate = &gate;
+		bench_check(!pthread_create(&threads[i], NULL, worker_run, &workers[i]));
+	}
+	for (unsigned i = 0; i < nr; i++) {
+		bench_check(!pthread_join(threads[i], NULL));
+		sum += workers[i].rate;
+	}
+	pthread_barrier_destroy(&gate);
+	return sum / nr;
+}
+
+static void measure_threads(const char *what, void (*work)(struct worker *worker))
+{
+	struct bench_series two = { .nr = 0 }, one = { .nr = 0 };
+
+	if (bench_cpu(1) < 0) {
+		bench_skip(what, "one CPU");
+		return;
+	}
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		bench_add(&two, 1e3 * rate(work, 0, 2));
+		bench_add(&one, 1e3 * rate(work, round % 2, 1));
+	}
+	bench_print((struct bench_row){ .what = what, .unit = "M/s", .how = "max of 41 rounds",
+					.ours = bench_quantile(&two, 1), .theirs = bench_quantile(&one, 1),
+					.want = BENCH_AT_LEAST, .target = 0.6 });
+}
+
+static void threads(void)
+{
+	measure_threads("pairs per thread, 64 bytes: two threads / one", same_size);
+	measure_threads("pairs per thread, 64 live of 8..512 bytes: two threads / one", random_sizes);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct bench_workload workloads[] = {
+		{ "pairs", NULL, pairs },
+		{ "pairs-512", "cpus:512", pairs },
+		{ "many", NULL, many },
+		{ "many-librseq", NULL, many_librseq },
+		{ "threads", NULL, threads },
+	};
+
+	return bench_main(argc, argv, workloads, sizeof(workloads) / sizeof(workloads[0]));
+}

@@ -155,16 +155,41 @@ static void disown(struct item *item)
 	must(__atomic_exchange_n(&item->owned, 0, __ATOMIC_RELEASE));
 }
 
+/* Kept from one step to the next, by a thread and by the handlers on top of it. */
+static struct percpu_list_node *kept[NR_THREADS][2];
+
+static void give(struct percpu_list_node *node)
+{
+	if (!node)
+		return;
+	node->next = (void *)1; /* no pop may follow it */
+	disown((struct item *)node);
+	percpu_list_push(list, node);
+}
+
+static struct percpu_list_node *take(void)
+{
+	struct percpu_list_node *node = percpu_list_pop(list);
+
+	if (node)
+		own((struct item *)node);
+	return node;
+}
+
+/* Leaves the same head with another node behind it: the trap of lists without a tag. */
 static void step_list(struct storm_thread *self, bool in_handler)
 {
-	struct percpu_list_node *node, *next;
+	struct percpu_list_node *node, *next, *first = take(), *second = take();
 
-	for (node = self->steps % 16 ? percpu_list_pop(list) : percpu_list_pop_all(list); node; node = next) {
-		next = self->steps % 16 ? NULL : node->next;
+	give(kept[self->number][in_handler]);
+	kept[self->number][in_handler] = second;
+	give(first);
+	if (self->steps % 256)
+		return;
+	for (node = percpu_list_pop_all(list); node; node = next) {
+		next = node->next;
 		own((struct item *)node);
-		node->next = (void *)1; /* no pop may follow it */
-		disown((struct item *)node);
-		percpu_list_push(list, node);
+		give(node);
 	}
 }
 
@@ -182,6 +207,8 @@ static void storm_of_lists(void)
 		for (; node; node = node->next, nr++)
 			own((struct item *)node);
 	}
+	for (unsigned i = 0; i < NR_THREADS; i++)
+		nr += !!kept[i][0] + !!kept[i][1];
 	ck_assert_uint_eq(nr, NR_NODES);
 	percpu_free(list);
 }

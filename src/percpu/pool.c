@@ -41,7 +41,8 @@ int percpu__pool_init(struct percpu_pool *pool, const char *name, const struct p
 		     (attr->huge_pages == PERCPU_DEFAULT && percpu__options(false).huge);
 	pool->populate = attr->populate == PERCPU_ON;
 	pool->node_policy = attr->node_policy != PERCPU_OFF;
-	pool->limit_granules = attr->limit_bytes ? attr->limit_bytes / PERCPU__GRANULE : SIZE_MAX;
+	pool->limit_granules = attr->limit_bytes ? attr->limit_bytes / PERCPU__GRANULE + (attr->limit_bytes % PERCPU__GRANULE > 0)
+						 : SIZE_MAX;
 	return 0;
 }
 

@@ -340,12 +340,13 @@ static double peer_block(struct rseq_mempool_set *pools, int cpu, bool write)
 
 static void time_churn(const char *what, bool write, enum bench_want want)
 {
-	static struct bench_series ours, theirs;
+	static struct bench_series ours;
 	const int cpu = bench_cpu(0);
 	uint64_t state = 1;
 
 	settle();
 #ifdef HAVE_LIBRSEQ
+	static struct bench_series theirs;
 	struct rseq_mempool_set *pools = peer_set(8, 2048);
 
 	for (unsigned i = 0; i < LIVE; i++) {

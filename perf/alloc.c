@@ -156,7 +156,8 @@ static void measure_pairs(size_t size, unsigned batch, bool summed, bool is_targ
 #else
 	for (unsigned round = 0; round < ROUNDS; round++)
 		bench_add(&ours, our_pairs(size, batch, nr));
-	bench_print((struct bench_row){ .what = what, .unit = "ns", .how = HOW, .ours = bench_quantile(&ours, 0) });
+	bench_print((struct bench_row){ .what = what, .unit = "ns", .how = HOW,
+					.ours = bench_quantile(&ours, 0) });
 	bench_skip(what, "no librseq");
 #endif
 }
@@ -302,11 +303,12 @@ static void measure_many(const char *what, void *(*alloc)(void), void (*release)
 static void many(void)
 {
 	settle();
-	measure_many("alloc + free, 8 bytes, at 1,000,000 live / at 1,000 live", our_eight_bytes, our_free, world_replace,
-		     BENCH_AT_MOST);
-	measure_many("the same by 100: so many freed, so many allocated", our_eight_bytes, our_free, world_replace_batches, BENCH_INFORMATION);
-	measure_many("the same, the benchmark's own misses left in", our_eight_bytes, our_free, world_replace_drawn,
-		     BENCH_INFORMATION);
+	measure_many("alloc + free, 8 bytes, at 1,000,000 live / at 1,000 live", our_eight_bytes, our_free,
+		     world_replace, BENCH_AT_MOST);
+	measure_many("the same by 100: so many freed, so many allocated", our_eight_bytes, our_free,
+		     world_replace_batches, BENCH_INFORMATION);
+	measure_many("the same, the benchmark's own misses left in", our_eight_bytes, our_free,
+		     world_replace_drawn, BENCH_INFORMATION);
 }
 
 #ifdef HAVE_LIBRSEQ
@@ -326,8 +328,8 @@ static void many_librseq(void)
 {
 	settle();
 	eight_bytes_pool = peer_pool(8);
-	measure_many("librseq alone: at 1,000,000 live / at 1,000 live", peer_eight_bytes, peer_free, world_replace,
-		     BENCH_INFORMATION);
+	measure_many("librseq alone: at 1,000,000 live / at 1,000 live", peer_eight_bytes, peer_free,
+		     world_replace, BENCH_INFORMATION);
 	measure_many("librseq alone, by 100", peer_eight_bytes, peer_free, world_replace_batches,
 		     BENCH_INFORMATION);
 	measure_many("librseq alone, the benchmark's own misses left in", peer_eight_bytes, peer_free,

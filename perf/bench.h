@@ -160,12 +160,13 @@ BENCH_UNUSED static void bench_print(struct bench_row row)
 	char theirs[32] = "", ratio[32] = "", target[32] = "";
 
 	if (bench_json) {
-		printf("{\"program\":\"%s\",\"what\":\"%s\",\"unit\":\"%s\",\"how\":\"%s\",\"ours\":%.6g", bench_program,
-		       row.what, row.unit, row.how, row.ours);
+		printf("{\"program\":\"%s\",\"what\":\"%s\",\"unit\":\"%s\",\"how\":\"%s\",\"ours\":%.6g",
+		       bench_program, row.what, row.unit, row.how, row.ours);
 		if (row.theirs)
 			printf(",\"theirs\":%.6g,\"ratio\":%.4g", row.theirs, value);
 		if (row.want)
-			printf(",\"relation\":\"%s\",\"target\":%g,\"verdict\":\"%s\"", relation, row.target, verdict);
+			printf(",\"relation\":\"%s\",\"target\":%g,\"verdict\":\"%s\"", relation, row.target,
+			       verdict);
 		printf("}\n");
 	} else {
 		if (row.theirs) {

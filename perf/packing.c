@@ -86,9 +86,9 @@ static void empty(const char *name)
 	bench_check(percpu_trim(NULL) >= 0);
 	stats = stats_now();
 	bench_check(!stats.nr_live && !stats.live_bytes);
-	snprintf(what, sizeof(what), "%s, all freed and trimmed: pages of a unit held", name);
-	bench_print((struct bench_row){ .what = what, .unit = "pages", .how = "one run", .ours = stats.held_page_bytes / PAGE,
-					.want = BENCH_AT_MOST, .target = 64 });
+	snprintf(what, sizeof(what), "%s, after free and trim: pages of a unit held", name);
+	bench_print((struct bench_row){ .what = what, .unit = "pages", .how = "one run",
+					.ours = stats.held_page_bytes / PAGE, .want = BENCH_AT_MOST, .target = 64 });
 }
 
 /* ---- the memory of this process, as the kernel sees it ---- */
@@ -184,17 +184,17 @@ static void counters(void)
 
 static void structs(void)
 {
-	fill("100,000 structs of 64..1024 bytes in turn", 99.9, struct_bytes);
+	fill("100,000 structs of 64..1024 in turn", 99.9, struct_bytes);
 }
 
 static void uniform(void)
 {
-	fill("100,000 sizes uniform in 4..1024", 99.2, uniform_bytes);
+	fill("100,000 uniform in 4..1024", 99.2, uniform_bytes);
 }
 
 static void log_uniform(void)
 {
-	fill("100,000 sizes log-uniform in 4..16384", 99.7, log_uniform_bytes);
+	fill("100,000 log-uniform in 4..16384", 99.7, log_uniform_bytes);
 }
 
 /* ---- churn ---- */
@@ -401,8 +401,8 @@ static void change(void)
 		set_remove(bench_uniform(&seed, 0, set.nr - 1));
 	while (set.live_bytes < live_bytes)
 		set_add(bench_uniform(&seed, 64, 512));
-	print_percent("90 % of 100,000 counters freed, then structs of 64..512: utilisation", utilisation(), BENCH_AT_LEAST,
-		      63);
+	print_percent("90 % of 100,000 counters freed, then structs of 64..512: utilisation", utilisation(),
+		      BENCH_AT_LEAST, 63);
 	empty("change of sizes");
 }
 
@@ -432,8 +432,8 @@ static void fresh(void)
 	while (set.nr < FRESH)
 		set_add(8);
 	tables = page_table_bytes() - tables;
-	print_growth("8192 fresh counters, 512 CPUs, untouched: growth of RSS + page tables", held_by_kernel() - before,
-		     BENCH_AT_MOST);
+	print_growth("8192 fresh counters, 512 CPUs, untouched: growth of RSS + page tables",
+		     held_by_kernel() - before, BENCH_AT_MOST);
 	print_growth("of it, page tables", tables, BENCH_INFORMATION);
 }
 
@@ -466,8 +466,8 @@ static void fresh_librseq(void)
 	bench_check(pool);
 	for (unsigned i = 0; i < FRESH; i++)
 		bench_check(rseq_mempool_percpu_zmalloc(pool));
-	print_growth("librseq alone: 8192 fresh counters, 512 CPUs, zmalloc", held_by_kernel() - before,
-		     BENCH_INFORMATION);
+	print_growth("librseq alone: 8192 fresh counters, 512 CPUs, zmalloc",
+		     held_by_kernel() - before, BENCH_INFORMATION);
 }
 #else
 static void fresh_librseq(void)

@@ -39,12 +39,13 @@ static double life(const char *name, double *inside)
 	return start;
 }
 
-static void print(const char *what, struct bench_series *ours, struct bench_series *theirs, double share, const char *how,
-		  enum bench_want want)
+static void print(const char *what, struct bench_series *ours, struct bench_series *theirs, double share,
+		  const char *how, enum bench_want want)
 {
-	bench_print((struct bench_row){ .what = what, .unit = "us", .how = how, .ours = bench_quantile(ours, share) / 1e3,
-					.theirs = theirs ? bench_quantile(theirs, share) / 1e3 : 0, .want = want,
-					.target = 300 });
+	bench_print((struct bench_row){ .what = what, .unit = "us", .how = how,
+					.ours = bench_quantile(ours, share) / 1e3,
+					.theirs = theirs ? bench_quantile(theirs, share) / 1e3 : 0,
+					.want = want, .target = 300 });
 }
 
 static void start(void)
@@ -64,8 +65,8 @@ static void start(void)
 	}
 	print("first allocation in a fresh process", &inside, NULL, 0, "min of 501", BENCH_AT_MOST);
 	print("first allocation in a fresh process, median", &inside, NULL, 0.5, "median of 501", BENCH_AT_MOST);
-	print("a program that allocates once - one without the library", &more, NULL, 0.5, "median of 501",
-	      BENCH_INFORMATION);
+	print("a program that allocates once - one without the library", &more, NULL, 0.5,
+	      "median of 501", BENCH_INFORMATION);
 	print("a program that allocates once / one without the library", &first, &bare, 0.5, "median of 501",
 	      BENCH_INFORMATION);
 }

@@ -116,7 +116,8 @@ static void measure(const char *name, void (*ours)(unsigned nr), void (*theirs)(
 	}
 	snprintf(what, sizeof(what), "%s, %u copies", name, percpu_nr_copies());
 	bench_print((struct bench_row){ .what = what, .unit = "ns", .how = "min of 41 rounds",
-					.ours = bench_quantile(&our_ns, 0), .theirs = bench_quantile(&their_ns, 0) });
+					.ours = bench_quantile(&our_ns, 0),
+					.theirs = bench_quantile(&their_ns, 0) });
 }
 
 /* All ways that sum all counters find the same. */
@@ -136,6 +137,8 @@ static void verify(void)
 
 static void sums(void)
 {
+	const unsigned nr = 300 / percpu_nr_copies() + 1;
+
 	bench_pin(bench_cpu(0));
 	counters = percpu_new_array(uint64_t, COUNTERS);
 	nr_words = (size_t)percpu_nr_copies() * COUNTERS;
@@ -149,9 +152,9 @@ static void sums(void)
 		}
 	verify();
 	measure("percpu_sum / a loop", one_sum, one_loop, 1000000 / percpu_nr_copies());
-	measure("percpu_sum_u64 of 4096 / a loop over counters", all_sum, all_by_counter, 300 / percpu_nr_copies() + 1);
-	measure("percpu_sum_u64 of 4096 / a loop over copies", all_sum, all_by_copy, 300 / percpu_nr_copies() + 1);
-	measure("percpu_sum_u64 of 4096 / a plain read of as much", all_sum, all_plain, 300 / percpu_nr_copies() + 1);
+	measure("percpu_sum_u64 of 4096 / a loop over counters", all_sum, all_by_counter, nr);
+	measure("percpu_sum_u64 of 4096 / a loop over copies", all_sum, all_by_copy, nr);
+	measure("percpu_sum_u64 of 4096 / a plain read of as much", all_sum, all_plain, nr);
 	percpu_free(counters);
 	free(piece);
 }

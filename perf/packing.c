@@ -234,7 +234,8 @@ static void churn(uint64_t seed)
 	snprintf(what, sizeof(what), "%s: live / pages in use or idle and still held", name);
 	print_percent(what, 100 * set.live_bytes / (double)stats_now().held_page_bytes, BENCH_INFORMATION, 0);
 	snprintf(what, sizeof(what), "%s: kept ready per CPU / pages in use", name);
-	print_percent(what, 100.0 * stats_now().cached_bytes / stats_now().used_page_bytes, BENCH_INFORMATION, 0);
+	print_percent(what, 100.0 * stats_now().cached_bytes / stats_now().used_page_bytes,
+		      BENCH_INFORMATION, 0);
 	empty(name);
 }
 
@@ -448,8 +449,8 @@ static void fresh_later(void)
 	before = held_by_kernel();
 	while (set.nr < FRESH)
 		set_add(8);
-	print_growth("8192 fresh counters, 512 CPUs, untouched, after one alloc + free", held_by_kernel() - before,
-		     BENCH_AT_MOST);
+	print_growth("8192 fresh counters, 512 CPUs, untouched, after one alloc + free",
+		     held_by_kernel() - before, BENCH_AT_MOST);
 }
 
 #ifdef HAVE_LIBRSEQ

@@ -67,8 +67,8 @@ static void start(void)
 	print("first allocation in a fresh process, median", &inside, NULL, 0.5, "median of 501", BENCH_AT_MOST);
 	print("a program that allocates once - one without the library", &more, NULL, 0.5,
 	      "median of 501", BENCH_INFORMATION);
-	print("a program that allocates once / one without the library", &first, &bare, 0.5, "median of 501",
-	      BENCH_INFORMATION);
+	print("a program that allocates once / one without the library", &first, &bare, 0.5,
+	      "median of 501", BENCH_INFORMATION);
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* The front's inline half: taking and keeping an area without a lock. front.c tells the whole of it. */
+#ifndef PERCPU_FRONT_H
+#define PERCPU_FRONT_H
+
+#include "percpu/percpu.h"
+
+#define PERCPU__FRONT_GRANULES 64u /* the largest area kept */
+#define PERCPU__FRONT_SLOTS 15u
+
+struct percpu__front_stack {
+	struct percpu__stack head;
+	void *slot[PERCPU__FRONT_SLOTS];
+};
+_Static_assert(sizeof(struct percpu__front_stack) == 128, "two lines, found by a shift");
+
+/* Stacks by size: [granules - 1]. */
+struct percpu__front {
+	struct percpu__front_stack used[PERCPU__FRONT_GRANULES];
+	struct percpu__front_stack clean[PERCPU__FRONT_GRANULES];
+};
+_Static_assert(sizeof(struct percpu__front) <= PERCPU_MAX_SIZE, "one allocation");
+
+/* NULL until it is made; then for ever. */
+extern struct percpu__front __percpu *percpu__front;
+
+static inline struct percpu__stack __percpu *percpu__front_used(struct percpu__front __percpu *front, uint32_t granules)
+{
+	return &front->used[granules - 1].head;
+}
+
+/*
+ * What the front writes into the word of an area: its granules, so that a free need not look for them,
+ * and whether a stack holds it, so that a second free is found out. 0: it never was here.
+ */
+#define PERCPU__KEPT 1u
+
+static inline void percpu__front_mark(const void __percpu *p, uint32_t granules, bool kept)
+{
+	__atomic_store_n(percpu__word_of(p), (uint64_t)granules << 1 | (kept ? PERCPU__KEPT : 0), __ATOMIC_RELAXED);
+}
+
+/* Where there are many copies: from what was zeroed before, or a new lot. NULL: neither. */
+void __percpu *percpu__front_take_clean(struct percpu__front __percpu *front, uint32_t granules);
+
+/* A ready area of that size, up to PERCPU__FRONT_GRANULES, zeroed; NULL: none at hand. */
+static inline __attribute__((always_inline)) void __percpu *percpu__front_take(uint32_t granules)
+{
+	struct percpu__front __percpu *front = __atomic_load_n(&percpu__front, __ATOMIC_ACQUIRE); /* pairs with make_front */
+	void *item;
+
+	if (percpu__unlikely(!front))
+		return NULL;
+	if (percpu__unlikely(!percpu__copies_are_few()))
+		return percpu__front_take_clean(front, granules);
+	item = percpu__stack_pop(percpu__front_used(front, granules));
+	if (percpu__unlikely(!item))
+		return NULL;
+	if (percpu__likely(!percpu__crosses_page(item, granules)))
+		percpu__copies_zero_small(item, granules);
+	else
+		percpu__copies_zero_one(item);
+	percpu__front_mark(item, granules, false);
+	return item;
+}
+
+/* Keeps a live area of a fronted pool ready. false: the caller gives it back itself. */
+static inline bool percpu__front_keep(void __percpu *p, uint32_t granules)
+{
+	struct percpu__front __percpu *front = __atomic_load_n(&percpu__front, __ATOMIC_ACQUIRE); /* pairs with make_front */
+
+	if (!front || granules > PERCPU__FRONT_GRANULES)
+		return false;
+	percpu__front_mark(p, granules, true);
+	if (percpu__likely(percpu__stack_push(percpu__front_used(front, granules), p)))
+		return true;
+	percpu__front_mark(p, granules, false);
+	return false;
+}
+
+/* An area fresh from the pool, several at a time where that is cheaper; NULL: no memory, or not here. */
+void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules);
+
+/* After percpu__front_keep said no: opens or relieves the stacks of this CPU. Pool lock held. */
+void percpu__front_relieve(struct percpu_pool *pool, uint32_t granules);
+
+/* Stops all use of the stacks until percpu__front_relieve opens them again. Pool lock held. */
+void percpu__front_close(void);
+
+/* percpu__front_close, then gives all areas back. Pool lock held. */
+void percpu__front_drain(struct percpu_pool *pool);
+
+/* Areas kept now, their bytes, and the resident bytes of the stacks themselves. */
+struct percpu__front_stats {
+	size_t nr, bytes, bookkeeping_bytes;
+};
+struct percpu__front_stats percpu__front_stats(void);
+
+#endif

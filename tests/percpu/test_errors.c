@@ -248,8 +248,8 @@ END_TEST
 
 START_TEST(an_allocation_that_fails_leaves_the_others)
 {
-	struct percpu_pool *pool = pool_with((struct percpu_pool_attr){ .limit_bytes = 100 }); /* 12 granules */
-	void *p[13];
+	struct percpu_pool *pool = pool_with((struct percpu_pool_attr){ .limit_bytes = 90 }); /* 12 granules */
+	void *p[12];
 
 	for (int i = 0; i < 12; i++)
 		ck_assert_ptr_nonnull(p[i] = percpu_pool_alloc(pool, 8, 8));

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh
+# Debian packages as files: fetched by this machine's own apt from its own sources, and unpacked below
+# the build tree. Nothing is installed, and apt's own state stays as it is: each set of suites and
+# architecture has a state of its own in $cache/apt.
+#
+# Functions fail with one line in $why, which is what a skipped test says.
+
+: "${cache:?a folder of the build tree}"
+: "${why:=}"
+
+release=
+sources=
+find_release()
+{
+	if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+		why="no apt-get and dpkg-deb: packages come from Debian"
+		return 1
+	fi
+	release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+	# SITE and SIGNED_BY of the source that has the release itself; its neighbours lie beside it.
+	# shellcheck disable=SC2016
+	sources=$(apt-get indextargets --format '$(SITE) $(RELEASE) $(SIGNED_BY)' 'Created-By: Packages' |
+		awk -v release="$release" '$2 == release { print $1, ($3 ~ /^[/]/ ? $3 : ""); exit }')
+	case $(sed -n 's/^ID=//p' /etc/os-release) in
+	debian) ;;
+	*) sources= ;;
+	esac
+	[ -n "$sources" ] || {
+		why="no source of Debian packages in apt's configuration"
+		return 1
+	}
+}
+
+# apt_in "SUITE..." ARCHITECTURE COMMAND...: apt-get or apt-cache with the state of these suites.
+apt_in()
+{
+	apt_state=$cache/apt/$(echo "$1" | tr ' ' +)-$2
+	if [ ! -f "$apt_state/lists-are-here" ]; then
+		mkdir -p "$apt_state/lists/partial" "$apt_state/archives/partial" || return
+		: >"$apt_state/none"
+		keys=${sources#* }
+		[ -n "$keys" ] || keys=/usr/share/keyrings/debian-archive-keyring.gpg
+		for suite in $1; do
+			echo "deb [signed-by=$keys] ${sources%% *} $suite main"
+		done >"$apt_state/sources.list"
+		cat >"$apt_state/apt.conf" <<-END
+			Dir::State "$apt_state";
+			Dir::Cache "$apt_state";
+			Dir::Etc::sourcelist "$apt_state/sources.list";
+			Dir::Etc::sourceparts "/dev/null";
+			Dir::Etc::preferences "$apt_state/none";
+			Dir::Etc::preferencesparts "/dev/null";
+			Dir::State::status "$([ "$2" = "$(dpkg --print-architecture)" ] && echo /var/lib/dpkg/status ||
+				echo "$apt_state/none")";
+			APT::Architecture "$2";
+			#clear APT::Architectures;
+			APT::Architectures { "$2"; };
+			APT::Sandbox::User "root";
+			APT::Default-Release "";
+			Acquire::Languages "none";
+			Acquire::Retries "3";
+			Debug::NoLocking "true";
+			#clear APT::Update::Post-Invoke;
+			#clear APT::Update::Post-Invoke-Success;
+			#clear DPkg::Post-Invoke;
+			#clear DPkg::Pre-Install-Pkgs;
+		END
+		if ! apt-get -c "$apt_state/apt.conf" -qq update >"$apt_state/update.log" 2>&1 ||
+			grep -q '^[EW]:' "$apt_state/update.log"; then
+			why="no package lists of $1 for $2: $(grep '^[EW]:' "$apt_state/update.log" | head -n 1)"
+			return 1
+		fi
+		: >"$apt_state/lists-are-here"
+	fi
+	apt_tool=$3
+	shift 3
+	"$apt_tool" -c "$apt_state/apt.conf" "$@"
+}
+
+download()
+(
+	cd "$cache/incoming" &&
+		apt_in "$suites" "$arch" apt-get -q -t "${suites##* }" download "$package" >"$cache/fetch.log" 2>&1
+)
+
+# fetch "SUITE..." ARCHITECTURE DIRECTORY PACKAGE...: unpacked into the directory, once, as the last suite has
+# it. Lists that are older than what the archive holds are fetched anew.
+fetch()
+{
+	suites=$1
+	arch=$2
+	into=$3
+	shift 3
+	for package in "$@"; do
+		[ ! -f "$into/.has/$package" ] || continue
+		rm -rf "$cache/incoming"
+		mkdir -p "$cache/incoming" "$into/.has" || return
+		download || {
+			rm -f "$cache/apt/$(echo "$suites" | tr ' ' +)-$arch/lists-are-here"
+			download
+		} || {
+			why="package $package of $suites for $arch: $(grep '^[EW]:' "$cache/fetch.log" | head -n 1)"
+			return 1
+		}
+		dpkg-deb --fsys-tarfile "$cache/incoming/"*.deb | tar -x -C "$into" --no-same-owner || return
+		: >"$into/.has/$package"
+	done
+	rm -rf "$cache/incoming"
+}
+
+# missing_with "SUITE..." PACKAGE...: these, and what they depend on and this machine does not have, as the
+# last suite has it.
+missing_with()
+{
+	suites=$1
+	shift
+	apt_in "$suites" "$(dpkg --print-architecture)" apt-get -s -q --no-install-recommends -t "${suites##* }" \
+		install --reinstall "$@" 2>/dev/null | awk '/^Inst / && $2 !~ /^qemu-user/ { print $2 }'
+}
+
+# first_dependency "SUITE..." ARCHITECTURE PACKAGE PATTERN
+first_dependency()
+{
+	apt_in "$1" "$2" apt-cache depends "$3" |
+		awk -v pattern="$4" '$1 == "Depends:" && $2 ~ pattern { print $2; exit }'
+}

@@ -9,7 +9,7 @@ dies()
 {
 	program=$top_builddir/tests/misuse/$1
 	{
-		env PERCPU_OPTIONS="$options" "$program" >"$tap_dir/pointer" 2>"$tap_dir/said"
+		(exec env PERCPU_OPTIONS="$options" "$program" >"$tap_dir/pointer" 2>"$tap_dir/said")
 		status=$?
 	} 2>/dev/null # where the shell tells of the signal
 	pointer=$(cat "$tap_dir/pointer")

@@ -9,6 +9,7 @@
  */
 #include "bench.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 
 #include <percpu/percpu.h>
@@ -193,19 +194,157 @@ static void shuffle(void **objects, unsigned nr)
 	}
 }
 
-/*
- * Objects lie in random order, so going through them is replacing random ones, and costs no miss of the
- * benchmark's own: those are the same for few and for many, and only the allocator's are left to differ.
- */
-struct world {
-	void **objects;
-	unsigned nr, at;
+/* An allocator of objects of 8 bytes. */
+struct side {
+	void (*prepare)(void);
 	void *(*alloc)(void);
 	void (*free)(void *object);
-	struct bench_series series;
 };
 
-static void *our_eight_bytes(void)
+/*
+ * So many live objects, in a process of its own: nothing else lives in its allocator. They lie in random
+ * order, so going through them is replacing random ones, and costs no miss of the benchmark's own: those
+ * are the same for few and for many, and only the allocator's are left to differ.
+ */
+struct world {
+	const struct side *side;
+	unsigned nr;
+	void (*replace)(struct world *world, unsigned nr); /* so many objects */
+	pid_t process;
+	int questions, answers; /* the pipes' ends of whoever uses them */
+	void **objects;
+	unsigned at;
+	uint64_t seed;
+};
+
+static void world_replace(struct world *world, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++) {
+		world->side->free(world->objects[world->at]);
+		world->objects[world->at] = world->side->alloc();
+		world->at = world->at + 1 < world->nr ? world->at + 1 : 0;
+	}
+}
+
+#define BY 100u
+_Static_assert(MANY % BY == 0 && FEW % BY == 0, "worlds are of whole batches");
+
+/* So many at once that no small cache holds them. */
+static void world_replace_batches(struct world *world, unsigned nr)
+{
+	for (unsigned done = 0; done < nr; done += BY) {
+		void **at = world->objects + world->at;
+
+		for (unsigned i = 0; i < BY; i++)
+			world->side->free(at[i]);
+		for (unsigned i = 0; i < BY; i++)
+			at[i] = world->side->alloc();
+		world->at = (world->at + BY) % world->nr;
+	}
+}
+
+/* The benchmark's own misses left in: which object goes is drawn. */
+static void world_replace_drawn(struct world *world, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++) {
+		void **object = &world->objects[bench_uniform(&world->seed, 0, world->nr - 1)];
+
+		world->side->free(*object);
+		*object = world->side->alloc();
+	}
+}
+
+#define REPLACED (300 * BY)
+
+/* A process's life: fills, then answers every question with the ns that a replacement takes. */
+static void world_live(struct world *world)
+{
+	char question;
+
+	world->side->prepare();
+	world->objects = calloc(world->nr, sizeof(*world->objects));
+	bench_check(world->objects);
+	for (unsigned i = 0; i < world->nr; i++)
+		world->objects[i] = world->side->alloc();
+	shuffle(world->objects, world->nr);
+	while (read(world->questions, &question, 1) == 1) {
+		const double start = bench_now_ns();
+		double ns;
+
+		world->replace(world, REPLACED);
+		ns = (bench_now_ns() - start) / REPLACED;
+		bench_check(write(world->answers, &ns, sizeof(ns)) == sizeof(ns));
+	}
+	for (unsigned i = 0; i < world->nr; i++)
+		world->side->free(world->objects[i]);
+}
+
+static void world_start(struct world *world)
+{
+	int questions[2], answers[2];
+
+	bench_check(!pipe2(questions, O_CLOEXEC) && !pipe2(answers, O_CLOEXEC));
+	world->process = fork();
+	bench_check(world->process >= 0);
+	if (!world->process) {
+		close(questions[1]);
+		close(answers[0]);
+		world->questions = questions[0];
+		world->answers = answers[1];
+		world_live(world);
+		_exit(0);
+	}
+	close(questions[0]);
+	close(answers[1]);
+	world->questions = questions[1];
+	world->answers = answers[0];
+}
+
+static double world_ask(struct world *world)
+{
+	double ns;
+
+	bench_check(write(world->questions, "", 1) == 1 && read(world->answers, &ns, sizeof(ns)) == sizeof(ns));
+	return ns;
+}
+
+static void world_end(struct world *world)
+{
+	int status;
+
+	close(world->questions);
+	bench_check(waitpid(world->process, &status, 0) == world->process && !status);
+	close(world->answers);
+}
+
+static void measure_many(const char *what, const struct side *side,
+			 void (*replace)(struct world *world, unsigned nr), enum bench_want want)
+{
+	struct world few = { .side = side, .nr = FEW, .replace = replace };
+	struct world many = { .side = side, .nr = MANY, .replace = replace };
+	struct bench_series few_ns = { .nr = 0 }, many_ns = { .nr = 0 };
+
+	settle();
+	world_start(&few);
+	world_start(&many);
+	world_ask(&few);
+	world_ask(&many);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		bench_add(&many_ns, world_ask(&many));
+		bench_add(&few_ns, world_ask(&few));
+	}
+	world_end(&many);
+	world_end(&few);
+	bench_print((struct bench_row){ .what = what, .unit = "ns", .how = HOW,
+					.ours = bench_quantile(&many_ns, 0),
+					.theirs = bench_quantile(&few_ns, 0), .want = want, .target = 2 });
+}
+
+static void our_prepare(void)
+{
+}
+
+static void *our_alloc(void)
 {
 	return (void *)must_alloc(8);
 }
@@ -215,108 +354,29 @@ static void our_free(void *object)
 	percpu_free((void __percpu *)object);
 }
 
-static void world_fill(struct world *world)
-{
-	world->objects = calloc(world->nr, sizeof(*world->objects));
-	bench_check(world->objects);
-	for (unsigned i = 0; i < world->nr; i++)
-		world->objects[i] = world->alloc();
-	shuffle(world->objects, world->nr);
-}
-
-static void world_empty(struct world *world)
-{
-	for (unsigned i = 0; i < world->nr; i++)
-		world->free(world->objects[i]);
-	free(world->objects);
-}
-
-static void world_replace(struct world *world, unsigned nr)
-{
-	const double start = bench_now_ns();
-
-	for (unsigned i = 0; i < nr; i++) {
-		world->free(world->objects[world->at]);
-		world->objects[world->at] = world->alloc();
-		world->at = world->at + 1 < world->nr ? world->at + 1 : 0;
-	}
-	bench_add(&world->series, (bench_now_ns() - start) / nr);
-}
-
-/* So many at once that no small cache holds them. */
-static void world_replace_batches(struct world *world, unsigned nr)
-{
-	const unsigned batch = 100;
-	const double start = bench_now_ns();
-	unsigned done = 0;
-
-	for (; done < nr; done += batch) {
-		void **at = world->objects + world->at;
-
-		for (unsigned i = 0; i < batch; i++)
-			world->free(at[i]);
-		for (unsigned i = 0; i < batch; i++)
-			at[i] = world->alloc();
-		world->at = (world->at + batch) % world->nr; /* nr is a multiple of batch */
-	}
-	bench_add(&world->series, (bench_now_ns() - start) / done);
-}
-
-/* The benchmark's own misses left in: which object goes is drawn. */
-static void world_replace_drawn(struct world *world, unsigned nr)
-{
-	static uint32_t drawn[1 << 16];
-	uint64_t seed = world->series.nr;
-	double start;
-
-	bench_check(nr <= sizeof(drawn) / sizeof(drawn[0]));
-	for (unsigned i = 0; i < nr; i++)
-		drawn[i] = bench_uniform(&seed, 0, world->nr - 1);
-	start = bench_now_ns();
-	for (unsigned i = 0; i < nr; i++) {
-		world->free(world->objects[drawn[i]]);
-		world->objects[drawn[i]] = world->alloc();
-	}
-	bench_add(&world->series, (bench_now_ns() - start) / nr);
-}
-
-static void measure_many(const char *what, void *(*alloc)(void), void (*release)(void *object),
-			 void (*replace)(struct world *world, unsigned nr), enum bench_want want)
-{
-	static struct world many, few;
-
-	many = (struct world){ .nr = MANY, .alloc = alloc, .free = release };
-	few = (struct world){ .nr = FEW, .alloc = alloc, .free = release };
-	world_fill(&few);
-	world_fill(&many);
-	for (unsigned round = 0; round < ROUNDS; round++) {
-		replace(&many, 1 << 15);
-		replace(&few, 1 << 15);
-	}
-	world_empty(&few);
-	world_empty(&many);
-	bench_print((struct bench_row){ .what = what, .unit = "ns", .how = HOW,
-					.ours = bench_quantile(&many.series, 0),
-					.theirs = bench_quantile(&few.series, 0), .want = want, .target = 2 });
-}
-
 static void many(void)
 {
-	settle();
-	measure_many("alloc + free, 8 bytes, at 1,000,000 live / at 1,000 live", our_eight_bytes, our_free,
-		     world_replace, BENCH_AT_MOST);
-	measure_many("the same by 100: so many freed, so many allocated", our_eight_bytes, our_free,
-		     world_replace_batches, BENCH_INFORMATION);
-	measure_many("the same, the benchmark's own misses left in", our_eight_bytes, our_free,
-		     world_replace_drawn, BENCH_INFORMATION);
+	static const struct side side = { our_prepare, our_alloc, our_free };
+
+	measure_many("alloc + free, 8 bytes, at 1,000,000 live / at 1,000 live", &side, world_replace,
+		     BENCH_AT_MOST);
+	measure_many("the same by 100: so many freed, so many allocated", &side, world_replace_batches,
+		     BENCH_INFORMATION);
+	measure_many("the same, the benchmark's own misses left in", &side, world_replace_drawn,
+		     BENCH_INFORMATION);
 }
 
 #ifdef HAVE_LIBRSEQ
-static struct rseq_mempool *eight_bytes_pool;
+static struct rseq_mempool *peers;
 
-static void *peer_eight_bytes(void)
+static void peer_prepare(void)
 {
-	return peer_alloc(eight_bytes_pool);
+	peers = peer_pool(8);
+}
+
+static void *peer_object(void)
+{
+	return peer_alloc(peers);
 }
 
 static void peer_free(void *object)
@@ -326,14 +386,14 @@ static void peer_free(void *object)
 
 static void many_librseq(void)
 {
-	settle();
-	eight_bytes_pool = peer_pool(8);
-	measure_many("librseq alone: at 1,000,000 live / at 1,000 live", peer_eight_bytes, peer_free,
-		     world_replace, BENCH_INFORMATION);
-	measure_many("librseq alone, by 100", peer_eight_bytes, peer_free, world_replace_batches,
+	static const struct side side = { peer_prepare, peer_object, peer_free };
+
+	measure_many("librseq alone: at 1,000,000 live / at 1,000 live", &side, world_replace,
 		     BENCH_INFORMATION);
-	measure_many("librseq alone, the benchmark's own misses left in", peer_eight_bytes, peer_free,
-		     world_replace_drawn, BENCH_INFORMATION);
+	measure_many("librseq alone, by 100", &side, world_replace_batches,
+		     BENCH_INFORMATION);
+	measure_many("librseq alone, the benchmark's own misses left in", &side, world_replace_drawn,
+		     BENCH_INFORMATION);
 }
 #else
 static void many_librseq(void)

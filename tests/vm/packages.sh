@@ -32,77 +32,88 @@ find_release()
 	}
 }
 
-# apt_in "SUITE..." ARCHITECTURE COMMAND...: apt-get or apt-cache with the state of these suites.
+state_of()
+{
+	echo "$cache/apt/$(echo "$1" | tr ' ' +)-$2"
+}
+
+# get_lists "SUITE..." ARCHITECTURE: what these suites hold.
+get_lists()
+{
+	apt_state=$(state_of "$1" "$2")
+	[ ! -f "$apt_state/lists-are-here" ] || return 0
+	mkdir -p "$apt_state/lists/partial" "$apt_state/archives/partial" || return
+	: >"$apt_state/none"
+	keys=${sources#* }
+	[ -n "$keys" ] || keys=/usr/share/keyrings/debian-archive-keyring.gpg
+	for a_suite in $1; do
+		echo "deb [signed-by=$keys] ${sources%% *} $a_suite main"
+	done >"$apt_state/sources.list"
+	cat >"$apt_state/apt.conf" <<-END
+		Dir::State "$apt_state";
+		Dir::Cache "$apt_state";
+		Dir::Etc::sourcelist "$apt_state/sources.list";
+		Dir::Etc::sourceparts "/dev/null";
+		Dir::Etc::preferences "$apt_state/none";
+		Dir::Etc::preferencesparts "/dev/null";
+		Dir::State::status "$([ "$2" = "$(dpkg --print-architecture)" ] && echo /var/lib/dpkg/status ||
+			echo "$apt_state/none")";
+		APT::Architecture "$2";
+		#clear APT::Architectures;
+		APT::Architectures { "$2"; };
+		APT::Sandbox::User "root";
+		APT::Default-Release "";
+		Acquire::Languages "none";
+		Acquire::Retries "3";
+		Debug::NoLocking "true";
+		#clear APT::Update::Post-Invoke;
+		#clear APT::Update::Post-Invoke-Success;
+		#clear DPkg::Post-Invoke;
+		#clear DPkg::Pre-Install-Pkgs;
+	END
+	if ! apt-get -c "$apt_state/apt.conf" -qq update >"$apt_state/update.log" 2>&1 ||
+		grep -q '^[EW]:' "$apt_state/update.log"; then
+		why="no package lists of $1 for $2: $(grep '^[EW]:' "$apt_state/update.log" | head -n 1)"
+		return 1
+	fi
+	: >"$apt_state/lists-are-here"
+}
+
+# apt_in "SUITE..." ARCHITECTURE COMMAND...: apt-get or apt-cache over those lists.
 apt_in()
 {
-	apt_state=$cache/apt/$(echo "$1" | tr ' ' +)-$2
-	if [ ! -f "$apt_state/lists-are-here" ]; then
-		mkdir -p "$apt_state/lists/partial" "$apt_state/archives/partial" || return
-		: >"$apt_state/none"
-		keys=${sources#* }
-		[ -n "$keys" ] || keys=/usr/share/keyrings/debian-archive-keyring.gpg
-		for suite in $1; do
-			echo "deb [signed-by=$keys] ${sources%% *} $suite main"
-		done >"$apt_state/sources.list"
-		cat >"$apt_state/apt.conf" <<-END
-			Dir::State "$apt_state";
-			Dir::Cache "$apt_state";
-			Dir::Etc::sourcelist "$apt_state/sources.list";
-			Dir::Etc::sourceparts "/dev/null";
-			Dir::Etc::preferences "$apt_state/none";
-			Dir::Etc::preferencesparts "/dev/null";
-			Dir::State::status "$([ "$2" = "$(dpkg --print-architecture)" ] && echo /var/lib/dpkg/status ||
-				echo "$apt_state/none")";
-			APT::Architecture "$2";
-			#clear APT::Architectures;
-			APT::Architectures { "$2"; };
-			APT::Sandbox::User "root";
-			APT::Default-Release "";
-			Acquire::Languages "none";
-			Acquire::Retries "3";
-			Debug::NoLocking "true";
-			#clear APT::Update::Post-Invoke;
-			#clear APT::Update::Post-Invoke-Success;
-			#clear DPkg::Post-Invoke;
-			#clear DPkg::Pre-Install-Pkgs;
-		END
-		if ! apt-get -c "$apt_state/apt.conf" -qq update >"$apt_state/update.log" 2>&1 ||
-			grep -q '^[EW]:' "$apt_state/update.log"; then
-			why="no package lists of $1 for $2: $(grep '^[EW]:' "$apt_state/update.log" | head -n 1)"
-			return 1
-		fi
-		: >"$apt_state/lists-are-here"
-	fi
+	apt_conf=$(state_of "$1" "$2")/apt.conf
 	apt_tool=$3
 	shift 3
-	"$apt_tool" -c "$apt_state/apt.conf" "$@"
+	"$apt_tool" -c "$apt_conf" "$@"
 }
 
 download()
 (
 	cd "$cache/incoming" &&
-		apt_in "$suites" "$arch" apt-get -q -t "${suites##* }" download "$package" >"$cache/fetch.log" 2>&1
+		apt_in "$from_suites" "$for_arch" apt-get -q -t "${from_suites##* }" download "$package" >"$cache/fetch.log" 2>&1
 )
 
 # fetch "SUITE..." ARCHITECTURE DIRECTORY PACKAGE...: unpacked into the directory, once, as the last suite has
 # it. Lists that are older than what the archive holds are fetched anew.
 fetch()
 {
-	suites=$1
-	arch=$2
+	from_suites=$1
+	for_arch=$2
 	into=$3
 	shift 3
 	for package in "$@"; do
 		[ ! -f "$into/.has/$package" ] || continue
 		rm -rf "$cache/incoming"
-		mkdir -p "$cache/incoming" "$into/.has" || return
-		download || {
-			rm -f "$cache/apt/$(echo "$suites" | tr ' ' +)-$arch/lists-are-here"
-			download
-		} || {
-			why="package $package of $suites for $arch: $(grep '^[EW]:' "$cache/fetch.log" | head -n 1)"
-			return 1
-		}
+		mkdir -p "$cache/incoming" "$into/.has" && get_lists "$from_suites" "$for_arch" || return
+		if ! download; then
+			rm "$(state_of "$from_suites" "$for_arch")/lists-are-here"
+			get_lists "$from_suites" "$for_arch" || return
+			if ! download; then
+				why="no package $package of $from_suites for $for_arch: $(grep '^[EW]:' "$cache/fetch.log" | head -n 1)"
+				return 1
+			fi
+		fi
 		dpkg-deb --fsys-tarfile "$cache/incoming/"*.deb | tar -x -C "$into" --no-same-owner || return
 		: >"$into/.has/$package"
 	done
@@ -113,9 +124,9 @@ fetch()
 # last suite has it.
 missing_with()
 {
-	suites=$1
+	from_suites=$1
 	shift
-	apt_in "$suites" "$(dpkg --print-architecture)" apt-get -s -q --no-install-recommends -t "${suites##* }" \
+	apt_in "$from_suites" "$(dpkg --print-architecture)" apt-get -s -q --no-install-recommends -t "${from_suites##* }" \
 		install --reinstall "$@" 2>/dev/null | awk '/^Inst / && $2 !~ /^qemu-user/ { print $2 }'
 }
 

@@ -4,7 +4,6 @@
  * always means whole pages. errno is the caller's: functions return -errno and leave it alone.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/mempolicy.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>

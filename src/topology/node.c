@@ -8,9 +8,10 @@
 #include <numa.h>
 #include <stdint.h>
 
+/* libnuma knows nothing before its constructor has run, which may be later than the first allocation. */
 bool percpu__has_nodes(void)
 {
-	return numa_available() >= 0 && numa_bitmask_weight(numa_all_nodes_ptr) > 1;
+	return numa_available() >= 0 && numa_all_nodes_ptr && numa_bitmask_weight(numa_all_nodes_ptr) > 1;
 }
 
 static int nearest_with_memory(int from)
@@ -33,10 +34,16 @@ static int nearest_with_memory(int from)
 static int find_memory_node(unsigned cpu)
 {
 	const int saved_errno = errno;
-	int node = numa_node_of_cpu(cpu);
+	int node, cancel_state;
 
+	/* libnuma reads files, and a thread must not be cancelled there: a pool may be locked. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	node = numa_node_of_cpu(cpu);
+	if (node >= 0)
+		node = nearest_with_memory(node);
+	pthread_setcancelstate(cancel_state, NULL);
 	errno = saved_errno;
-	return node < 0 ? -1 : nearest_with_memory(node);
+	return node;
 }
 
 int percpu__cpu_to_memory_node(unsigned cpu)

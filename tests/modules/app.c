@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A program that uses a bit of everything and judges itself, to be built in every way there is.
+ * Its argument is the mode that it must run in, if given.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <percpu/kernel.h>
+#include <percpu/percpu.h>
+
+#include "part.h"
+
+#define NR_THREADS 4
+#define NR_ROUNDS 20000
+
+static PERCPU_DEFINE(uint64_t, handle);
+static DEFINE_PER_CPU(uint32_t, variable);
+static uint64_t *allocated;
+static struct percpu_list *list;
+static struct percpu_list_node node[NR_THREADS];
+static int failures;
+
+static void expect(int holds, const char *what)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "not so: %s\n", what);
+	failures++;
+}
+
+static void *count(void *arg)
+{
+	for (int i = 0; i < NR_ROUNDS; i++) {
+		percpu_inc(handle);
+		this_cpu_inc(variable);
+		percpu_add(allocated, 3);
+		part_count();
+	}
+	percpu_list_push(list, &node[(uintptr_t)arg]);
+	return NULL;
+}
+
+static int count_nodes(void)
+{
+	int nr = 0;
+
+	percpu_for_each_copy(i)
+		for (struct percpu_list_node *at = percpu_ptr(list, i)->head; at; at = at->next)
+			nr++;
+	return nr;
+}
+
+/* On one CPU, for they must follow each other in one copy. */
+static void try_results(void)
+{
+	cpu_set_t all, one;
+
+	sched_getaffinity(0, sizeof(all), &all);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	expect(percpu_add_return(allocated, 5) == 5, "add_return");
+	expect(percpu_cmpxchg(allocated, 4, 9) == 5, "cmpxchg of another value");
+	expect(percpu_cmpxchg(allocated, 5, 9) == 5, "cmpxchg of its value");
+	expect(percpu_xchg(allocated, 11) == 9, "xchg");
+	expect(percpu_read(allocated) == 11, "read");
+	sched_setaffinity(0, sizeof(all), &all);
+}
+
+int main(int argc, char **argv)
+{
+	const char *mode = percpu_mode() == PERCPU_MODE_RSEQ ? "rseq" : "atomic";
+	struct percpu__stack *stack = percpu_alloc(64, 16);
+	pthread_t thread[NR_THREADS];
+	uint64_t sum = 0;
+	unsigned cpu;
+
+	expect(argc < 2 || !argv[1][0] || !strcmp(argv[1], mode), percpu_mode_reason());
+	expect(!percpu__stack_pop(stack), "nothing comes from an empty stack");
+	allocated = percpu_new(uint64_t);
+	list = percpu_new(struct percpu_list);
+	expect(!percpu_list_pop(list), "nothing comes from an empty list");
+	expect(!percpu_list_pop_all(list), "nothing at all comes from an empty list");
+	try_results();
+	percpu_for_each_copy(i)
+		*percpu_ptr(allocated, i) = 0;
+	for (uintptr_t i = 0; i < NR_THREADS; i++)
+		pthread_create(&thread[i], NULL, count, (void *)i);
+	for (int i = 0; i < NR_THREADS; i++)
+		pthread_join(thread[i], NULL);
+	expect(percpu_sum(handle) == NR_THREADS * NR_ROUNDS, "the sum of a handle");
+	expect(percpu_sum(allocated) == 3 * NR_THREADS * NR_ROUNDS, "the sum of an allocation");
+	for_each_possible_cpu(cpu)
+		sum += per_cpu(variable, cpu);
+	expect(sum == NR_THREADS * NR_ROUNDS, "the sum of a variable");
+	expect(part_sum() == 2 * NR_THREADS * NR_ROUNDS, "the sum of another file's");
+	expect(count_nodes() == NR_THREADS, "the nodes of a list");
+	percpu_free(allocated);
+	percpu_free(list);
+	percpu_free(stack);
+	return failures ? 1 : 0;
+}

@@ -4,6 +4,7 @@
  * always means whole pages. errno is the caller's: functions return -errno and leave it alone.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/mempolicy.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -12,6 +13,10 @@
 #include <unistd.h>
 
 #include "platform/platform.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; not every libc has it yet */
+#endif
 
 #define MAPPING_LIMIT_DEFAULT 65530
 

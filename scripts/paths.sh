@@ -25,7 +25,7 @@ for document in $documents; do
 		# shellcheck disable=SC2086
 		case $path in
 		*[*]*) ls -d $path >/dev/null 2>&1 || echo "$path" ;;
-		*) [ -e "$path" ] || [ -e "$top_builddir/$path" ] || echo "$path" ;;
+		*) [ -e "$path" ] || [ -e "$top_builddir/$path" ] || [ -e "$path.c" ] || echo "$path" ;;
 		esac
 	done)"
 	report "$document: its names exist" "$(plain "$document" | grep -oE '\b(percpu|PERCPU)_[A-Za-z0-9_]+\*?' | sort -u |

@@ -11,7 +11,7 @@ cd "$top_srcdir" || exit 1
 } | sort >"$tap_dir/files"
 while read -r file; do
 	if command -v shellcheck >/dev/null; then
-		try "shellcheck $file" shellcheck -x "$file"
+		try "shellcheck $file" shellcheck -x -S warning "$file"
 	else
 		try "$file can be parsed" "$(sed -n '1s,^#!/bin/,,p' "$file")" -n "$file"
 	fi

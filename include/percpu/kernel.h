@@ -40,6 +40,10 @@ PERCPU__SHARED_BY_MODULE PERCPU__IN_SECTION uint64_t percpu__static_anchor = 0;
 /* The module's area; NULL: not attached. One per module, whatever file comes first. */
 PERCPU__SHARED_BY_MODULE char *percpu__module_area = NULL;
 
+char *percpu__module_attach(void);
+void percpu__module_begin(void);
+void percpu__module_end(void);
+
 PERCPU__SHARED_BY_MODULE __attribute__((__cold__, __noinline__)) char *percpu__module_attach(void)
 {
 	const uintptr_t start = (uintptr_t)__start_percpu_static;

@@ -6,7 +6,7 @@
 #ifndef TESTS_OPS_MODES_H
 #define TESTS_OPS_MODES_H
 
-#include <percpu/ops.h>
+#include <percpu/percpu.h>
 
 #include <sched.h>
 #include <stdlib.h>
@@ -78,6 +78,8 @@ static inline int enter(enum state state)
 		setenv("PERCPU_OPTIONS", "cpus:1", 1);
 	if (cpu < 0 || (state == CPU_TOO_HIGH && cpu < 1))
 		return -1;
+	require(state != ATOMIC || percpu_mode() == PERCPU_MODE_ATOMIC);
+	require(state != CPU_TOO_HIGH || percpu_nr_cpus() == 1);
 	if (state == UNREGISTERED && (percpu_mode() != PERCPU_MODE_RSEQ || !unregister_rseq()))
 		return -1;
 	return state == CPU_TOO_HIGH || state == UNREGISTERED ? (int)percpu_nr_copies() - 1 : cpu;

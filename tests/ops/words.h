@@ -105,6 +105,13 @@ static bool has_word(void *p, int copy, const void *word, size_t size)
 		SAME_RESULT(type, percpu_dec_return(p), plain--, plain)                                      \
 	}
 
+#ifdef FEW_TYPES /* one of each width, for builds of many kinds */
+#define EACH_NUMBER_TYPE(X)                                                                                  \
+	X(signed_char, signed char, signed char)                                                             \
+	X(unsigned_short, unsigned short, unsigned short)                                                    \
+	X(int, int, volatile int)                                                                            \
+	X(unsigned_long, unsigned long, unsigned long)
+#else
 #define EACH_NUMBER_TYPE(X)                                                                                  \
 	X(char, char, char)                                                                                  \
 	X(signed_char, signed char, signed char)                                                             \
@@ -117,6 +124,7 @@ static bool has_word(void *p, int copy, const void *word, size_t size)
 	X(unsigned_long, unsigned long, volatile unsigned long)                                              \
 	X(long_long, long long, long long)                                                                   \
 	X(enum, enum color, enum color)
+#endif
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverflow"

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// Two parts of one C++ program. What stands in both is one function after linking, and so must be the
+// critical sections in it.
+#include <percpu/kernel.h>
+#include <percpu/percpu.h>
+
+#include <cstdio>
+
+struct node : percpu_list_node {
+	long value;
+};
+
+inline long counted(long __percpu *p, long v)
+{
+	percpu_add(p, v);
+	return percpu_add_return(p, 1);
+}
+
+template <typename T> T exchanged(T __percpu *p, T v)
+{
+	T before = percpu_xchg(p, v);
+
+	percpu_write(p, percpu_read(p));
+	return percpu_cmpxchg(p, before, v) == v ? before : v;
+}
+
+template <typename T> T summed(T __percpu *p)
+{
+	T sum = 0;
+
+	for (unsigned i = 0; i < percpu_nr_copies(); i++)
+		sum += *(T *)((uintptr_t)p + (i + 1) * PERCPU_STRIDE);
+	return sum;
+}
+
+enum class color : short { red, green };
+PERCPU_DECLARE(long, counter);
+DECLARE_PER_CPU(unsigned, variable);
+long part_two(long __percpu *p, struct percpu_list __percpu *list, node *nodes);
+
+#if PART == 1
+PERCPU_DEFINE(long, counter);
+DEFINE_PER_CPU(unsigned, variable) = 7;
+
+int main()
+{
+	long __percpu *p = percpu_new(long);
+	unsigned char __percpu *small = percpu_new(unsigned char);
+	color __percpu *shade = percpu_new(color);
+	const char *__percpu *text = percpu_new(const char *);
+	bool __percpu *flag = percpu_new(bool);
+	struct percpu_list __percpu *list = percpu_new(struct percpu_list);
+	node nodes[2] = {};
+	bool good;
+
+	counted(p, 4);
+	counted(counter, 1);
+	percpu_add(small, 300);
+	this_cpu_add(variable, 1);
+	percpu_write(shade, color::green);
+	percpu_write(text, nullptr);
+	percpu_or(flag, true);
+	exchanged(shade, color::red);
+	exchanged(text, (const char *)"text");
+	good = part_two(p, list, nodes) == 10 && summed(p) == 10 && summed(counter) == 3 && summed(small) == 44 &&
+	       percpu_list_pop_all(list) == &nodes[1];
+	std::puts(good ? "ok 1 - inline functions" : "not ok 1 - inline functions");
+	return !good;
+}
+#else
+long part_two(long __percpu *p, struct percpu_list __percpu *list, node *nodes)
+{
+	counted(p, 4);
+	percpu_inc(counter);
+	this_cpu_inc(variable);
+	percpu_list_push(list, &nodes[0]);
+	percpu_list_push(list, &nodes[1]);
+	return summed(p);
+}
+#endif

@@ -4,6 +4,7 @@
 #	arch	amd64 or arm64
 #	suite	the Debian suite its kernel comes from
 #	qemu	QEMU's arguments, beyond those that all share
+#	flavour	of its kernel, when it is not the usual one
 #	append	more of the kernel's command line
 #	tests	programs to run there, with their arguments (~ for a space) below tests/
 #	races	programs to run with one guest instruction per translation block: emulation takes interrupts
@@ -11,7 +12,7 @@
 #	limit	seconds until it is given up
 #	hot_add	a CPU that the monitor can add
 
-all_machines="arm64 nodes interleaved old"
+all_machines="arm64 nodes interleaved old checked gaps pages16k old_arm64 many"
 quick_machines="arm64 nodes interleaved"
 
 floors="platform/test_options platform/test_platform platform/test_memory topology/test_possible
@@ -76,4 +77,56 @@ machine_old()
 {
 	machine_nodes
 	suite=bookworm
+}
+
+# The newest kernel, which looks at how rseq is used.
+machine_checked()
+{
+	machine_nodes
+	append=rseq_debug=on
+	tests="vm/mode~rseq ops/test_words"
+}
+
+# A node without memory, whose nearest neighbour has no CPU.
+machine_gaps()
+{
+	arch=amd64
+	suite=trixie-backports
+	qemu="$x86 -m 1536M -smp 6,sockets=8,cores=1,threads=1,maxcpus=8
+		-object memory-backend-ram,id=m0,size=512M -numa node,nodeid=0,memdev=m0
+		-numa node,nodeid=1
+		-object memory-backend-ram,id=m2,size=512M -numa node,nodeid=2,memdev=m2
+		-object memory-backend-ram,id=m3,size=512M -numa node,nodeid=3,memdev=m3
+		-numa dist,src=0,dst=1,val=30 -numa dist,src=0,dst=2,val=40 -numa dist,src=0,dst=3,val=20
+		-numa dist,src=1,dst=2,val=15 -numa dist,src=1,dst=3,val=25 -numa dist,src=2,dst=3,val=35
+		$(for socket in 0 1 2 3 4 5 6 7; do
+			printf ' -numa cpu,node-id=%d,socket-id=%d' "$(echo 0 1 3 0 1 3 1 3 | cut -d' ' -f$((socket + 1)))" "$socket"
+		done)"
+	tests="vm/mode~rseq vm/placement topology/test_possible percpu/test_copies"
+	limit=600
+}
+
+# The first machine with larger pages, and with an older kernel.
+machine_pages16k()
+{
+	machine_arm64
+	flavour=arm64-16k
+}
+machine_old_arm64()
+{
+	machine_arm64
+	suite=bookworm
+}
+
+# 64 CPUs of 255, on eight nodes.
+machine_many()
+{
+	arch=amd64
+	suite=trixie-backports
+	qemu="$x86 -m 4G -smp 64,sockets=255,cores=1,threads=1,maxcpus=255 $(node_memory 8 512M)
+		$(for socket in $(seq 0 254); do
+			printf ' -numa cpu,node-id=%d,socket-id=%d' $((socket / 8 % 8)) "$socket"
+		done)"
+	tests="vm/mode~rseq vm/placement topology/test_possible"
+	limit=1800
 }

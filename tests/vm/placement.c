@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every touched page of every copy lies on the node of its CPU, whoever touched it first, and CPUs that
- * are not there cost no page. Which node that is, each CPU says itself; where a page lies, move_pages
+ * Every touched page of every copy lies on the node of its CPU, or the nearest that has memory, whoever
+ * touched it first; and CPUs that are not there cost no page. Which node that is, each CPU says itself; where a page lies, move_pages
  * says, which moves nothing when it is given no nodes.
  */
 #include "harness/harness.h"
 
-#include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -28,7 +28,7 @@ struct block {
 #define NR_BLOCKS (NR_CHUNKS * PERCPU_STRIDE / sizeof(struct block))
 
 static struct block __percpu *blocks[NR_BLOCKS];
-static int node_of[MAX_CPUS]; /* -1: not online */
+static int node_of[MAX_CPUS]; /* where its memory belongs; -1: not online */
 
 static PERCPU_DEFINE(struct block, static_block);
 
@@ -41,13 +41,58 @@ static bool pin(unsigned cpu)
 	return !sched_setaffinity(0, sizeof(set), &set);
 }
 
+/* Whether a number is on the list of a file, such as "0-3,8". */
+static bool is_listed(const char *path, unsigned number)
+{
+	FILE *file = fopen(path, "r");
+	unsigned first, last;
+	bool found = false;
+
+	ck_assert_ptr_nonnull(file);
+	while (fscanf(file, "%u", &first) == 1) {
+		if (fscanf(file, "-%u", &last) != 1)
+			last = first;
+		found |= first <= number && number <= last;
+		if (fgetc(file) != ',')
+			break;
+	}
+	fclose(file);
+	return found;
+}
+
+/* The node itself, or the nearest that has memory. */
+static int memory_near(unsigned node)
+{
+	static const char has_memory[] = "/sys/devices/system/node/has_memory";
+	char path[64];
+	FILE *file;
+	unsigned distance, least = UINT_MAX;
+	int nearest = -1;
+
+	if (is_listed(has_memory, node))
+		return (int)node;
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%u/distance", node);
+	file = fopen(path, "r");
+	ck_assert_ptr_nonnull(file);
+	for (unsigned other = 0; fscanf(file, "%u", &distance) == 1; other++) {
+		while (!is_listed("/sys/devices/system/node/online", other)) /* the line has none for these */
+			other++;
+		if (distance < least && is_listed(has_memory, other)) {
+			least = distance;
+			nearest = (int)other;
+		}
+	}
+	fclose(file);
+	return nearest;
+}
+
 static int ask_node(unsigned cpu)
 {
 	unsigned is_cpu, is_node;
 
 	if (!pin(cpu) || syscall(SYS_getcpu, &is_cpu, &is_node, NULL) || is_cpu != cpu)
 		return -1;
-	return (int)is_node;
+	return memory_near(is_node);
 }
 
 static void ask_nodes(void)

@@ -20,7 +20,7 @@
 #ifdef __cplusplus
 #include <type_traits>
 template <typename T> struct percpu__plain { typedef T type; };
-#define percpu__typeof(p) percpu__plain<std::remove_reference<decltype(*(p))>::type>::type
+#define percpu__typeof(p) typename percpu__plain<typename std::remove_reference<decltype(*(p))>::type>::type
 extern "C" {
 #else
 #define percpu__typeof(p) __typeof__(*(p))

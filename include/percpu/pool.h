@@ -50,7 +50,7 @@ PERCPU_API ssize_t percpu_trim(struct percpu_pool *pool);
 struct percpu_pool_stats {
 	size_t size;                /* in: sizeof(struct percpu_pool_stats) */
 	size_t nr_chunks;
-	size_t nr_live;             /* allocations */
+	size_t nr_live;             /* allocations; this and the next to within what CPUs do meanwhile */
 	size_t live_bytes;          /* of live areas, in one unit, rounded to granules */
 	size_t used_page_bytes;     /* pages of one unit that hold a live area */
 	size_t held_page_bytes;     /* pages of one unit written since they were fresh or purged */

@@ -27,7 +27,8 @@ static uint64_t decide(void)
 	const struct percpu__options options = percpu__options(false);
 	const unsigned nr_cpus = options.cpus ? options.cpus : percpu__nr_possible_cpus(PERCPU__SYSFS);
 	ptrdiff_t offset;
-	const enum percpu__rseq_state found = percpu__rseq_find(&offset);
+	const enum percpu__rseq_state found = PERCPU__HAS_SECTIONS ? percpu__rseq_find(&offset)
+								   : PERCPU__RSEQ_NO_SECTIONS;
 
 	return (uint64_t)(nr_cpus + 1) << 8 | (options.atomic ? PERCPU__RSEQ_REFUSED : found);
 }

@@ -133,20 +133,21 @@ void percpu__pool_return(void __percpu *p)
 	if (percpu__unlikely(percpu__debug_on()))
 		percpu__debug_freed(area);
 	percpu__lock(&pool->lock);
-	percpu__pool_put(pool, area);
+	percpu__pool_put(pool, p);
 	percpu__unlock(&pool->lock);
 }
 
 static __attribute__((noinline)) void free_slow(struct percpu__area area)
 {
 	struct percpu_pool *pool = area.chunk->pool;
+	bool waited;
 
 	if (percpu__unlikely(percpu__debug_on()))
 		percpu__debug_freed(area);
-	percpu__lock(&pool->lock);
+	waited = percpu__lock(&pool->lock);
 	if (pool->fronted)
-		percpu__front_relieve(pool, area.bytes / PERCPU__GRANULE);
-	percpu__pool_put(pool, area);
+		percpu__front_relieve(pool, area.bytes / PERCPU__GRANULE, waited);
+	percpu__pool_put(pool, percpu__area_pointer(area));
 	percpu__unlock(&pool->lock);
 }
 
@@ -188,7 +189,7 @@ void percpu_free_bulk(size_t n, void __percpu **ptrs)
 		}
 		if (percpu__unlikely(percpu__debug_on()))
 			percpu__debug_freed(area);
-		percpu__pool_put(locked, area);
+		percpu__pool_put(locked, ptrs[i]);
 	}
 	if (locked)
 		percpu__unlock(&locked->lock);

@@ -10,12 +10,13 @@
 
 #include "percpu/percpu.h"
 
+#define SMALL_BYTES 512u
 #define PAGE_BYTES ((uintptr_t)PERCPU__PAGE_GRANULES * PERCPU__GRANULE)
 #define MOST_SHARE 8u
 #define POISON UINT64_C(0x6b6b6b6b6b6b6b6b)
 
 /* bytes is a multiple of a granule, at is aligned to one. */
-typedef void visit_fn(uint64_t *at, size_t bytes, const struct percpu__area *area);
+typedef void visit_fn(percpu__user_word *at, size_t bytes, const struct percpu__area *area);
 
 struct percpu__area percpu__area_of(const void __percpu *p)
 {
@@ -40,7 +41,7 @@ static void visit_part(uintptr_t unit, uintptr_t start, uintptr_t end, const str
 		from = from > start ? from : start;
 		to = to < end ? to : end;
 		if (from < to)
-			visit((uint64_t *)from, to - from, &areas[i]);
+			visit((percpu__user_word *)from, to - from, &areas[i]);
 	}
 }
 
@@ -99,12 +100,12 @@ static void visit_copies(const struct percpu__area *areas, unsigned nr, visit_fn
 }
 
 /* Page by page: a page that reads as zero is not written. */
-static void zero(uint64_t *at, size_t bytes, const struct percpu__area *area)
+static void zero(percpu__user_word *at, size_t bytes, const struct percpu__area *area)
 {
-	uint64_t *const end = at + bytes / sizeof(*at);
+	percpu__user_word *const end = at + bytes / sizeof(*at);
 
 	while (at < end) {
-		uint64_t *page_end = (uint64_t *)(((uintptr_t)at | (PAGE_BYTES - 1)) + 1);
+		percpu__user_word *page_end = (percpu__user_word *)(((uintptr_t)at | (PAGE_BYTES - 1)) + 1);
 
 		page_end = page_end < end ? page_end : end;
 		percpu__zero_words(at, page_end - at);
@@ -112,13 +113,13 @@ static void zero(uint64_t *at, size_t bytes, const struct percpu__area *area)
 	}
 }
 
-static void poison(uint64_t *at, size_t bytes, const struct percpu__area *area)
+static void poison(percpu__user_word *at, size_t bytes, const struct percpu__area *area)
 {
 	for (size_t i = 0; i < bytes / sizeof(*at); i++)
 		at[i] = POISON;
 }
 
-static void verify(uint64_t *at, size_t bytes, const struct percpu__area *area)
+static void verify(percpu__user_word *at, size_t bytes, const struct percpu__area *area)
 {
 	for (size_t i = 0; i < bytes / sizeof(*at); i++)
 		if (at[i] != POISON && at[i] != 0)
@@ -166,6 +167,11 @@ static unsigned join(struct percpu__area *areas, unsigned nr)
 
 void percpu__copies_zero(struct percpu__area *areas, unsigned nr)
 {
+	if (nr == 1 && percpu__copies_are_few() && areas[0].bytes <= SMALL_BYTES &&
+	    !percpu__crosses_page(percpu__area_pointer(areas[0]), areas[0].bytes / PERCPU__GRANULE)) {
+		percpu__copies_zero_small(percpu__area_pointer(areas[0]), areas[0].bytes / sizeof(uint64_t));
+		return;
+	}
 	while (nr) {
 		const unsigned gathered = gather(areas, nr);
 

@@ -5,7 +5,7 @@
  *
  *   check   poison in every copy on free; on reuse a copy that holds anything else was written after
  *           the free
- *   leaks   who allocated what lives, in a hash table of its own mapping, told at exit
+ *   leaks   who allocated what lives, in a hash table of its own mapping, told once, at exit
  */
 #include <stdio.h>
 
@@ -20,6 +20,7 @@ struct entry {
 static struct percpu__lock lock = PERCPU__LOCK_INIT(PERCPU__RANK_DEBUG);
 static struct entry *table; /* linear probing, at most half full; lock */
 static size_t capacity, nr_entries;
+static bool has_exit_handler;
 
 static const struct percpu__options *options(void)
 {
@@ -69,20 +70,28 @@ static struct entry *find(uintptr_t pointer)
 	return &table[at];
 }
 
+/* The table is taken out first: naming a caller takes the loader's lock, and its holders may allocate. */
 static void tell_leaks(void)
 {
 	char where[256], line[320];
+	struct entry *told;
+	size_t nr;
 
 	percpu__debug_lock();
-	for (size_t at = 0; at < capacity; at++) {
-		if (!table[at].pointer)
+	told = table;
+	nr = capacity;
+	table = NULL;
+	capacity = nr_entries = 0;
+	percpu__debug_unlock();
+	for (size_t at = 0; at < nr; at++) {
+		if (!told[at].pointer)
 			continue;
-		percpu__describe_code(table[at].caller, where, sizeof(where));
-		snprintf(line, sizeof(line), "%zu bytes at %p, allocated by %s", table[at].bytes,
-			 (void *)table[at].pointer, where);
+		percpu__describe_code(told[at].caller, where, sizeof(where));
+		snprintf(line, sizeof(line), "%zu bytes at %p, allocated by %s", told[at].bytes,
+			 (void *)told[at].pointer, where);
 		percpu__warn("leak: ", line);
 	}
-	percpu__debug_unlock();
+	percpu__release(told, nr * sizeof(*told));
 }
 
 static bool grow(void)
@@ -93,8 +102,9 @@ static bool grow(void)
 
 	if (!made)
 		return false;
-	if (!old)
+	if (!has_exit_handler)
 		percpu__at_exit(tell_leaks);
+	has_exit_handler = true;
 	table = made;
 	capacity = doubled;
 	for (size_t at = 0; at < old_capacity; at++)

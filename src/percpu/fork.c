@@ -4,15 +4,22 @@
  * the front, so that no critical section of another thread is half seen: the kernel copies page after
  * page while the others run. In the child only the forking thread lives on, with private copies of all
  * chunks; both sides open the front again when they next need it.
+ *
+ * The handlers are registered before the program's own can be: theirs may allocate, so ours must come
+ * last before the fork and first after it.
  */
 #include "percpu/front.h"
 #include "percpu/percpu.h"
+
+#include <percpu/static.h>
+
+static bool is_front_quiet; /* written and read by the forking thread, under all locks */
 
 static void lock_pool(struct percpu_pool *pool, void *arg)
 {
 	percpu__lock_nested(&pool->lock);
 	if (pool->fronted)
-		percpu__front_close();
+		is_front_quiet = percpu__front_close();
 }
 
 static void unlock_pool(struct percpu_pool *pool, void *arg)
@@ -22,6 +29,7 @@ static void unlock_pool(struct percpu_pool *pool, void *arg)
 
 static void before(void)
 {
+	percpu__static_lock();
 	percpu__pools_lock();
 	percpu__pools_visit(lock_pool, NULL);
 	percpu__debug_lock();
@@ -32,14 +40,22 @@ static void after(void)
 	percpu__debug_unlock();
 	percpu__pools_visit(unlock_pool, NULL);
 	percpu__pools_unlock();
+	percpu__static_unlock();
+}
+
+static void after_in_child(void)
+{
+	if (!is_front_quiet)
+		percpu__front_forget();
+	after();
 }
 
 static void init(void)
 {
-	pthread_atfork(before, after, after);
+	pthread_atfork(before, after, after_in_child);
 }
 
-void percpu__fork_init(void)
+__attribute__((constructor(PERCPU__STATIC_PRIORITY))) void percpu__fork_init(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 

@@ -8,7 +8,7 @@
  *	free -> used -> (zeroed) -> alloc					where they are few
  *
  * An area on a stack still counts as live to its chunk; its word in the chunk says so, and a
- * second free of it is found out. What all stacks of a CPU can keep is KEPT_BYTES a class, or LEAST areas.
+ * second free of it is found out. How many a stack keeps is decided in limit_of.
  *
  * A stack whose limit is zero is closed: all is closed at first, and by fork and trim. Who finds this
  * CPU's stacks closed opens them under the pool's lock. Who closes them sets the limits to zero and
@@ -22,8 +22,6 @@
 #include "percpu/front.h"
 #include "percpu/percpu.h"
 
-#define KEPT_BYTES 1024u
-#define LEAST 2u
 
 struct percpu__front __percpu *percpu__front; /* set once, under the default pool's lock */
 static struct percpu_pool own_pool;           /* where it lies; the default pool's lock */
@@ -34,14 +32,32 @@ static struct percpu__stack __percpu *clean_of(struct percpu__front __percpu *fr
 	return &front->clean[granules - 1].head;
 }
 
-static uint32_t limit_of(uint32_t granules)
+/*
+ * How many areas a stack keeps is a matter of two minds. The more, the fewer small gaps are filled: churn of
+ * mixed sizes packs to 95.6 % without a front, 94.8 % with 128 bytes a stack, 92.5 % with 15 areas. The
+ * fewer, the more often CPUs meet at the lock. So a stack begins with little, and a CPU that had to wait
+ * for the lock doubles the stack that sent it there. A lot for many copies is worth more from the start.
+ */
+static uint32_t first_limit(uint32_t granules)
 {
-	const uint32_t nr = KEPT_BYTES / (granules * PERCPU__GRANULE);
+	const uint32_t kept_bytes = percpu__copies_are_few() ? 128 : 1024;
+	const uint32_t nr = kept_bytes / (granules * PERCPU__GRANULE);
 
-	return nr > PERCPU__FRONT_SLOTS ? PERCPU__FRONT_SLOTS : nr < LEAST ? LEAST : nr;
+	return nr < PERCPU__FRONT_SLOTS ? nr : PERCPU__FRONT_SLOTS;
 }
 
-/* ---- many copies: zeroing by the lot ---- */
+static uint32_t doubled_limit(uint32_t limit)
+{
+	return limit < PERCPU__FRONT_SLOTS / 2 ? 2 * limit + 1 : PERCPU__FRONT_SLOTS;
+}
+
+/* The limit on the caller's CPU, a hint. */
+static uint32_t limit_here(struct percpu__front __percpu *front, uint32_t granules)
+{
+	return __atomic_load_n(&percpu_this_ptr(percpu__front_used(front, granules))->limit, __ATOMIC_RELAXED);
+}
+
+/* ---- by the lot: zeroing where copies are many, and what the pool is asked for ---- */
 
 static void __percpu *hand_out(void *item, uint32_t granules)
 {
@@ -52,9 +68,12 @@ static void __percpu *hand_out(void *item, uint32_t granules)
 /* Keeps clean items but the first, which is handed out. */
 static void __percpu *keep_clean(struct percpu__front __percpu *front, uint32_t granules, void **items, unsigned nr)
 {
+	struct percpu__stack __percpu *stack =
+		percpu__copies_are_few() ? percpu__front_used(front, granules) : clean_of(front, granules);
+
 	while (--nr) {
 		percpu__front_mark(items[nr], granules, true);
-		if (!percpu__stack_push(clean_of(front, granules), items[nr]))
+		if (!percpu__stack_push(stack, items[nr]))
 			percpu__pool_return(hand_out(items[nr], granules)); /* moved to a CPU whose stack is full */
 	}
 	return hand_out(items[0], granules);
@@ -70,7 +89,7 @@ void __percpu *percpu__front_take_clean(struct percpu__front __percpu *front, ui
 	if (item)
 		return hand_out(item, granules);
 	/* Half a stack of used ones is a lot that is worth it. */
-	if (__atomic_load_n(&percpu_this_ptr(used)->nr, __ATOMIC_RELAXED) < limit_of(granules) / 2)
+	if (__atomic_load_n(&percpu_this_ptr(used)->nr, __ATOMIC_RELAXED) < limit_here(front, granules) / 2)
 		return NULL;
 	for (; nr < PERCPU__FRONT_SLOTS && (item = percpu__stack_pop(used)); nr++) {
 		items[nr] = item;
@@ -87,14 +106,18 @@ void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules)
 	struct percpu__front __percpu *front = __atomic_load_n(&percpu__front, __ATOMIC_ACQUIRE); /* pairs with make_front */
 	struct percpu__area areas[PERCPU__FRONT_SLOTS];
 	void *items[PERCPU__FRONT_SLOTS];
-	unsigned nr = 0, nr_dirty = 0;
+	unsigned wanted, nr = 0, nr_dirty = 0;
 	bool dirty;
 
-	if (!front || granules > PERCPU__FRONT_GRANULES || percpu__copies_are_few() ||
-	    !percpu_this_ptr(clean_of(front, granules))->limit)
+	if (!front || granules > PERCPU__FRONT_GRANULES)
+		return NULL;
+	wanted = limit_here(front, granules);
+	if (percpu__copies_are_few())
+		wanted = wanted > first_limit(granules) ? wanted / 2 : 0;
+	if (!wanted)
 		return NULL;
 	percpu__lock(&pool->lock);
-	for (; nr < limit_of(granules) && percpu__pool_take(pool, granules, 1, &areas[nr_dirty], &dirty); nr++) {
+	for (; nr < wanted && percpu__pool_take(pool, granules, 1, &areas[nr_dirty], &dirty); nr++) {
 		items[nr] = (void *)percpu__area_pointer(areas[nr_dirty]);
 		nr_dirty += dirty;
 	}
@@ -130,7 +153,7 @@ static void set_limits(unsigned cpu, bool open)
 	struct percpu__front *copy = percpu_ptr(percpu__front, cpu);
 
 	for (uint32_t granules = 1; granules <= PERCPU__FRONT_GRANULES; granules++) {
-		const uint32_t limit = open ? limit_of(granules) : 0;
+		const uint32_t limit = open ? first_limit(granules) : 0;
 
 		__atomic_store_n(&copy->used[granules - 1].head.limit, limit, __ATOMIC_RELAXED);
 		__atomic_store_n(&copy->clean[granules - 1].head.limit, limit, __ATOMIC_RELAXED);
@@ -138,9 +161,10 @@ static void set_limits(unsigned cpu, bool open)
 	state[cpu] = open ? OPEN : CLOSED;
 }
 
-void percpu__front_relieve(struct percpu_pool *pool, uint32_t granules)
+void percpu__front_relieve(struct percpu_pool *pool, uint32_t granules, bool waited)
 {
 	const unsigned cpu = percpu_this_cpu();
+	struct percpu__stack *stack;
 
 	if (granules > PERCPU__FRONT_GRANULES || !make_front() || cpu >= percpu_nr_cpus())
 		return;
@@ -148,34 +172,48 @@ void percpu__front_relieve(struct percpu_pool *pool, uint32_t granules)
 		set_limits(cpu, true);
 		return;
 	}
-	for (uint32_t nr = limit_of(granules) / 2; nr; nr--) {
+	stack = percpu_ptr(percpu__front_used(percpu__front, granules), cpu);
+	if (waited)
+		__atomic_store_n(&stack->limit, doubled_limit(stack->limit), __ATOMIC_RELAXED);
+	for (uint32_t nr = stack->limit / 2; nr; nr--) {
 		void *item = percpu__stack_pop(percpu__front_used(percpu__front, granules));
 
 		if (!item)
 			return;
-		percpu__pool_put(pool, percpu__area_of(item));
+		percpu__pool_put(pool, item);
 	}
 }
 
-void percpu__front_close(void)
+bool percpu__front_close(void)
 {
 	if (!percpu__front)
-		return;
+		return true;
 	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
 		if (state[cpu] == OPEN)
 			set_limits(cpu, false);
-	percpu__fence();
+	return percpu__fence();
+}
+
+void percpu__front_forget(void)
+{
+	for (unsigned cpu = 0; percpu__front && cpu < percpu_nr_cpus(); cpu++) {
+		struct percpu__front *copy = percpu_ptr(percpu__front, cpu);
+
+		for (uint32_t i = 0; state[cpu] != NEVER && i < PERCPU__FRONT_GRANULES; i++)
+			copy->used[i].head.nr = copy->clean[i].head.nr = 0;
+	}
 }
 
 static void drain(struct percpu_pool *pool, struct percpu__front_stack *stack)
 {
 	while (stack->head.nr)
-		percpu__pool_put(pool, percpu__area_of(stack->slot[--stack->head.nr]));
+		percpu__pool_put(pool, stack->slot[--stack->head.nr]);
 }
 
 void percpu__front_drain(struct percpu_pool *pool)
 {
-	percpu__front_close();
+	if (!percpu__front_close())
+		return;
 	for (unsigned cpu = 0; percpu__front && cpu < percpu_nr_cpus(); cpu++) {
 		struct percpu__front *copy = percpu_ptr(percpu__front, cpu);
 

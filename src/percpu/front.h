@@ -81,13 +81,19 @@ static inline bool percpu__front_keep(void __percpu *p, uint32_t granules)
 /* An area fresh from the pool, several at a time where that is cheaper; NULL: no memory, or not here. */
 void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules);
 
-/* After percpu__front_keep said no: opens or relieves the stacks of this CPU. Pool lock held. */
-void percpu__front_relieve(struct percpu_pool *pool, uint32_t granules);
+/* After percpu__front_keep said no: opens, relieves or widens the stacks of this CPU. Pool lock held. */
+void percpu__front_relieve(struct percpu_pool *pool, uint32_t granules, bool waited);
 
-/* Stops all use of the stacks until percpu__front_relieve opens them again. Pool lock held. */
-void percpu__front_close(void);
+/*
+ * Stops all use of the stacks until percpu__front_relieve opens them again. Pool lock held.
+ * Returns: false where the kernel refuses fences: a section that began before may still end.
+ */
+bool percpu__front_close(void);
 
-/* percpu__front_close, then gives all areas back. Pool lock held. */
+/* What the stacks hold is lost: in a child whose parent could not be kept from using them. Pool lock held. */
+void percpu__front_forget(void);
+
+/* percpu__front_close, then gives all areas back, if it could. Pool lock held. */
 void percpu__front_drain(struct percpu_pool *pool);
 
 /* Areas kept now, their bytes, and the resident bytes of the stacks themselves. */

@@ -109,7 +109,7 @@ extern size_t percpu__words_distance;
 
 static inline uint64_t *percpu__word_of(const void __percpu *p)
 {
-	return (uint64_t *)((uintptr_t)p + percpu__words_distance);
+	return (uint64_t *)((uintptr_t)p + __atomic_load_n(&percpu__words_distance, __ATOMIC_RELAXED));
 }
 
 /* Resident bytes of what the chunk keeps for itself. */
@@ -139,8 +139,11 @@ static inline bool percpu__copies_are_few(void)
 	return percpu_abi.nr_copies <= PERCPU__FEW_COPIES;
 }
 
+/* A word of a user's object, whatever the object is. */
+typedef uint64_t percpu__user_word __attribute__((may_alias));
+
 /* Words of one page: writes only where there is something to clear, so that an untouched page stays so. */
-static inline void percpu__zero_words(uint64_t *at, size_t nr)
+static inline void percpu__zero_words(percpu__user_word *at, size_t nr)
 {
 	typedef uint64_t pair __attribute__((vector_size(16), aligned(8), may_alias));
 	uint64_t any = 0;
@@ -156,7 +159,7 @@ static inline void percpu__zero_words(uint64_t *at, size_t nr)
 	for (i = 0; i + 2 <= nr; i += 2) /* volatile: a call of memset costs more */
 		*(volatile pair *)(at + i) = (pair){ 0, 0 };
 	if (i < nr)
-		*(volatile uint64_t *)(at + i) = 0;
+		*(volatile percpu__user_word *)(at + i) = 0;
 }
 
 static inline bool percpu__crosses_page(const void __percpu *p, uint32_t granules)
@@ -167,9 +170,16 @@ static inline bool percpu__crosses_page(const void __percpu *p, uint32_t granule
 /* An area that crosses no 4 KiB boundary, few copies: what percpu_alloc does all day. */
 static inline void percpu__copies_zero_small(void __percpu *p, size_t nr_words)
 {
-	uint64_t *copy = (uint64_t *)((uintptr_t)p + PERCPU_STRIDE);
+	percpu__user_word *copy = (percpu__user_word *)((uintptr_t)p + PERCPU_STRIDE);
 	unsigned nr = percpu_abi.nr_copies;
 
+	if (nr_words == 1) { /* the one counter */
+		do
+			if (*copy)
+				*copy = 0;
+		while (copy += PERCPU_STRIDE / sizeof(*copy), --nr);
+		return;
+	}
 	do
 		percpu__zero_words(copy, nr_words);
 	while (copy += PERCPU_STRIDE / sizeof(*copy), --nr);
@@ -206,7 +216,7 @@ int percpu__pool_init(struct percpu_pool *pool, const char *name, const struct p
  */
 bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules,
 		       struct percpu__area *area, bool *dirty);
-void percpu__pool_put(struct percpu_pool *pool, struct percpu__area area);
+void percpu__pool_put(struct percpu_pool *pool, void __percpu *p);
 
 /* Makes dirty areas ready for their next owner; no lock held. areas is used up. */
 void percpu__pool_prepare(struct percpu__area *areas, unsigned nr);
@@ -250,7 +260,12 @@ void percpu__debug_unlock(void);
 
 /* ---- fork.c ---- */
 
-/* Once, before the first lock is taken. */
+/* Registers the handlers, once: a constructor, or whoever needs a pool sooner. */
 void percpu__fork_init(void);
+
+/* ---- static.c ---- */
+
+void percpu__static_lock(void);
+void percpu__static_unlock(void);
 
 #endif

@@ -165,13 +165,13 @@ bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t ali
 	return true;
 }
 
-void percpu__pool_put(struct percpu_pool *pool, struct percpu__area area)
+void percpu__pool_put(struct percpu_pool *pool, void __percpu *p)
 {
-	struct percpu__chunk *chunk = area.chunk;
+	struct percpu__chunk *chunk = percpu__index_find((uintptr_t)p);
 	struct percpu__range merged;
 
-	if (!percpu__shelf_free(&pool->shelf, chunk->slot, area.offset_bytes / PERCPU__GRANULE, &merged))
-		percpu__die("percpu_free", (const void *)(uintptr_t)percpu__area_pointer(area), "freed twice at once");
+	if (!percpu__shelf_free(&pool->shelf, chunk->slot, ((uintptr_t)p & (PERCPU_STRIDE - 1)) / PERCPU__GRANULE, &merged))
+		percpu__die("percpu_free", (const void *)(uintptr_t)p, "freed twice at once");
 	pool->nr_empty += percpu__space_is_empty(&chunk->space);
 	set_pages(pool, chunk, chunk->free_pages | percpu__range_pages(merged), chunk->dirty_pages);
 	percpu__trim_after_free(pool, chunk);
@@ -324,8 +324,14 @@ int percpu_pool_destroy(struct percpu_pool *pool)
 /* All but the size; the caller holds the lock. */
 static void collect_stats(const struct percpu_pool *pool, struct percpu_pool_stats *stats)
 {
-	const struct percpu__front_stats front = pool->fronted ? percpu__front_stats()
-							       : (struct percpu__front_stats){ .nr = 0 };
+	struct percpu__front_stats front = pool->fronted ? percpu__front_stats()
+							 : (struct percpu__front_stats){ .nr = 0 };
+
+	/* Read CPU after CPU, it may count an area twice that moved meanwhile. */
+	if (front.nr > pool->shelf.nr_live)
+		front.nr = pool->shelf.nr_live;
+	if (front.bytes > pool->shelf.live_granules * PERCPU__GRANULE)
+		front.bytes = pool->shelf.live_granules * PERCPU__GRANULE;
 
 	stats->nr_chunks = pool->shelf.nr_spaces;
 	stats->nr_live = pool->shelf.nr_live - front.nr;

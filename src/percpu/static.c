@@ -9,7 +9,8 @@
  * it would come after, for the loader registers its own handler in between; so what they detach is only
  * set aside. Should it have been a dlclose() after all, the next module that attaches frees it.
  *
- * Areas come from the default pool, past the watchers of allocations: a variable is no leak.
+ * Areas come from the default pool, past the watchers of allocations: a variable is no leak. malloc is
+ * not called under the lock, which a fork takes after a malloc of the program's may have taken its own.
  */
 #include <link.h>
 #include <stdlib.h>
@@ -29,41 +30,54 @@ struct attachment {
 
 static struct percpu__lock lock = PERCPU__LOCK_INIT(PERCPU__RANK_STATIC);
 static struct attachment *attachments;   /* this and all below: lock */
-static unsigned long long loads_at_start; /* modules loaded so far, when this library came up */
-static bool has_start, has_fork_handlers, has_exit_handler, is_exiting;
+static unsigned nr_modules_at_start;      /* when this library came up */
+static bool has_exit_handler, is_exiting;
 
-static int read_loads(struct dl_phdr_info *info, size_t size, void *loads)
+/* A walk over the modules, oldest first, to the one that holds an address. */
+struct walk {
+	uintptr_t address; /* 0: to the end */
+	unsigned nr_before;
+};
+
+static int step(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	*(unsigned long long *)loads = info->dlpi_adds;
-	return 1;
-}
+	struct walk *walk = arg;
 
-/* Whether no module was loaded since this library was. */
-static bool is_from_start(void)
-{
-	unsigned long long loads = 0;
+	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+		const uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
 
-	dl_iterate_phdr(read_loads, &loads);
-	if (!has_start) {
-		has_start = true;
-		loads_at_start = loads;
+		if (info->dlpi_phdr[i].p_type == PT_LOAD && walk->address - start < info->dlpi_phdr[i].p_memsz)
+			return 1;
 	}
-	return loads == loads_at_start;
+	walk->nr_before++;
+	return 0;
 }
 
+static unsigned nr_modules_before(uintptr_t address)
+{
+	struct walk walk = { .address = address };
+
+	dl_iterate_phdr(step, &walk);
+	return walk.nr_before;
+}
+
+/* All that the process starts with is mapped before any constructor runs; later modules stand behind. */
 __attribute__((constructor(PERCPU__STATIC_PRIORITY))) static void note_start(void)
 {
-	percpu__lock(&lock);
-	is_from_start();
-	percpu__unlock(&lock);
+	nr_modules_at_start = nr_modules_before(0);
 }
 
-static void before_fork(void)
+static bool is_from_start(const void *key)
+{
+	return !nr_modules_at_start || nr_modules_before((uintptr_t)key) < nr_modules_at_start;
+}
+
+void percpu__static_lock(void)
 {
 	percpu__lock(&lock);
 }
 
-static void after_fork(void)
+void percpu__static_unlock(void)
 {
 	percpu__unlock(&lock);
 }
@@ -75,32 +89,33 @@ static void begin_exit(void)
 	percpu__unlock(&lock);
 }
 
-/* Called once the pools are ready: fork handlers run last registered first, and the lowest rank must be first. */
-static void add_handlers(bool from_start)
+/* Gives back the areas set aside. Returns: their attachments, chained, for the caller to free unlocked. */
+static struct attachment *take_set_aside(void)
 {
-	if (!has_fork_handlers) {
-		has_fork_handlers = true;
-		pthread_atfork(before_fork, after_fork, after_fork);
-	}
-	if (!from_start && !has_exit_handler) {
-		has_exit_handler = true;
-		percpu__at_exit(begin_exit);
-	}
-}
+	struct attachment **link = &attachments, *gone = NULL;
 
-/* Frees what was set aside. */
-static void free_set_aside(void)
-{
-	struct attachment **link = &attachments, *gone;
+	while (*link) {
+		struct attachment *found = *link;
 
-	while ((gone = *link)) {
-		if (!gone->set_aside) {
-			link = &gone->next;
+		if (!found->set_aside) {
+			link = &found->next;
 			continue;
 		}
-		*link = gone->next;
-		percpu__pool_return(gone->area);
-		free(gone);
+		*link = found->next;
+		percpu__pool_return(found->area);
+		found->next = gone;
+		gone = found;
+	}
+	return gone;
+}
+
+static void free_chain(struct attachment *chain)
+{
+	while (chain) {
+		struct attachment *next = chain->next;
+
+		free(chain);
+		chain = next;
 	}
 }
 
@@ -120,25 +135,25 @@ static void initialise(void __percpu *area, const void *initial, size_t size)
 	}
 }
 
-static struct attachment *attach(const void *key, const void *initial, size_t size, size_t align)
+/* Fills in and enters what the caller allocated. */
+static void attach(struct attachment *made, const void *initial, size_t size, size_t align)
 {
-	struct attachment *made = malloc(sizeof(*made));
 	struct percpu_pool *pool = percpu__pool_default();
 	const uint32_t granules = (size + PERCPU__GRANULE - 1) >> PERCPU__GRANULE_SHIFT;
 	const uint32_t align_granules = align > PERCPU__GRANULE ? align >> PERCPU__GRANULE_SHIFT : 1;
 
 	if (size > PERCPU_MAX_SIZE || align > PERCPU_MAX_ALIGN)
-		percpu__die("static per-CPU variables of module at", key, "fit in PERCPU_MAX_SIZE bytes");
-	if (!made || !pool || !(made->area = percpu__pool_take_zeroed(pool, granules, align_granules)))
-		percpu__die("no memory for static per-CPU variables of module at", key, "they cannot fail");
+		percpu__die("static per-CPU variables of module at", made->key, "fit in PERCPU_MAX_SIZE bytes");
+	if (!pool || !(made->area = percpu__pool_take_zeroed(pool, granules, align_granules)))
+		percpu__die("no memory for static per-CPU variables of module at", made->key, "they cannot fail");
 	if (initial)
 		initialise(made->area, initial, size);
-	made->key = key;
-	made->set_aside = false;
-	made->from_start = is_from_start();
-	add_handlers(made->from_start);
+	if (!made->from_start && !has_exit_handler) {
+		has_exit_handler = true;
+		percpu__at_exit(begin_exit);
+	}
 	made->next = attachments;
-	return attachments = made;
+	attachments = made;
 }
 
 static struct attachment *find(const void *key)
@@ -152,28 +167,37 @@ static struct attachment *find(const void *key)
 
 void __percpu *percpu_static_attach(const void *key, const void *initial, size_t size, size_t align)
 {
-	struct attachment *found;
+	struct attachment *made = malloc(sizeof(*made)), *found, *gone;
 	void __percpu *area;
 
-	percpu__lock(&lock);
-	free_set_aside();
+	if (!made)
+		percpu__die("no memory for static per-CPU variables of module at", key, "they cannot fail");
+	*made = (struct attachment){ .key = key, .from_start = is_from_start(key) };
+	percpu__static_lock();
+	gone = take_set_aside();
 	found = find(key);
-	if (!found)
-		found = attach(key, initial, size, align);
+	if (!found) {
+		attach(made, initial, size, align);
+		found = made;
+	}
 	area = found->area;
-	percpu__unlock(&lock);
+	percpu__static_unlock();
+	if (found != made)
+		free(made);
+	free_chain(gone);
 	return area;
 }
 
 void percpu_static_detach(const void *key)
 {
-	struct attachment *found;
+	struct attachment *found, *gone = NULL;
 
-	percpu__lock(&lock);
+	percpu__static_lock();
 	found = is_exiting ? NULL : find(key);
 	if (found)
 		found->set_aside = true;
 	if (found && !found->from_start)
-		free_set_aside();
-	percpu__unlock(&lock);
+		gone = take_set_aside();
+	percpu__static_unlock();
+	free_chain(gone);
 }

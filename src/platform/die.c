@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "platform/platform.h"
@@ -45,7 +46,7 @@ static void put_pointer(struct line *line, const void *pointer)
 static void flush(struct line *line)
 {
 	line->text[line->length++] = '\n';
-	if (write(STDERR_FILENO, line->text, line->length) < 0)
+	if (syscall(SYS_write, STDERR_FILENO, line->text, line->length) < 0)
 		return; /* nowhere left to say it */
 }
 

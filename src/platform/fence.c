@@ -36,11 +36,9 @@ bool percpu__fence_ready(void)
 	return now == READY;
 }
 
-void percpu__fence(void)
+bool percpu__fence(void)
 {
-	/* A filter put up after the registration: going on would race, and there is no other way. */
-	if (!membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) &&
-	    !(membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ) &&
-	      membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ)))
-		percpu__die("membarrier", NULL, "refused after it had been granted to this process");
+	return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) ||
+	       (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ) &&
+		membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ));
 }

@@ -4,7 +4,6 @@
  * always means whole pages. errno is the caller's: functions return -errno and leave it alone.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/mempolicy.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -76,6 +75,13 @@ int percpu__commit(void *start, size_t bytes)
 	const int saved_errno = errno;
 
 	return keep_errno(mprotect(start, bytes, PROT_READ | PROT_WRITE), saved_errno);
+}
+
+int percpu__make_readable(void *start, size_t bytes)
+{
+	const int saved_errno = errno;
+
+	return keep_errno(mprotect(start, bytes, PROT_READ), saved_errno);
 }
 
 void *percpu__map(size_t bytes)
@@ -191,11 +197,10 @@ int percpu__find_pages(enum percpu__pages which, uintptr_t *start, uintptr_t end
 		.return_mask = PAGE_PRESENT,
 	};
 	/* Opened anew each time: after a fork an older descriptor would show the parent. */
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	long nr = keep_errno(fd < 0 ? -1 : ioctl(fd, SCAN, &arg), saved_errno);
+	int fd = percpu__open("/proc/self/pagemap");
+	long nr = fd < 0 ? fd : keep_errno(ioctl(fd, SCAN, &arg), saved_errno);
 
-	if (fd >= 0)
-		close(fd);
+	percpu__close(fd);
 	if (nr < 0)
 		return nr;
 	for (long i = 0; i < nr; i++)

@@ -55,6 +55,9 @@ void percpu__release(void *start, size_t bytes);
 /* Makes a reserved range readable and writable, page by page as touched. 0 or -errno. */
 int percpu__commit(void *start, size_t bytes);
 
+/* Makes a reserved range readable alone: zero, and nobody's memory until it is committed. 0 or -errno. */
+int percpu__make_readable(void *start, size_t bytes);
+
 /* Readable and writable, zero, committed by touch; NULL where there is none. Released as reserved ranges are. */
 void *percpu__map(size_t bytes);
 
@@ -93,6 +96,10 @@ int percpu__find_pages(enum percpu__pages which, uintptr_t *start, uintptr_t end
 
 /* ---- file.c ---- */
 
+/* For reading; a descriptor or -errno. No point of cancellation, as nothing here is. */
+int percpu__open(const char *path);
+void percpu__close(int fd);
+
 /*
  * percpu__read_file - up to size - 1 bytes of a file, closed with a zero byte. Async-signal-safe.
  * Returns: the number of bytes, or -errno (-EFBIG: the file is longer).
@@ -118,7 +125,9 @@ enum percpu__rseq_state {
 	PERCPU__RSEQ_OFF,
 	PERCPU__RSEQ_STRANGE,
 	PERCPU__RSEQ_BAD_KERNEL,
-	PERCPU__RSEQ_REFUSED, /* by the caller of these functions, not by them */
+	/* Not found by these functions, but by their caller. */
+	PERCPU__RSEQ_REFUSED,
+	PERCPU__RSEQ_NO_SECTIONS,
 };
 
 /* What libc registered for every thread; offset: from the thread pointer to its area, 0 unless usable. */
@@ -138,14 +147,16 @@ bool percpu__fence_ready(void);
 /*
  * percpu__fence - aborts every critical section that began before the call, on all CPUs.
  * What the caller stored before is seen by all that begin after.
+ * Returns: false where the kernel refuses, which it may begin to do at any time (a filter): nothing is fenced.
  */
-void percpu__fence(void);
+bool percpu__fence(void);
 
 /* ---- lock.c ---- */
 
 /* A thread that holds a lock may take only locks of a higher rank; asserted under --enable-checks. */
 enum percpu__rank {
-	PERCPU__RANK_STATIC = 1, PERCPU__RANK_REGISTRY, PERCPU__RANK_POOL, PERCPU__RANK_OWN_POOL, PERCPU__RANK_DEBUG
+	PERCPU__RANK_CACHES = 1, PERCPU__RANK_CACHE, PERCPU__RANK_HOME, PERCPU__RANK_ARENA,
+	PERCPU__RANK_STATIC, PERCPU__RANK_REGISTRY, PERCPU__RANK_POOL, PERCPU__RANK_OWN_POOL, PERCPU__RANK_DEBUG
 };
 
 struct percpu__lock {
@@ -155,11 +166,12 @@ struct percpu__lock {
 #define PERCPU__LOCK_INIT(lock_rank) { PTHREAD_MUTEX_INITIALIZER, lock_rank }
 
 void percpu__lock_init(struct percpu__lock *lock, enum percpu__rank rank);
-void percpu__lock(struct percpu__lock *lock);
+/* Returns: whether it had to wait for another thread. */
+bool percpu__lock(struct percpu__lock *lock);
 void percpu__unlock(struct percpu__lock *lock);
 
 /* Several locks of one rank at once, as fork needs them; in the order of the caller's list. */
-void percpu__lock_nested(struct percpu__lock *lock);
+bool percpu__lock_nested(struct percpu__lock *lock);
 
 /* ---- options.c ---- */
 

@@ -40,6 +40,7 @@ static const char *const reasons[] = {
 	[PERCPU__RSEQ_OFF] = "libc could not register rseq, or was told not to",
 	[PERCPU__RSEQ_STRANGE] = "libc registered rseq in a way of unknown meaning",
 	[PERCPU__RSEQ_BAD_KERNEL] = "this kernel is known not to abort sections on preemption",
+	[PERCPU__RSEQ_NO_SECTIONS] = "the library was built without sections for this machine",
 	[PERCPU__RSEQ_REFUSED] = "PERCPU_OPTIONS asks for atomic mode",
 };
 

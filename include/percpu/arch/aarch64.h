@@ -33,6 +33,15 @@
 #define PERCPU__DISARM ""
 #endif
 
+/* Read anew each time: code after a switch of fibers may run on another thread. */
+PERCPU__INLINE void *percpu__thread_pointer(void)
+{
+	void *pointer;
+
+	__asm__ __volatile__("mrs	%0, tpidr_el0" : "=r"(pointer));
+	return pointer;
+}
+
 /* PERCPU_STRIDE_SHIFT as the assembler reads it. */
 #ifdef __cplusplus
 static_assert(PERCPU_STRIDE_SHIFT == 18, "what the sections shift by");
@@ -115,7 +124,7 @@ _Static_assert(PERCPU_STRIDE_SHIFT == 18, "what the sections shift by");
 		return false;                                                                                \
 	__asm__ __volatile__(PERCPU__SECTION(body)                                                           \
 			     : PERCPU__UNWRAP outputs [cpu] "=&r"(cpu)                                       \
-			     : PERCPU__UNWRAP inputs [area] "r"((char *)__builtin_thread_pointer() + offset), \
+			     : PERCPU__UNWRAP inputs [area] "r"((char *)percpu__thread_pointer() + offset), \
 			       [limit] "r"(limit), [p] "r"((char *)p + PERCPU_STRIDE)                        \
 			     : "x16", "x17", "memory", "cc");                                                \
 	if (__builtin_expect(cpu >= limit, 0))                                                               \
@@ -194,12 +203,109 @@ PERCPU__TRY_RESULT(void *,
 		   "	str	w17, [x16]\n",                 /* nr-- */
 		   ())
 
+/*
+ * The list of free objects in each copy (percpu/cache.h says what the words are). Two heads take turns,
+ * so that one store of the word commits an operation and its count.
+ */
+#define PERCPU__CACHE_BEGIN /* word = *copy; turn = address of the head in use - 16 */                        \
+	"	ldr	%[word], [x16]\n"                                                                    \
+	"	ubfx	%[turn], %[word], #16, #1\n"                                                         \
+	"	add	%[turn], x16, %[turn], lsl #3\n"
+#define PERCPU__CACHE_TURN /* the other head's: bit 3 differs, for a copy is aligned to a line */             \
+	"	eor	%[turn], %[turn], #8\n"
+
+/* The last object freed, and the one before, which may be gone already. False: none, or closed. */
+PERCPU__INLINE bool percpu__cache_take(void *p, void **result, void **next)
+{
+	void *out, *after;
+	uint64_t word, turn;
+
+	PERCPU__RUN("	mov	%[out], xzr\n"
+		    PERCPU__CACHE_BEGIN
+		    "	ldr	w17, [x16, #8]\n"
+		    "	cbz	w17, 2f\n"                             /* limit == 0: closed */
+		    "	tst	%[word], #0xffff\n"
+		    "	b.eq	2f\n"                                  /* length == 0 */
+		    "	ldr	x17, [%[turn], #16]\n"
+		    "	ldr	%[after], [x17]\n"
+		    PERCPU__CACHE_TURN
+		    "	str	%[after], [%[turn], #16]\n"            /* head = head->next */
+		    "	mov	%[out], x17\n"
+		    "	mov	w17, #0xffff\n"
+		    "	add	%[word], %[word], x17\n"               /* one operation more, one object less */
+		    "	str	%[word], [x16]\n",
+		    ([out] "=&r"(out), [after] "=&r"(after), [word] "=&r"(word), [turn] "=&r"(turn), ), ());
+	*result = out;
+	*next = after;
+	return out;
+}
+
+/* False: full, closed, not on the CPU whose copy is home (bytes below it: a stride), or item is the head already. */
+PERCPU__INLINE bool percpu__cache_put(void *p, void *item, void *home)
+{
+	uint64_t word, turn, done;
+
+	home = (char *)home + PERCPU_STRIDE;
+	PERCPU__RUN("	mov	%[done], xzr\n"
+		    "	cmp	x16, %[home]\n"
+		    "	b.ne	2f\n"
+		    PERCPU__CACHE_BEGIN
+		    "	ldr	w17, [x16, #8]\n"
+		    "	cmp	w17, %w[word], uxth\n"
+		    "	b.ls	2f\n"                                  /* limit <= length */
+		    "	ldr	x17, [%[turn], #16]\n"
+		    "	cmp	x17, %[item]\n"
+		    "	b.eq	2f\n"
+		    "	str	x17, [%[item]]\n"                      /* item->next = head */
+		    PERCPU__CACHE_TURN
+		    "	str	%[item], [%[turn], #16]\n"             /* head = item */
+		    "	mov	%[done], #1\n"
+		    "	add	%[word], %[word], #1\n"                /* one object more, one operation more */
+		    "	add	%[word], %[word], #0x10, lsl #12\n"
+		    "	str	%[word], [x16]\n",
+		    ([done] "=&r"(done), [word] "=&r"(word), [turn] "=&r"(turn), ),
+		    ([item] "r"(item), [home] "r"(home), ));
+	return done;
+}
+
+/* *first and *nr change places with the whole list, of the CPU whose copy is home. False: elsewhere, or closed. */
+PERCPU__INLINE bool percpu__cache_exchange(void *p, void **first, uint64_t *nr, void *home)
+{
+	uint64_t word, turn, done, length;
+	void *out;
+
+	home = (char *)home + PERCPU_STRIDE;
+	PERCPU__RUN("	mov	%[done], xzr\n"
+		    "	cmp	x16, %[home]\n"
+		    "	b.ne	2f\n"
+		    "	ldr	w17, [x16, #8]\n"
+		    "	cbz	w17, 2f\n"
+		    PERCPU__CACHE_BEGIN
+		    "	ldr	%[out], [%[turn], #16]\n"
+		    PERCPU__CACHE_TURN
+		    "	str	%[first], [%[turn], #16]\n"
+		    "	and	%[length], %[word], #0xffff\n"
+		    "	mov	%[done], #1\n"
+		    "	sub	%[word], %[word], %[length]\n"
+		    "	add	%[word], %[word], %[nr]\n"
+		    "	add	%[word], %[word], #0x10, lsl #12\n"    /* one operation more */
+		    "	str	%[word], [x16]\n",
+		    ([done] "=&r"(done), [word] "=&r"(word), [turn] "=&r"(turn), [length] "=&r"(length),
+		     [out] "=&r"(out), ),
+		    ([first] "r"(*first), [nr] "r"(*nr), [home] "r"(home), ));
+	if (!done)
+		return false;
+	*first = out;
+	*nr = length;
+	return true;
+}
+
 /* The CPU's number as the kernel last wrote it; anything while the library is cold. */
 PERCPU__INLINE uint32_t percpu__cpu_id(void)
 {
 	const ptrdiff_t offset = __atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED);
 
-	return __atomic_load_n((uint32_t *)((char *)__builtin_thread_pointer() + offset + 4), __ATOMIC_RELAXED);
+	return __atomic_load_n((uint32_t *)((char *)percpu__thread_pointer() + offset + 4), __ATOMIC_RELAXED);
 }
 
 #endif

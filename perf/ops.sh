@@ -17,7 +17,7 @@ parts=
 # shellcheck disable=SC2086
 for compiler in gcc clang; do
 	command -v $compiler >/dev/null || continue
-	loops="$compiler $flags -DCOMPILER=\"$compiler\" $src/perf/ops_loops.c"
+	loops="$compiler $flags -DCOMPILER=$compiler $src/perf/ops_loops.c"
 	$loops -fPIE -c -o "$here/ops-$compiler.o"
 	$loops -fPIC -shared -o "$here/libops-$compiler.so"
 	parts="$parts $here/ops-$compiler.o $here/libops-$compiler.so"

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* See ops.h. -DCOMPILER="\"name\"" says by whom; perf/ops.sh builds it. */
+/* See ops.h. -DCOMPILER=name says by whom; perf/ops.sh builds it. */
 #include "ops.h"
 
 #include <percpu/ops.h>
 #ifdef HAVE_LIBRSEQ
 #include <rseq/mempool.h>
 #include <rseq/rseq.h>
+
+#define NAME_OF(token) #token
+#define NAME(token) NAME_OF(token)
 #endif
 
 static __thread uint64_t thread_counter;
@@ -57,7 +60,7 @@ LOOPS(LIBRSEQ)
 #endif
 
 static struct loops loops = {
-	.compiler = COMPILER,
+	.compiler = NAME(COMPILER),
 #if defined(__PIC__) && !defined(__PIE__)
 	.shared = true,
 #endif

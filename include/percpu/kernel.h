@@ -37,7 +37,10 @@ extern char __start_percpu_static[] PERCPU__HIDDEN;
 extern char __stop_percpu_static[] PERCPU__HIDDEN;
 PERCPU__SHARED_BY_MODULE PERCPU__IN_SECTION uint64_t percpu__static_anchor = 0;
 
-/* The module's area; NULL: not attached. One per module, whatever file comes first. */
+/*
+ * The module's area; NULL: not attached. One per module, whatever file comes first. Its release in
+ * percpu__module_attach pairs with percpu__located.
+ */
 PERCPU__SHARED_BY_MODULE char *percpu__module_area = NULL;
 
 char *percpu__module_attach(void);

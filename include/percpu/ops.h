@@ -121,8 +121,8 @@ PERCPU__OPERATIONS(PERCPU__TRY)
 #define PERCPU__ASAN 1
 #endif
 #ifdef PERCPU__ASAN
-void __asan_loadN(void *address, size_t size);
-void __asan_storeN(void *address, size_t size);
+void __asan_loadN(void *address, long size);
+void __asan_storeN(void *address, long size);
 #define percpu__will_load(p, size) __asan_loadN(percpu_ptr((char *)(p), percpu_this_cpu()), (size))
 #define percpu__will_store(p, size) __asan_storeN(percpu_ptr((char *)(p), percpu_this_cpu()), (size))
 #else

@@ -36,7 +36,10 @@ unsigned percpu_op_this_cpu(void)
 	return cpu < percpu_abi.cpu_limit ? cpu : percpu__shared_cpu();
 }
 
-/* The atomic instruction of each operation. */
+/*
+ * The atomic instruction of each operation. ATOMIC_write's release pairs with ATOMIC_read; those that do
+ * both pair with one another.
+ */
 #define ATOMIC_add(copy) (void)__atomic_fetch_add(copy, v, __ATOMIC_RELAXED)
 #define ATOMIC_and(copy) (void)__atomic_fetch_and(copy, v, __ATOMIC_RELAXED)
 #define ATOMIC_or(copy) (void)__atomic_fetch_or(copy, v, __ATOMIC_RELAXED)

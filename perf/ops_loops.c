@@ -6,10 +6,11 @@
 #ifdef HAVE_LIBRSEQ
 #include <rseq/mempool.h>
 #include <rseq/rseq.h>
+#endif
 
+/* The name as a string, expanded first. */
 #define NAME_OF(token) #token
 #define NAME(token) NAME_OF(token)
-#endif
 
 static __thread uint64_t thread_counter;
 

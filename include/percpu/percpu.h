@@ -4,6 +4,7 @@
 #define PERCPU_PERCPU_H
 
 #include <percpu/alloc.h>
+#include <percpu/cache.h>
 #include <percpu/ops.h>
 #include <percpu/pool.h>
 #include <percpu/static.h>

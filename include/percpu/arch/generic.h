@@ -57,6 +57,21 @@ PERCPU__INLINE bool percpu__try_stack_pop(struct percpu__stack *p, void **result
 	return (void)p, *result = NULL, false;
 }
 
+PERCPU__INLINE bool percpu__cache_take(void *p, void **result, void **next)
+{
+	return (void)p, *result = *next = NULL, false;
+}
+
+PERCPU__INLINE bool percpu__cache_put(void *p, void *item, void *home)
+{
+	return (void)p, (void)item, (void)home, false;
+}
+
+PERCPU__INLINE bool percpu__cache_exchange(void *p, void **first, uint64_t *nr, void *home)
+{
+	return (void)p, (void)first, (void)nr, (void)home, false;
+}
+
 /* No limit is above it, so that percpu_this_cpu() asks the library. */
 PERCPU__INLINE uint32_t percpu__cpu_id(void)
 {

@@ -217,6 +217,90 @@ PERCPU__TRY_RESULT(void *,
 		   "	movl	%%edx, " PERCPU__COPY "(%%rax)\n",     /* nr-- */
 		   (), ("rdx", ))
 
+/*
+ * The list of free objects in each copy (percpu/cache.h says what the words are). Two heads take turns,
+ * so that one store of the word commits an operation and its count.
+ */
+#define PERCPU__CACHE_HEAD(index) "16+" PERCPU__COPY "(%%rax," index ")"
+#define PERCPU__CACHE_BEGIN /* rcx = word; rdx = 8 * (number of the head in use) */                           \
+	"	movq	" PERCPU__COPY "(%%rax), %%rcx\n"                                                    \
+	"	movq	%%rcx, %%rdx\n"                                                                      \
+	"	shrq	$13, %%rdx\n"                                                                        \
+	"	andl	$8, %%edx\n"
+#define PERCPU__CACHE_COMMIT "	movq	%%rcx, " PERCPU__COPY "(%%rax)\n"
+
+/* The last object freed, and the one before, which may be gone already. False: none, or closed. */
+PERCPU__INLINE bool percpu__cache_take(void *p, void **result, void **next)
+{
+	void *out, *after;
+
+	PERCPU__RUN(PERCPU__CACHE_BEGIN
+		    "	cmpl	$0, 8+" PERCPU__COPY "(%%rax)\n"
+		    "	je	%l[slow]\n"                             /* limit == 0: closed */
+		    "	testw	%%cx, %%cx\n"
+		    "	je	%l[slow]\n"                             /* length == 0 */
+		    "	movq	" PERCPU__CACHE_HEAD("%%rdx") ", %[out]\n"
+		    "	movq	(%[out]), %[after]\n"
+		    "	xorl	$8, %%edx\n"
+		    "	movq	%[after], " PERCPU__CACHE_HEAD("%%rdx") "\n" /* head = head->next */
+		    "	addq	$0xffff, %%rcx\n"                       /* one operation more, one object less */
+		    PERCPU__CACHE_COMMIT,
+		    ([out] "=&r"(out), [after] "=&r"(after)), (), ("rcx", "rdx", ));
+	*result = out;
+	*next = after;
+	return true;
+	PERCPU__LEFT;
+}
+
+/* False: full, closed, not on the CPU whose copy is home (bytes below it: a stride), or item is the head already. */
+PERCPU__INLINE bool percpu__cache_put(void *p, void *item, void *home)
+{
+	PERCPU__RUN("	cmpq	%[home], %%rax\n"
+		    "	jne	%l[slow]\n"
+		    PERCPU__CACHE_BEGIN
+		    "	movzwl	%%cx, %%esi\n"
+		    "	cmpl	8+" PERCPU__COPY "(%%rax), %%esi\n"
+		    "	jae	%l[slow]\n"                             /* length >= limit */
+		    "	movq	" PERCPU__CACHE_HEAD("%%rdx") ", %%rsi\n"
+		    "	cmpq	%[item], %%rsi\n"
+		    "	je	%l[slow]\n"
+		    "	movq	%%rsi, (%[item])\n"                     /* item->next = head */
+		    "	xorl	$8, %%edx\n"
+		    "	movq	%[item], " PERCPU__CACHE_HEAD("%%rdx") "\n" /* head = item */
+		    "	addq	$0x10001, %%rcx\n"                      /* one operation more, one object more */
+		    PERCPU__CACHE_COMMIT,
+		    (), ([item] "r"(item), [home] "r"(home), ), ("rcx", "rdx", "rsi", ));
+	return true;
+	PERCPU__LEFT;
+}
+
+/* *first and *nr change places with the whole list, of the CPU whose copy is home. False: elsewhere, or closed. */
+PERCPU__INLINE bool percpu__cache_exchange(void *p, void **first, uint64_t *nr, void *home)
+{
+	void *out;
+	uint64_t length;
+
+	PERCPU__RUN("	cmpq	%[home], %%rax\n"
+		    "	jne	%l[slow]\n"
+		    "	cmpl	$0, 8+" PERCPU__COPY "(%%rax)\n"
+		    "	je	%l[slow]\n"
+		    PERCPU__CACHE_BEGIN
+		    "	movq	" PERCPU__CACHE_HEAD("%%rdx") ", %[out]\n"
+		    "	xorl	$8, %%edx\n"
+		    "	movq	%[first], " PERCPU__CACHE_HEAD("%%rdx") "\n"
+		    "	movzwl	%%cx, %k[length]\n"
+		    "	subq	%[length], %%rcx\n"
+		    "	addq	%[nr], %%rcx\n"
+		    "	addq	$0x10000, %%rcx\n"                      /* one operation more */
+		    PERCPU__CACHE_COMMIT,
+		    ([out] "=&r"(out), [length] "=&r"(length)),
+		    ([first] "r"(*first), [nr] "r"(*nr), [home] "r"(home), ), ("rcx", "rdx", ));
+	*first = out;
+	*nr = length;
+	return true;
+	PERCPU__LEFT;
+}
+
 /* The CPU's number as the kernel last wrote it; anything while the library is cold. */
 PERCPU__INLINE uint32_t percpu__cpu_id(void)
 {

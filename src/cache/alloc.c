@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the public entries of alloc and free that run when the section in the caller's code could not,
+ * and the verdict on a pointer given to free: okay_to_free is the list of rules.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "cache/cache.h"
+
+static struct percpu__cache *live(struct percpu_cache *handle, const char *who)
+{
+	struct percpu__cache *cache = percpu__cache_of(handle);
+
+	if (percpu__unlikely(cache->state != PERCPU__CACHE_LIVE))
+		percpu__die(who, handle, "the cache was destroyed");
+	return cache;
+}
+
+static void *line_of(const struct percpu__cache *cache)
+{
+	return (void *)(uintptr_t)cache->homes;
+}
+
+void *percpu_cache_alloc_slow(struct percpu_cache *handle)
+{
+	struct percpu__cache *cache = live(handle, "percpu_cache_alloc");
+	void *link = NULL, *next, *object;
+
+	if (!cache->sections || !percpu__cache_take(line_of(cache), &link, &next))
+		link = percpu__home_alloc(cache);
+	if (!link) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	object = percpu__object_of(cache, link);
+	if (percpu__unlikely(cache->check))
+		percpu__check_given(cache, object);
+	return cache->zero_bytes ? memset(object, 0, cache->zero_bytes) : object;
+}
+
+/* Whether the link is the first of this CPU's list: then it cannot be in use. */
+static bool is_last_freed(struct percpu__cache *cache, void *link)
+{
+	const struct percpu__cache_line *line = &percpu__home_here(cache)->line;
+	const uint64_t word = __atomic_load_n(&line->word, __ATOMIC_ACQUIRE); /* pairs with percpu__cache_put */
+	void *head = __atomic_load_n(&line->head[word >> 16 & 1], __ATOMIC_ACQUIRE);
+
+	return word % 65536 && head == link && __atomic_load_n(&line->word, __ATOMIC_RELAXED) == word;
+}
+
+/* [doc:cache_okay_to_free] */
+static void okay_to_free(struct percpu__cache *cache, const void *object, const char *who)
+{
+	const uintptr_t offset = (uintptr_t)object - percpu__arena.base;
+	const struct percpu__slab *slab;
+
+	if (offset >= percpu__arena.bytes)
+		percpu__die(who, object, "not an object of a cache");
+	slab = &percpu__arena.slabs[offset >> PERCPU__ARENA_UNIT_SHIFT];
+	if (!slab->cache)
+		percpu__die(who, object, "not an object of a cache, or freed before");
+	if (slab->cache != &cache->pub)
+		percpu__die(who, object, "an object of another cache");
+	if (((~offset & cache->pub.mask) + 1) % cache->object_bytes)
+		percpu__die(who, object, "inside an object, not its start");
+	if (is_last_freed(cache, percpu__link_of(cache, (void *)object)))
+		percpu__die(who, object, "freed twice");
+}
+/* [doc:end] */
+
+/* The pointer's link, after all rules. */
+static void *accept(struct percpu__cache *cache, void *object, const char *who)
+{
+	okay_to_free(cache, object, who);
+	if (percpu__unlikely(cache->check))
+		percpu__check_freed(cache, object);
+	return percpu__link_of(cache, object);
+}
+
+void percpu_cache_free_slow(struct percpu_cache *handle, void *object)
+{
+	struct percpu__cache *cache;
+	uint64_t home_bytes;
+	void *link;
+
+	if (!object)
+		return;
+	cache = live(handle, "percpu_cache_free");
+	link = accept(cache, object, "percpu_cache_free");
+	home_bytes = percpu__slab_of((uintptr_t)object)->home_bytes;
+	if (!cache->sections || !percpu__cache_put(line_of(cache), link, (char *)line_of(cache) + home_bytes))
+		percpu__home_free(cache, link, home_bytes / PERCPU_STRIDE);
+}
+
+void percpu_cache_free_to(struct percpu_cache *handle, void *object, unsigned cpu)
+{
+	struct percpu__cache *cache;
+	char *home;
+	void *link;
+
+	if (!object)
+		return;
+	cache = live(handle, "percpu_cache_free_to");
+	if (cpu >= percpu_nr_cpus())
+		percpu__die("percpu_cache_free_to", object, "there is no such CPU");
+	link = accept(cache, object, "percpu_cache_free_to");
+	home = (char *)line_of(cache) + cpu * PERCPU_STRIDE;
+	if (!cache->sections || !percpu__cache_put(line_of(cache), link, home))
+		percpu__home_free_to(cache, link, cpu);
+}
+
+int percpu_cache_alloc_bulk(struct percpu_cache *cache, size_t n, void **objects)
+{
+	for (size_t done = 0; done < n; done++) {
+		objects[done] = percpu_cache_alloc(cache);
+		if (objects[done])
+			continue;
+		percpu_cache_free_bulk(cache, done, objects);
+		memset(objects, 0, done * sizeof(*objects));
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void percpu_cache_free_bulk(struct percpu_cache *cache, size_t n, void **objects)
+{
+	while (n--)
+		percpu_cache_free(cache, objects[n]);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the address space that all slabs lie in: one reservation, cut into units of 64 KiB, and beside it
+ * one descriptor a unit. So any address at all is judged by a subtraction and a shift, and neither it
+ * nor memory that is not ours is ever read.
+ *
+ *	arena:        | unit | unit | unit | ...                 up to 1 TiB of addresses
+ *	descriptors:  |  64  |  64  |  64  | ...                 all readable: zero where no slab ever was
+ *
+ * Addresses are taken from the arena's front an extent at a time, for one node; the extent gets that
+ * node's policy, and its units go to slabs of that node for ever. Ranges of units are halved as needed and
+ * never joined: what is scattered is addresses, for memory goes back to the kernel when a slab does.
+ */
+#include "cache/cache.h"
+
+#define ARENA_BYTES_MAX ((size_t)1 << 40)
+#define ARENA_BYTES_MIN ((size_t)1 << 26) /* where address space is limited */
+#define EXTENT_ORDER 6u
+#define EXTENT_BYTES (PERCPU__ARENA_UNIT << EXTENT_ORDER)
+#define NR_NODES 64u
+_Static_assert(sizeof(struct percpu__slab) << EXTENT_ORDER == 4096, "an extent's descriptors are a page");
+
+struct percpu__arena percpu__arena;
+
+static struct percpu__lock lock = PERCPU__LOCK_INIT(PERCPU__RANK_ARENA);
+static size_t taken_bytes; /* of the arena; lock, as all below */
+static struct percpu__slab *vacant[NR_NODES + 1][EXTENT_ORDER + 1]; /* ranges by node + 1 and order */
+
+void percpu__arena_lock(void)
+{
+	percpu__lock(&lock);
+}
+
+void percpu__arena_unlock(void)
+{
+	percpu__unlock(&lock);
+}
+
+static bool reserve(struct percpu__arena *arena, size_t bytes)
+{
+	const size_t units = bytes >> PERCPU__ARENA_UNIT_SHIFT, page = percpu__page_bytes();
+	const size_t slabs_bytes = units * sizeof(*arena->slabs);
+	const size_t bits_bytes = units * PERCPU__UNIT_WORDS * sizeof(uint64_t);
+	char *beside = percpu__reserve(slabs_bytes + 2 * bits_bytes, page, 0);
+	void *base = percpu__reserve(bytes, EXTENT_BYTES, 0);
+
+	if (!base || !beside || percpu__make_readable(beside, slabs_bytes) < 0) {
+		if (base)
+			percpu__release(base, bytes);
+		if (beside)
+			percpu__release(beside, slabs_bytes + 2 * bits_bytes);
+		return false;
+	}
+	*arena = (struct percpu__arena){ (uintptr_t)base, bytes, (struct percpu__slab *)beside,
+					 (uint64_t *)(beside + slabs_bytes),
+					 (uint64_t *)(beside + slabs_bytes + bits_bytes) };
+	return true;
+}
+
+bool percpu__arena_init(void)
+{
+	bool ready;
+
+	percpu__lock(&lock);
+	for (size_t bytes = ARENA_BYTES_MAX; !percpu__arena.base && bytes >= ARENA_BYTES_MIN; bytes /= 2)
+		reserve(&percpu__arena, bytes);
+	ready = percpu__arena.base;
+	percpu__unlock(&lock);
+	return ready;
+}
+
+static struct percpu__slab **vacant_of(unsigned order, int node)
+{
+	return &vacant[node < 0 || node >= (int)NR_NODES ? 0 : node + 1][order];
+}
+
+static void put_vacant(struct percpu__slab *slab, unsigned order, int node)
+{
+	struct percpu__slab **list = vacant_of(order, node);
+
+	slab->next = *list;
+	*list = slab;
+}
+
+/* Commits the table's pages around the entries of an extent. */
+static int commit_beside(void *table, size_t entry_bytes)
+{
+	const size_t extent = taken_bytes / EXTENT_BYTES, bytes = entry_bytes << EXTENT_ORDER, page = percpu__page_bytes();
+	const uintptr_t start = ((uintptr_t)table + extent * bytes) & ~(page - 1);
+	const uintptr_t end = ((uintptr_t)table + (extent + 1) * bytes + page - 1) & ~(page - 1);
+
+	return percpu__commit((void *)start, end - start);
+}
+
+/* One more extent for the node. */
+static bool extend(int node)
+{
+	char *start = (char *)percpu__arena.base + taken_bytes;
+
+	if (taken_bytes + EXTENT_BYTES > percpu__arena.bytes ||
+	    commit_beside(percpu__arena.slabs, sizeof(*percpu__arena.slabs)) < 0 ||
+	    commit_beside(percpu__arena.free_bits, PERCPU__UNIT_WORDS * sizeof(uint64_t)) < 0 ||
+	    commit_beside(percpu__arena.used_bits, PERCPU__UNIT_WORDS * sizeof(uint64_t)) < 0 ||
+	    percpu__commit(start, EXTENT_BYTES) < 0)
+		return false;
+	if (!percpu__options(false).huge)
+		percpu__advise_huge(start, EXTENT_BYTES, false); /* a kernel without has none to give either */
+	if (node >= 0)
+		percpu__bind(start, EXTENT_BYTES, (unsigned)node); /* refused: first touch decides */
+	put_vacant(&percpu__arena.slabs[taken_bytes >> PERCPU__ARENA_UNIT_SHIFT], EXTENT_ORDER, node);
+	taken_bytes += EXTENT_BYTES;
+	return true;
+}
+
+static struct percpu__slab *take_vacant(unsigned order, int node)
+{
+	unsigned from = order;
+	struct percpu__slab *slab;
+
+	while (from <= EXTENT_ORDER && !*vacant_of(from, node))
+		from++;
+	if (from > EXTENT_ORDER)
+		return NULL;
+	slab = *vacant_of(from, node);
+	*vacant_of(from, node) = slab->next;
+	while (from-- > order)
+		put_vacant(slab + ((size_t)1 << from), from, node);
+	return slab;
+}
+
+struct percpu__slab *percpu__arena_take(unsigned order, int node)
+{
+	struct percpu__slab *slab;
+
+	percpu__lock(&lock);
+	slab = take_vacant(order, node);
+	if (!slab && extend(node))
+		slab = take_vacant(order, node);
+	percpu__unlock(&lock);
+	return slab;
+}
+
+void percpu__arena_give(struct percpu__slab *slab, int node)
+{
+	const unsigned order = slab->order;
+	void *start = (void *)percpu__slab_start(slab);
+
+	for (size_t unit = 0; unit < (size_t)1 << order; unit++)
+		__atomic_store_n(&slab[unit].cache, NULL, __ATOMIC_RELAXED);
+	percpu__purge(start, PERCPU__ARENA_UNIT << order);
+	percpu__lock(&lock);
+	put_vacant(slab, order, node);
+	percpu__unlock(&lock);
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The floor of object caches. Who owns what:
+ *
+ *   arena.c   the address space of all slabs, and the descriptor of each
+ *   slab.c    the objects of a slab: which are in it, cutting them out and taking them back
+ *   home.c    what a CPU has of a cache: its lists, its slabs, its batches, and when it is open
+ *   alloc.c   the public entries of alloc and free, and the verdict on a pointer given to free
+ *   handle.c  caches: created, shrunk, counted, destroyed; and the list of them all
+ *   check.c   PERCPU_OPTIONS=check
+ *   rcu.c     what a liburcu flavour can do
+ *   fork.c    what a fork finds and leaves
+ *
+ * A free object is in one place, and moves along these ways; `link` is a word in it or behind it:
+ *
+ *	           take, put                    exchange
+ *	program  <----------->  list of the CPU <-------> stock of the home <-----> slab (a bit)
+ *	   |                                                   ^     take back, cut
+ *	   '--- freed elsewhere ---> batch ---> remote list ---'
+ *
+ * Who may run beside whom, and what keeps them apart. H is the home lock of the copy in question.
+ *
+ *	what                who touches it                     beside            kept apart by
+ *	line, batches       sections of its CPU                one another       rseq
+ *	line, batches       anyone, once closed                sections          limit 0, then fence
+ *	limits              anyone                             one another       cache lock
+ *	remote list         push: CAS of a chain; take: xchg   one another       the word itself; who pushes
+ *	                                                                         holds H of its own CPU (for fork)
+ *	stock, slab lists   anyone with H                      one another       H
+ *	slab descriptors    read: whoever has an object in it  release           a live object keeps its slab
+ *
+ * Orders: the push of a chain (release) pairs with take_remote (acquire): links written
+ * by the pusher are seen by the taker. Nothing else is handed over without a lock. A list has one
+ * writer, its CPU; the kernel orders a thread's move between CPUs.
+ *
+ * The remote list is only pushed to and taken whole, so a CAS cannot be fooled by an address
+ * that left and came back. Locks, in the order in which one thread may take them: caches, cache, home, arena.
+ */
+#ifndef PERCPU_CACHE_FLOOR_H
+#define PERCPU_CACHE_FLOOR_H
+
+#include "ops/ops.h"
+#include "percpu/percpu.h"
+#include "platform/platform.h"
+#include "topology/topology.h"
+
+#include <percpu/cache.h>
+#include <percpu/sum.h>
+
+#define PERCPU__LINE_BYTES 64u
+
+/* ---- arena.c ---- */
+
+#define PERCPU__ARENA_UNIT_SHIFT 16
+#define PERCPU__ARENA_UNIT ((size_t)1 << PERCPU__ARENA_UNIT_SHIFT)
+#define PERCPU__SLAB_ORDER_MAX 3u /* units of the largest slab, as a power of two */
+#define PERCPU__INLINE_BITS 64u
+
+/* A unit of the arena. All but the first three fields mean something in the first unit of a slab alone. */
+struct percpu__slab {
+	const struct percpu_cache *cache; /* set while nobody has an object of it; NULL: no slab */
+	uint64_t home_bytes;              /* number of the home's copy, times PERCPU_STRIDE; as cache */
+	uint16_t unit;                    /* of the slab; as cache */
+	uint8_t order;                    /* as cache */
+	uint8_t listed;                   /* H */
+	uint32_t nr_free;                 /* objects in the slab; H */
+	uint32_t fresh;                   /* number of the first object never cut out; H */
+	uint32_t reserved;
+	uint64_t bits;                    /* of free objects, where 64 are enough; H */
+	struct percpu__slab *next, *prev; /* H, or the arena's lock while it is nobody's */
+	uint64_t reserved2;
+};
+_Static_assert(sizeof(struct percpu__slab) == sizeof(struct percpu__slab_id) &&
+		       offsetof(struct percpu__slab, cache) == offsetof(struct percpu__slab_id, cache) &&
+		       offsetof(struct percpu__slab, home_bytes) == offsetof(struct percpu__slab_id, home),
+	       "programs read the first two");
+
+struct percpu__arena {
+	uintptr_t base;
+	size_t bytes;
+	struct percpu__slab *slabs; /* all can be read; those of units in use can be written */
+	uint64_t *free_bits;        /* PERCPU__UNIT_WORDS a unit, of the objects in the slab */
+	uint64_t *used_bits;        /* the same, of objects in use, under `check` alone */
+};
+#define PERCPU__UNIT_WORDS (PERCPU__ARENA_UNIT / PERCPU_CACHE_MIN_SIZE / 64)
+extern struct percpu__arena percpu__arena; /* set once, before the first cache */
+
+/* false: no address space. */
+bool percpu__arena_init(void);
+
+/* 1 << order units for the node (-1: none in particular), reading zero; NULL: no memory. */
+struct percpu__slab *percpu__arena_take(unsigned order, int node);
+
+/* Gives the memory back to the kernel and the addresses to whoever asks next. */
+void percpu__arena_give(struct percpu__slab *slab, int node);
+
+void percpu__arena_lock(void);
+void percpu__arena_unlock(void);
+
+static inline uintptr_t percpu__slab_start(const struct percpu__slab *slab)
+{
+	return percpu__arena.base + ((uintptr_t)(slab - percpu__arena.slabs) << PERCPU__ARENA_UNIT_SHIFT);
+}
+
+static inline size_t percpu__slab_bytes(const struct percpu__slab *slab)
+{
+	return PERCPU__ARENA_UNIT << slab->order;
+}
+
+/* The slab of an address in the arena; its cache is NULL where there is none. */
+static inline struct percpu__slab *percpu__slab_of(uintptr_t address)
+{
+	struct percpu__slab *slab = &percpu__arena.slabs[(address - percpu__arena.base) >> PERCPU__ARENA_UNIT_SHIFT];
+
+	return slab - slab->unit;
+}
+
+/* ---- caches ---- */
+
+enum percpu__cache_state { PERCPU__CACHE_VACANT, PERCPU__CACHE_LIVE, PERCPU__CACHE_DESTROYED };
+
+struct percpu__home;
+
+struct percpu__cache {
+	struct percpu_cache pub;           /* what inlines read */
+	struct percpu__home __percpu *homes; /* as pub.line, except where inlines must not allocate; for ever */
+	enum percpu__cache_state state;    /* caches lock */
+	uint32_t flags;                    /* this and what follows: for ever */
+	uint32_t object_bytes;             /* from one to the next */
+	uint32_t nr_per_slab;
+	uint32_t limit, batch, refill;     /* objects: of an open list, of an open batch, cut at a time */
+	uint8_t order;                     /* of slabs */
+	uint8_t nr_stacks;                 /* batches a CPU; a power of two */
+	bool check;                        /* PERCPU_OPTIONS */
+	bool sections, batches;            /* whether CPUs have lists, and batches */
+	bool fences;                       /* whether those can be closed from afar; only ever falls; cache lock */
+	uint32_t zero_bytes;               /* of each object, when it is given */
+	void (*ctor)(void *object);
+	const struct rcu_flavor_struct *rcu;
+	uint64_t nr_returned;              /* slabs; relaxed atomic */
+	uint64_t nr_waiting;               /* slabs in a grace period; relaxed atomic */
+	struct percpu__lock lock;          /* limits, and used */
+	struct percpu__home *used;         /* homes ever used; lock, or acquire, which pairs with make_ready */
+	struct percpu__cache *next;        /* caches lock */
+	char name[40];
+};
+_Static_assert(sizeof(struct percpu__cache) <= 384, "what an unused cache costs is mostly this");
+
+static inline struct percpu__cache *percpu__cache_of(struct percpu_cache *cache)
+{
+	return (struct percpu__cache *)cache;
+}
+
+/* Calls visit for every cache, under the caches lock, which the caller holds. */
+void percpu__caches_visit(void (*visit)(struct percpu__cache *cache));
+void percpu__caches_lock(void);
+void percpu__caches_unlock(void);
+
+/* ---- slab.c ---- */
+
+/* Links to one another, the last one's is NULL. */
+struct percpu__chain {
+	void *first;
+	uint64_t nr;
+};
+
+static inline void percpu__chain_push(struct percpu__chain *chain, void *link)
+{
+	*(void **)link = chain->first;
+	chain->first = link;
+	chain->nr++;
+}
+
+static inline void *percpu__chain_pop(struct percpu__chain *chain)
+{
+	void *link = chain->first;
+
+	chain->first = *(void **)link;
+	chain->nr--;
+	return link;
+}
+
+struct percpu__slab_list {
+	struct percpu__slab *first;
+	size_t nr;
+};
+
+static inline void *percpu__object_of(const struct percpu__cache *cache, void *link)
+{
+	return (char *)link - cache->pub.link_bytes;
+}
+
+static inline void *percpu__link_of(const struct percpu__cache *cache, void *object)
+{
+	return (char *)object + cache->pub.link_bytes;
+}
+
+/* Of the object in its slab: 0 is the lowest address. */
+uint32_t percpu__object_number(const struct percpu__cache *cache, const struct percpu__slab *slab, const void *object);
+
+/* The bitmap of objects in use that `check` keeps. */
+static inline uint64_t *percpu__slab_used_bits(const struct percpu__slab *slab)
+{
+	return percpu__arena.used_bits + (size_t)(slab - percpu__arena.slabs) * PERCPU__UNIT_WORDS;
+}
+
+/* Makes a slab of units fresh from the arena, all its objects in it. */
+void percpu__slab_init(const struct percpu__cache *cache, struct percpu__slab *slab, unsigned home);
+
+/* Moves up to nr objects to the chain. H. */
+void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *slab, uint64_t nr,
+		      struct percpu__chain *chain);
+
+/* Takes one back; an object that is in its slab already ends the process. H. */
+void percpu__slab_take_back(const struct percpu__cache *cache, struct percpu__slab *slab, void *link);
+
+/* ---- home.c ---- */
+
+#define PERCPU__BATCH_MAX 31u
+
+struct percpu__batch {
+	struct percpu__stack head;
+	void *slot[PERCPU__BATCH_MAX]; /* links */
+};
+_Static_assert(sizeof(struct percpu__batch) == 256, "whole lines");
+
+/* One copy: what one CPU has of one cache. */
+struct percpu__home {
+	struct percpu__cache_line line; /* sections of the CPU */
+	/* Written by other CPUs: place of the first link << PERCPU__REMOTE_BITS | number of links. */
+	uint64_t remote __attribute__((aligned(64)));
+	struct percpu__lock lock __attribute__((aligned(64))); /* H, for all below */
+	struct percpu__chain stock;
+	struct percpu__slab_list partial, empty; /* slabs with objects in them: some, all */
+	size_t nr_slabs;
+	uint64_t nr_exchanges;        /* of the list, so far */
+	uint64_t nr_exchanged;        /* objects that those brought, less those they took */
+	uint64_t nr_refills, nr_remote, nr_batches; /* percpu_add */
+	struct percpu__home *next_used; /* for ever */
+	uint32_t copy;                /* its number; for ever */
+	bool ready;                   /* cache lock; the release pairs with make_ready */
+	struct percpu__batch batch[] __attribute__((aligned(64))); /* sections of the CPU */
+};
+_Static_assert(offsetof(struct percpu__home, line) == 0, "the inlines' per-CPU pointer");
+_Static_assert(offsetof(struct percpu__home, remote) == 64 && offsetof(struct percpu__home, lock) == 128,
+	       "the owner's line, the others' line, the rest");
+
+static inline size_t percpu__home_bytes(unsigned nr_stacks)
+{
+	return sizeof(struct percpu__home) + nr_stacks * sizeof(struct percpu__batch);
+}
+
+/* The copy that the caller works on: its CPU's where it has a usable rseq area or rseq is off, else the foreign one. */
+struct percpu__home *percpu__home_here(struct percpu__cache *cache);
+
+/* The copy of that number, its lock ready. */
+struct percpu__home *percpu__home_at(struct percpu__cache *cache, unsigned copy);
+
+/* One link for the caller, from wherever there is one; NULL: no memory. */
+void *percpu__home_alloc(struct percpu__cache *cache);
+
+/* Takes a link that no list of this CPU took: home is the copy that owns its slab. */
+void percpu__home_free(struct percpu__cache *cache, void *link, unsigned home);
+
+/* The same for any copy. */
+void percpu__home_free_to(struct percpu__cache *cache, void *link, unsigned copy);
+
+/* Sets the limits of all copies to zero: closed once the caller has fenced. Cache lock. */
+void percpu__homes_close(struct percpu__cache *cache);
+
+/* Returns: whether what a close said is true now. Without fences it never is. Cache lock. */
+bool percpu__homes_fence(struct percpu__cache *cache);
+
+/* After a close: moves all that is free to the slabs. alone: nobody else uses the cache. Cache lock. */
+void percpu__homes_drain(struct percpu__cache *cache, bool alone);
+
+/* In a child whose parent could not close: lists may be torn, so their objects are given up. */
+void percpu__homes_forget_lists(struct percpu__cache *cache);
+
+/* Takes the slabs without a missing object, in all homes. */
+struct percpu__slab *percpu__homes_take_empty(struct percpu__cache *cache);
+
+/* Gives back slabs linked by next, after a grace period where readers may look at them: which may wait, or not. */
+void percpu__slabs_release(struct percpu__cache *cache, struct percpu__slab *slabs, bool may_wait);
+
+static inline int percpu__home_node(unsigned copy)
+{
+	return percpu__has_nodes() && copy + 1 < percpu_abi.nr_copies ? percpu__cpu_to_memory_node(copy) : -1;
+}
+
+#define PERCPU__REMOTE_BITS 27
+#define PERCPU__REMOTE_MAX ((UINT64_C(1) << PERCPU__REMOTE_BITS) - 1)
+
+/* ---- check.c ---- */
+
+/* Cut out for the first time; about to be given; taken back from the program. */
+void percpu__check_cut(const struct percpu__cache *cache, void *object);
+void percpu__check_given(const struct percpu__cache *cache, void *object);
+void percpu__check_freed(const struct percpu__cache *cache, void *object);
+
+/* ---- rcu.c: the only file that knows what a flavour is ---- */
+
+bool percpu__rcu_known(void);
+void percpu__rcu_wait(const struct rcu_flavor_struct *flavor);    /* a grace period */
+void percpu__rcu_drain(const struct rcu_flavor_struct *flavor);   /* all calls so far */
+
+/* Calls release after a grace period; storage: 16 bytes that stay until then. */
+void percpu__rcu_call(const struct rcu_flavor_struct *flavor, void *storage, void (*release)(void *storage));
+
+/* ---- fork.c ---- */
+
+/* Once, before the first cache. */
+void percpu__cache_fork_init(void);
+
+#endif

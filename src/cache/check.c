@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns PERCPU_OPTIONS=check for caches. CPUs then have no lists, so that every allocation and free
+ * passes here. One bit an object says whether it is in use, so that a second free is found at once.
+ * An object that need not stay as it is holds poison while it is free; whatever else it holds when it is
+ * given was written after the free.
+ */
+#include <string.h>
+
+#include "cache/cache.h"
+
+#define POISON 0x6b
+
+static bool has_poison(const struct percpu__cache *cache)
+{
+	return !cache->ctor && !(cache->flags & PERCPU_CACHE_TYPESAFE_BY_RCU);
+}
+
+/* Flips the object's bit. Returns: whether it was set. */
+static bool flip(const struct percpu__cache *cache, const void *object, bool set)
+{
+	const struct percpu__slab *slab = percpu__slab_of((uintptr_t)object);
+	const uint32_t number = percpu__object_number(cache, slab, object);
+	uint64_t *word = &percpu__slab_used_bits(slab)[number / 64];
+	const uint64_t bit = UINT64_C(1) << number % 64;
+
+	return (set ? __atomic_fetch_or(word, bit, __ATOMIC_RELAXED) : __atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED)) &
+	       bit;
+}
+
+void percpu__check_cut(const struct percpu__cache *cache, void *object)
+{
+	if (has_poison(cache))
+		memset(object, POISON, cache->pub.link_bytes);
+}
+
+void percpu__check_given(const struct percpu__cache *cache, void *object)
+{
+	const unsigned char *bytes = object;
+
+	if (flip(cache, object, true))
+		percpu__die("percpu_cache_alloc", object, "given while in use: a list was written to");
+	for (size_t i = 0; has_poison(cache) && i < cache->pub.link_bytes; i++)
+		if (bytes[i] != POISON)
+			percpu__die("percpu_cache_alloc", object, "written to after the free");
+}
+
+void percpu__check_freed(const struct percpu__cache *cache, void *object)
+{
+	if (!flip(cache, object, false))
+		percpu__die("percpu_cache_free", object, "freed twice");
+	if (has_poison(cache))
+		memset(object, POISON, cache->pub.link_bytes);
+}

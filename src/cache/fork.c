@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns what a fork finds and leaves. The kernel copies page after page while other threads run, so
+ * nothing of a cache may be half done: the forking thread takes all locks, which stops all that holds one
+ * while it pushes links, and closes all lists and batches, which stops the sections.
+ */
+#include "cache/cache.h"
+
+static void lock_cache(struct percpu__cache *cache)
+{
+	percpu__lock_nested(&cache->lock);
+	percpu__homes_close(cache);
+}
+
+static void lock_homes(struct percpu__cache *cache)
+{
+	for (struct percpu__home *home = cache->used; home; home = home->next_used)
+		percpu__lock_nested(&home->lock);
+}
+
+static void fence(struct percpu__cache *cache)
+{
+	percpu__homes_fence(cache);
+}
+
+static void unlock_cache(struct percpu__cache *cache)
+{
+	for (struct percpu__home *home = cache->used; home; home = home->next_used)
+		percpu__unlock(&home->lock);
+	percpu__unlock(&cache->lock);
+}
+
+static void before(void)
+{
+	percpu__caches_lock();
+	percpu__caches_visit(lock_cache);
+	percpu__caches_visit(lock_homes);
+	percpu__arena_lock();
+	percpu__caches_visit(fence);
+}
+
+static void after(void)
+{
+	percpu__arena_unlock();
+	percpu__caches_visit(unlock_cache);
+	percpu__caches_unlock();
+}
+
+static void forget_lists(struct percpu__cache *cache)
+{
+	if (cache->sections && !cache->fences)
+		percpu__homes_forget_lists(cache);
+}
+
+static void after_in_child(void)
+{
+	percpu__caches_visit(forget_lists);
+	after();
+}
+
+static void init(void)
+{
+	percpu__fork_init(); /* first: what is registered last is asked first, and takes the lower locks */
+	pthread_atfork(before, after, after_in_child);
+}
+
+void percpu__cache_fork_init(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, init);
+}

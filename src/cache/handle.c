@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns caches: their handles, what follows from their attributes, and the list of them all.
+ *
+ * A handle lies in memory that is never given back, so that use after destroy is seen: its inlines find
+ * every list closed, and the slow path the state. It is used again late, oldest first.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "cache/cache.h"
+
+#define LIST_BYTES (256u * 1024)  /* free objects that a CPU's list keeps */
+#define REFILL_BYTES (16u * 1024) /* cut from a slab at a time */
+#define BATCH_BYTES (32u * 1024)  /* of a batch that goes home */
+#define HANDLES_BYTES ((size_t)64 * 1024)
+#define VACANT_MIN 64u            /* handles that lie fallow before one is used again */
+
+static struct percpu__lock lock = PERCPU__LOCK_INIT(PERCPU__RANK_CACHES);
+static struct percpu__cache *caches; /* lock, as all below */
+static struct percpu__cache *vacant, **vacant_end = &vacant;
+static size_t nr_vacant;
+static struct percpu__cache *fresh, *fresh_end; /* handles never used */
+static char *closed_line;                       /* per-CPU pointer, of a list that is never open */
+
+void percpu__caches_lock(void)
+{
+	percpu__lock(&lock);
+}
+
+void percpu__caches_unlock(void)
+{
+	percpu__unlock(&lock);
+}
+
+void percpu__caches_visit(void (*visit)(struct percpu__cache *cache))
+{
+	for (struct percpu__cache *cache = caches; cache; cache = cache->next)
+		visit(cache);
+}
+
+/* ---- handles; lock ---- */
+
+static struct percpu__cache *take_handle(void)
+{
+	struct percpu__cache *cache = vacant;
+
+	if (nr_vacant >= VACANT_MIN) {
+		vacant = cache->next;
+		nr_vacant--;
+		memset(cache, 0, sizeof(*cache));
+		return cache;
+	}
+	if (fresh == fresh_end) {
+		fresh = percpu__map(HANDLES_BYTES);
+		fresh_end = fresh ? fresh + HANDLES_BYTES / sizeof(*fresh) : NULL;
+	}
+	return fresh ? fresh++ : NULL;
+}
+
+static void put_handle(struct percpu__cache *cache)
+{
+	cache->next = NULL;
+	*vacant_end = cache;
+	vacant_end = &cache->next;
+	nr_vacant++;
+}
+
+/* ---- what follows from size, align and flags ---- */
+
+static uint32_t clamp(size_t value, size_t low, size_t high)
+{
+	return value < low ? low : value > high ? high : value;
+}
+
+/* Whether a slab of that order holds enough objects, and loses little. */
+static bool is_order_good(uint32_t object_bytes, unsigned order)
+{
+	const size_t bytes = PERCPU__ARENA_UNIT << order;
+
+	return bytes / object_bytes >= 8 && bytes % object_bytes * 16 <= bytes;
+}
+
+static void set_geometry(struct percpu__cache *cache, size_t size, size_t align)
+{
+	const bool link_behind = cache->ctor || cache->rcu || cache->check;
+	size_t bytes = (size + 7) & ~(size_t)7;
+	uint8_t order = 0;
+
+	cache->pub.link_bytes = link_behind ? bytes : 0;
+	bytes = (bytes + (link_behind ? sizeof(void *) : 0) + align - 1) & ~(align - 1);
+	while (order < PERCPU__SLAB_ORDER_MAX && !is_order_good(bytes, order))
+		order++;
+	/* Of the largest, whatever fits: at least seven objects and their links. */
+	cache->object_bytes = bytes;
+	cache->order = order;
+	cache->nr_per_slab = (PERCPU__ARENA_UNIT << order) / bytes;
+	cache->zero_bytes = cache->flags & PERCPU_CACHE_ZERO ? size : 0;
+	cache->limit = clamp(LIST_BYTES / bytes, 2, 16384);
+	cache->refill = clamp(REFILL_BYTES / bytes, 1, 512);
+	cache->batch = clamp(BATCH_BYTES / bytes, 1, PERCPU__BATCH_MAX);
+	cache->pub.mask = (PERCPU__ARENA_UNIT << order) - 1;
+	cache->pub.inverse = UINT64_MAX / bytes + 1;
+}
+
+static bool is_valid_request(size_t size, size_t align, unsigned flags, void (*ctor)(void *),
+			     const struct percpu_cache_attr *attr)
+{
+	const unsigned known = PERCPU_CACHE_LINE_ALIGN | PERCPU_CACHE_ZERO | PERCPU_CACHE_TYPESAFE_BY_RCU;
+	const bool rcu = flags & PERCPU_CACHE_TYPESAFE_BY_RCU;
+
+	if (size < PERCPU_CACHE_MIN_SIZE || size > PERCPU_CACHE_MAX_SIZE || (align & (align - 1)) ||
+	    align > PERCPU_MAX_ALIGN || (flags & ~known))
+		return false;
+	if ((flags & PERCPU_CACHE_ZERO) && (ctor || rcu))
+		return false;
+	if (!attr)
+		return !rcu;
+	if (attr->size < sizeof(*attr) || attr->size > PERCPU_STRIDE || rcu != !!attr->rcu_flavor)
+		return false;
+	for (size_t i = sizeof(*attr); i < attr->size; i++)
+		if (((const char *)attr)[i])
+			return false;
+	return true;
+}
+
+/* A few batches a CPU, so that what goes to one home is together. */
+static uint8_t stacks_for(unsigned nr_cpus)
+{
+	return nr_cpus <= 2 ? 1 : nr_cpus <= 8 ? 2 : 4;
+}
+
+/* ---- create ---- */
+
+static bool prepare(void)
+{
+	bool ready;
+
+	percpu__cache_fork_init();
+	if (!percpu__arena_init())
+		return false;
+	percpu__lock(&lock);
+	if (!closed_line)
+		closed_line = (char *)(uintptr_t)percpu_alloc(sizeof(struct percpu__cache_line), PERCPU__LINE_BYTES);
+	ready = closed_line;
+	percpu__unlock(&lock);
+	return ready;
+}
+
+static void publish(struct percpu__cache *cache)
+{
+	cache->state = PERCPU__CACHE_LIVE;
+	cache->next = caches;
+	caches = cache;
+}
+
+struct percpu_cache *percpu_cache_create_attr(const char *name, size_t size, size_t align, unsigned flags,
+					      void (*ctor)(void *object), const struct percpu_cache_attr *attr)
+{
+	const uint8_t nr_stacks = stacks_for(percpu_nr_cpus());
+	struct percpu__home __percpu *homes;
+	struct percpu__cache *cache;
+
+	if (!is_valid_request(size, align, flags, ctor, attr)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if ((flags & PERCPU_CACHE_TYPESAFE_BY_RCU) && !percpu__rcu_known()) {
+		errno = ENOTSUP;
+		return NULL;
+	}
+	homes = prepare() ? percpu_alloc(percpu__home_bytes(nr_stacks), PERCPU__LINE_BYTES) : NULL;
+	if (!homes)
+		goto no_memory;
+	percpu__lock(&lock);
+	cache = take_handle();
+	if (!cache)
+		goto unlock;
+	if (flags & PERCPU_CACHE_LINE_ALIGN && align < PERCPU__LINE_BYTES)
+		align = PERCPU__LINE_BYTES;
+	strncpy(cache->name, name ? name : "", sizeof(cache->name) - 1);
+	cache->homes = homes;
+	cache->flags = flags;
+	cache->ctor = ctor;
+	cache->rcu = attr ? attr->rcu_flavor : NULL;
+	cache->check = percpu__options(false).check;
+	cache->sections = percpu_mode() == PERCPU_MODE_RSEQ && !cache->check;
+	cache->batches = cache->sections && percpu__fence_ready();
+	cache->fences = cache->batches;
+	cache->nr_stacks = nr_stacks;
+	percpu__lock_init(&cache->lock, PERCPU__RANK_CACHE);
+	set_geometry(cache, size, align < 8 ? 8 : align);
+	cache->pub.arena = percpu__arena.base;
+	cache->pub.arena_bytes = percpu__arena.bytes;
+	cache->pub.slabs = (const struct percpu__slab_id *)percpu__arena.slabs;
+	cache->pub.line = cache->sections && !cache->zero_bytes ? (char *)(uintptr_t)homes : closed_line;
+	publish(cache);
+	percpu__unlock(&lock);
+	return &cache->pub;
+unlock:
+	percpu__unlock(&lock);
+	percpu_free(homes);
+no_memory:
+	errno = ENOMEM;
+	return NULL;
+}
+
+struct percpu_cache *percpu_cache_create(const char *name, size_t size, size_t align, unsigned flags,
+					 void (*ctor)(void *object))
+{
+	return percpu_cache_create_attr(name, size, align, flags, ctor, NULL);
+}
+
+/* ---- shrink, destroy ---- */
+
+static struct percpu__cache *live(struct percpu_cache *handle, const char *who)
+{
+	struct percpu__cache *cache = percpu__cache_of(handle);
+
+	if (cache->state != PERCPU__CACHE_LIVE)
+		percpu__die(who, handle, "the cache was destroyed");
+	return cache;
+}
+
+static void drain(struct percpu__cache *cache, bool alone)
+{
+	percpu__homes_close(cache);
+	percpu__homes_fence(cache);
+	percpu__homes_drain(cache, alone);
+}
+
+ssize_t percpu_cache_shrink(struct percpu_cache *handle)
+{
+	struct percpu__cache *cache = live(handle, "percpu_cache_shrink");
+	struct percpu__slab *slabs;
+	ssize_t bytes = 0;
+
+	percpu__lock(&cache->lock);
+	drain(cache, false);
+	slabs = percpu__homes_take_empty(cache);
+	percpu__unlock(&cache->lock);
+	for (const struct percpu__slab *slab = slabs; slab; slab = slab->next)
+		bytes += percpu__slab_bytes(slab);
+	percpu__slabs_release(cache, slabs, true);
+	return bytes;
+}
+
+static bool has_live_objects(const struct percpu__cache *cache)
+{
+	for (const struct percpu__home *home = cache->used; home; home = home->next_used)
+		if (home->nr_slabs != home->empty.nr)
+			return true;
+	return false;
+}
+
+static void unlist(struct percpu__cache *cache)
+{
+	struct percpu__cache **at = &caches;
+
+	while (*at != cache)
+		at = &(*at)->next;
+	*at = cache->next;
+}
+
+int percpu_cache_destroy(struct percpu_cache *handle)
+{
+	struct percpu__cache *cache = live(handle, "percpu_cache_destroy");
+	struct percpu__slab *slabs;
+
+	percpu__lock(&lock);
+	percpu__lock(&cache->lock);
+	drain(cache, true);
+	if (has_live_objects(cache)) {
+		percpu__unlock(&cache->lock);
+		percpu__unlock(&lock);
+		return -EBUSY;
+	}
+	slabs = percpu__homes_take_empty(cache);
+	cache->state = PERCPU__CACHE_DESTROYED;
+	cache->pub.line = closed_line;
+	unlist(cache);
+	percpu__unlock(&cache->lock);
+	percpu__unlock(&lock);
+
+	percpu__slabs_release(cache, slabs, true);
+	if (__atomic_load_n(&cache->nr_waiting, __ATOMIC_RELAXED))
+		percpu__rcu_drain(cache->rcu);
+	percpu_free(cache->homes);
+	percpu__lock(&lock);
+	put_handle(cache);
+	percpu__unlock(&lock);
+	return 0;
+}
+
+/* ---- statistics ---- */
+
+/* Allocations from the list: what its operations were is known from what they did to its length. H. */
+static uint64_t hits_of(const struct percpu__home *home)
+{
+	const uint64_t word = __atomic_load_n(&home->line.word, __ATOMIC_RELAXED);
+	const uint64_t twice = (word >> 16) - home->nr_exchanges - word % 65536 + home->nr_exchanged;
+
+	return (twice & ((UINT64_C(1) << 48) - 1)) / 2;
+}
+
+static size_t nr_in_slabs(const struct percpu__home *home)
+{
+	size_t nr = 0;
+
+	for (const struct percpu__slab *slab = home->partial.first; slab; slab = slab->next)
+		nr += slab->nr_free;
+	for (const struct percpu__slab *slab = home->empty.first; slab; slab = slab->next)
+		nr += slab->nr_free;
+	return nr;
+}
+
+/* Adds up one home, but for nr_objects, from which the free ones are yet to be taken. */
+static void add_home(struct percpu__cache *cache, struct percpu__home *home, struct percpu_cache_stats *stats)
+{
+	const int node = percpu__home_node(home->copy);
+	const size_t bytes = home->nr_slabs * (PERCPU__ARENA_UNIT << cache->order);
+
+	percpu__lock(&home->lock);
+	stats->nr_homes++;
+	stats->nr_slabs += home->nr_slabs;
+	stats->nr_empty_slabs += home->empty.nr;
+	stats->nr_objects += home->nr_slabs * cache->nr_per_slab - nr_in_slabs(home);
+	stats->nr_free += home->stock.nr + __atomic_load_n(&home->line.word, __ATOMIC_RELAXED) % 65536 +
+			  (__atomic_load_n(&home->remote, __ATOMIC_RELAXED) & PERCPU__REMOTE_MAX);
+	for (unsigned i = 0; i < cache->nr_stacks; i++)
+		stats->nr_free += __atomic_load_n(&home->batch[i].head.nr, __ATOMIC_RELAXED);
+	stats->nr_hits += hits_of(home);
+	stats->slabs_bytes += bytes;
+	stats->node_bytes[node < 0 ? 0 : node % PERCPU_CACHE_NODES] += bytes;
+	percpu__unlock(&home->lock);
+}
+
+int percpu_cache_stats(struct percpu_cache *handle, struct percpu_cache_stats *out)
+{
+	struct percpu__cache *cache = live(handle, "percpu_cache_stats");
+	struct percpu_cache_stats stats = { .size = 0 };
+	size_t size = out ? out->size : 0;
+
+	if (size < offsetof(struct percpu_cache_stats, nr_objects))
+		return -EINVAL;
+	percpu__lock(&cache->lock);
+	for (struct percpu__home *home = cache->used; home; home = home->next_used)
+		add_home(cache, home, &stats);
+	percpu__unlock(&cache->lock);
+	stats.nr_objects -= stats.nr_free;
+	stats.object_bytes = cache->object_bytes;
+	stats.slab_bytes = PERCPU__ARENA_UNIT << cache->order;
+	stats.nr_refills = percpu_sum(&cache->homes->nr_refills);
+	stats.nr_remote_frees = percpu_sum(&cache->homes->nr_remote);
+	stats.nr_batches = percpu_sum(&cache->homes->nr_batches);
+	stats.nr_returned_slabs = __atomic_load_n(&cache->nr_returned, __ATOMIC_RELAXED);
+	stats.batch_max = cache->batches ? cache->batch : 1;
+	if (size > sizeof(stats))
+		size = sizeof(stats);
+	stats.size = size;
+	memcpy(out, &stats, size);
+	return 0;
+}

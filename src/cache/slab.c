@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns slabs: 64 KiB, or more where fewer than eight objects fit or a sixteenth would be lost, aligned to their size,
+ * of objects of one cache and one home. Objects end where the slab ends:
+ *
+ *	| rest | object 0 | object 1 | ... | object nr - 1 |
+ *
+ * so that an address is an object's start exactly where its distance to the end is a multiple of
+ * object_bytes. One bit an object says which are in the slab. They are cut out lowest first, so that
+ * objects from `fresh` on were never touched, nor constructed.
+ */
+#include "cache/cache.h"
+
+static uint64_t *free_bits_of(const struct percpu__cache *cache, struct percpu__slab *slab)
+{
+	return cache->nr_per_slab <= PERCPU__INLINE_BITS
+		       ? &slab->bits
+		       : percpu__arena.free_bits + (size_t)(slab - percpu__arena.slabs) * PERCPU__UNIT_WORDS;
+}
+
+uint32_t percpu__object_number(const struct percpu__cache *cache, const struct percpu__slab *slab, const void *object)
+{
+	const uintptr_t end = percpu__slab_start(slab) + percpu__slab_bytes(slab);
+
+	return cache->nr_per_slab - (end - (uintptr_t)object) / cache->object_bytes;
+}
+
+static char *first_object(const struct percpu__cache *cache, const struct percpu__slab *slab)
+{
+	return (char *)percpu__slab_start(slab) + percpu__slab_bytes(slab) -
+	       (size_t)cache->nr_per_slab * cache->object_bytes;
+}
+
+void percpu__slab_init(const struct percpu__cache *cache, struct percpu__slab *slab, unsigned home)
+{
+	uint64_t *bits = free_bits_of(cache, slab);
+	const uint32_t nr = cache->nr_per_slab;
+
+	for (unsigned unit = 0; unit < 1u << cache->order; unit++) {
+		slab[unit].order = cache->order;
+		slab[unit].unit = unit;
+		slab[unit].home_bytes = (uint64_t)home * PERCPU_STRIDE;
+		__atomic_store_n(&slab[unit].cache, &cache->pub, __ATOMIC_RELAXED);
+	}
+	slab->nr_free = nr;
+	slab->fresh = 0;
+	slab->listed = 0;
+	for (uint32_t i = 0; i < nr; i += 64)
+		bits[i / 64] = nr - i < 64 ? (UINT64_C(1) << (nr - i)) - 1 : ~UINT64_C(0);
+}
+
+void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *slab, uint64_t nr,
+		      struct percpu__chain *chain)
+{
+	uint64_t *bits = free_bits_of(cache, slab);
+	char *first = first_object(cache, slab);
+	void *links = NULL, **end = &links;
+	uint64_t cut = 0;
+
+	for (uint32_t word = 0; cut < nr && cut < slab->nr_free; word++) {
+		while (bits[word] && cut < nr) {
+			const uint32_t number = word * 64 + (uint32_t)__builtin_ctzll(bits[word]);
+			void *object = first + (size_t)number * cache->object_bytes;
+
+			bits[word] &= bits[word] - 1;
+			if (number >= slab->fresh) {
+				slab->fresh = number + 1;
+				if (cache->ctor)
+					cache->ctor(object);
+				if (percpu__unlikely(cache->check))
+					percpu__check_cut(cache, object);
+			}
+			*end = percpu__link_of(cache, object);
+			end = *end;
+			cut++;
+		}
+	}
+	if (!cut)
+		return;
+	*end = chain->first;
+	chain->first = links;
+	chain->nr += cut;
+	slab->nr_free -= cut;
+}
+
+void percpu__slab_take_back(const struct percpu__cache *cache, struct percpu__slab *slab, void *link)
+{
+	void *object = percpu__object_of(cache, link);
+	const uint32_t number = percpu__object_number(cache, slab, object);
+	uint64_t *word = &free_bits_of(cache, slab)[number / 64];
+
+	if (percpu__unlikely(*word >> number % 64 & 1))
+		percpu__die("percpu_cache_free", object, "freed twice");
+	*word |= UINT64_C(1) << number % 64;
+	slab->nr_free++;
+}

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+/* What one caller sees of a cache, in every mode; and where objects go when another CPU frees them. */
+#include "cache/world.h"
+
+#include <sys/wait.h>
+
+static const char *const modes[] = { "", "mode:atomic", "check", "cpus:1", "cpus:512" };
+#define NR_MODES ((int)(sizeof(modes) / sizeof(modes[0])))
+
+/* Check forks for each test, before the library starts. */
+static void enter_mode(int i)
+{
+	setenv("PERCPU_OPTIONS", modes[i], 1);
+	pin(0);
+}
+
+static bool in_rseq_mode(void)
+{
+	return percpu_mode() == PERCPU_MODE_RSEQ;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const uintptr_t x = *(const uintptr_t *)a, y = *(const uintptr_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* All objects are apart by at least size, aligned, writable over all of it, and stay as they are. */
+static void check_geometry(size_t size, size_t align, unsigned flags)
+{
+	struct percpu_cache *cache = percpu_cache_create("geometry", size, align, flags, NULL);
+	const size_t nr = size > 4096 ? 40 : 1500, want = flags & PERCPU_CACHE_LINE_ALIGN && align < 64 ? 64 : align ? align : 8;
+	struct lot lot;
+
+	ck_assert_ptr_nonnull(cache);
+	lot = lot_of(cache, nr);
+	for (size_t i = 0; i < nr; i++) {
+		ck_assert_uint_eq((uintptr_t)lot.objects[i] % want, 0);
+		for (size_t at = 0; flags & PERCPU_CACHE_ZERO && at < size; at++)
+			ck_assert_int_eq(((char *)lot.objects[i])[at], 0);
+		memset(lot.objects[i], (int)i, size);
+	}
+	for (size_t i = 0; i < nr; i++)
+		for (size_t at = 0; at < size; at += size > 64 ? 61 : 1)
+			ck_assert_int_eq(((unsigned char *)lot.objects[i])[at], (unsigned char)i);
+	qsort(lot.objects, nr, sizeof(void *), compare);
+	for (size_t i = 1; i < nr; i++)
+		ck_assert_uint_ge((uintptr_t)lot.objects[i], (uintptr_t)lot.objects[i - 1] + size);
+	ck_assert_uint_eq(stats_of(cache).nr_objects, nr);
+	free_lot(&lot);
+	ck_assert_uint_eq(stats_of(cache).nr_objects, 0);
+	if (flags & PERCPU_CACHE_ZERO) {
+		alloc_lot(&lot);
+		for (size_t i = 0; i < nr; i++)
+			for (size_t at = 0; at < size; at++)
+				ck_assert_int_eq(((char *)lot.objects[i])[at], 0);
+		free_lot(&lot);
+	}
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+	free(lot.objects);
+}
+
+START_TEST(sizes)
+{
+	static const size_t all[] = { 8, 9, 16, 24, 64, 72, 100, 512, 1500, 4096, 5000, 7500, 8192, 8193, 20000, 40000, 65535, 65536 };
+
+	enter_mode(_i);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		check_geometry(all[i], 0, 0);
+}
+END_TEST
+
+START_TEST(alignments)
+{
+	enter_mode(_i);
+	for (size_t align = 1; align <= 4096; align *= 2) {
+		check_geometry(8, align, 0);
+		check_geometry(1000, align, 0);
+		check_geometry(65536, align, 0);
+	}
+	check_geometry(8, 0, PERCPU_CACHE_LINE_ALIGN);
+	check_geometry(65, 8, PERCPU_CACHE_LINE_ALIGN);
+	check_geometry(200, 0, PERCPU_CACHE_ZERO);
+	check_geometry(8, 0, PERCPU_CACHE_ZERO | PERCPU_CACHE_LINE_ALIGN);
+}
+END_TEST
+
+static void ctor_nothing(void *object)
+{
+}
+
+START_TEST(bad_requests)
+{
+	const struct percpu_cache_attr attr = { .size = sizeof(attr) };
+	static const struct {
+		size_t size, align;
+		unsigned flags;
+		void (*ctor)(void *);
+	} bad[] = {
+		{ 0, 0, 0, NULL }, { 7, 0, 0, NULL }, { 65537, 0, 0, NULL }, { 64, 3, 0, NULL }, { 64, 8192, 0, NULL },
+		{ 64, 0, 8, NULL }, { 64, 0, PERCPU_CACHE_ZERO, ctor_nothing }, { 64, 0, PERCPU_CACHE_TYPESAFE_BY_RCU, NULL },
+	};
+	struct percpu_cache *cache = cache_of(64);
+	struct percpu_cache_stats tiny = { .size = 8 };
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		errno = 0;
+		ck_assert_ptr_null(percpu_cache_create("bad", bad[i].size, bad[i].align, bad[i].flags, bad[i].ctor));
+		ck_assert_int_eq(errno, EINVAL);
+	}
+	ck_assert_ptr_null(percpu_cache_create_attr("bad", 64, 0, PERCPU_CACHE_TYPESAFE_BY_RCU, NULL, &attr));
+	ck_assert_int_eq(percpu_cache_stats(cache, NULL), -EINVAL);
+	ck_assert_int_eq(percpu_cache_stats(cache, &tiny), -EINVAL);
+	errno = 12345;
+	percpu_cache_free(cache, NULL);
+	percpu_cache_free_to(cache, NULL, 0);
+	ck_assert_int_eq(errno, 12345);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+START_TEST(last_freed_first)
+{
+	struct percpu_cache *cache;
+	struct lot lot;
+
+	enter_mode(_i);
+	cache = cache_of(64);
+	lot = lot_of(cache, 100);
+	for (size_t i = 0; i < lot.nr; i++)
+		percpu_cache_free(cache, lot.objects[i]);
+	for (size_t i = lot.nr; i--;)
+		ck_assert_ptr_eq(percpu_cache_alloc(cache), lot.objects[i]);
+	free_lot(&lot);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+static unsigned nr_constructed;
+
+static void construct(void *object)
+{
+	memset(object, 0x11, 40);
+	nr_constructed++;
+}
+
+START_TEST(constructors)
+{
+	struct percpu_cache *cache;
+	struct lot lot;
+	unsigned before;
+
+	enter_mode(_i);
+	cache = percpu_cache_create("constructed", 40, 0, 0, construct);
+	ck_assert_ptr_nonnull(cache);
+	for (int round = 0; round < 10; round++) {
+		lot = lot_of(cache, 500);
+		for (size_t i = 0; i < lot.nr; i++)
+			for (int at = 0; at < 40; at++)
+				ck_assert_int_eq(((char *)lot.objects[i])[at], 0x11);
+		free_lot(&lot);
+		free(lot.objects);
+	}
+	before = nr_constructed;
+	ck_assert_uint_ge(before, 500);
+	ck_assert_uint_le(before, 500 + 512); /* each once, and those cut ahead */
+	ck_assert_int_gt(percpu_cache_shrink(cache), 0);
+	lot = lot_of(cache, 500);
+	ck_assert_uint_ge(nr_constructed, before + 500); /* the slab is new */
+	free_lot(&lot);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+START_TEST(counts)
+{
+	struct percpu_cache *cache;
+	struct percpu_cache_stats stats;
+	struct lot lot;
+
+	enter_mode(_i);
+	cache = cache_of(64);
+	lot = lot_of(cache, 3000);
+	stats = stats_of(cache);
+	ck_assert_uint_eq(stats.nr_objects, 3000);
+	ck_assert_uint_eq(stats.nr_hits + stats.nr_refills, 3000);
+	ck_assert_uint_eq(stats.nr_slabs, (3000 + 65536 / stats.object_bytes - 1) / (65536 / stats.object_bytes));
+	ck_assert_uint_eq(stats.slabs_bytes, stats.nr_slabs * 65536);
+	ck_assert_uint_eq(stats.node_bytes[0], stats.slabs_bytes);
+	free_lot(&lot);
+	for (int i = 0; i < 1000; i++)
+		percpu_cache_free(cache, percpu_cache_alloc(cache));
+	stats = stats_of(cache);
+	ck_assert_uint_eq(stats.nr_objects, 0);
+	ck_assert_uint_eq(stats.nr_hits + stats.nr_refills, 4000);
+	if (in_rseq_mode() && !strstr(modes[_i], "check"))
+		ck_assert_uint_ge(stats.nr_hits, 3900);
+	else
+		ck_assert_uint_eq(stats.nr_hits, 0);
+	ck_assert_int_ge(percpu_cache_shrink(cache), 65536);
+	stats = stats_of(cache);
+	ck_assert_uint_eq(stats.nr_slabs + stats.nr_free + stats.slabs_bytes, 0);
+	ck_assert_uint_eq(stats.nr_hits + stats.nr_refills, 4000);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+START_TEST(destroy_busy)
+{
+	struct percpu_cache *cache;
+	struct lot lot;
+
+	enter_mode(_i);
+	cache = cache_of(64);
+	lot = lot_of(cache, 200);
+	percpu_cache_free(cache, lot.objects[--lot.nr]);
+	ck_assert_int_eq(percpu_cache_destroy(cache), -EBUSY);
+	memset(lot.objects[0], 1, 64);
+	free_lot(&lot);
+	alloc_lot(&lot);
+	free_lot(&lot);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+START_TEST(empty_slabs_are_bounded)
+{
+	struct percpu_cache *cache;
+	struct lot lot;
+
+	enter_mode(_i);
+	cache = cache_of(512);
+	lot = lot_of(cache, 128 * 64);
+	free_lot(&lot);
+	ck_assert_uint_eq(stats_of(cache).nr_objects, 0);
+	/* The list and its stock keep 256 KiB each, and one slab may be empty. */
+	ck_assert_uint_le(stats_of(cache).nr_slabs, 14);
+	ck_assert_uint_gt(stats_of(cache).nr_returned_slabs, 40);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+/* ---- another CPU ---- */
+
+/* As many objects as its slabs hold. */
+static struct lot all_of(struct percpu_cache *cache)
+{
+	const struct percpu_cache_stats stats = stats_of(cache);
+
+	return lot_of(cache, stats.nr_slabs * (stats.slab_bytes / stats.object_bytes) - stats.nr_objects);
+}
+
+static bool has_two_cpus(void)
+{
+	return nth_cpu(1) >= 0 && (unsigned)nth_cpu(1) < percpu_nr_cpus();
+}
+
+START_TEST(objects_go_home)
+{
+	struct percpu_cache *cache;
+	struct lot lot, again;
+	struct percpu_cache_stats stats;
+
+	enter_mode(_i);
+	if (!has_two_cpus())
+		return;
+	cache = cache_of(64);
+	lot = lot_of(cache, 1024);
+	stats = stats_of(cache);
+	on_cpu(1, free_lot, &lot);
+	ck_assert_uint_eq(stats_of(cache).nr_remote_frees + 31 >= 1024, 1);
+	if (stats_of(cache).batch_max > 1)
+		ck_assert_uint_le(stats_of(cache).nr_batches, 1024 / stats_of(cache).batch_max);
+	else
+		ck_assert_uint_eq(stats_of(cache).nr_batches, 1024);
+	/* All of them, also those in a batch of a CPU that is idle now, come before a new slab. */
+	again = all_of(cache);
+	ck_assert_uint_eq(stats_of(cache).nr_slabs, stats.nr_slabs);
+	for (size_t i = 0; i < lot.nr; i++)
+		ck_assert(has(&again, lot.objects[i]));
+	free_lot(&again);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+START_TEST(elsewhere_memory_does_not_wander)
+{
+	struct percpu_cache *cache;
+	struct lot lot, other;
+
+	enter_mode(_i);
+	if (!has_two_cpus())
+		return;
+	cache = cache_of(64);
+	lot = lot_of(cache, 500);
+	on_cpu(1, free_lot, &lot);
+	other = (struct lot){ cache, 500, calloc(500, sizeof(void *)), 0 };
+	on_cpu(1, alloc_lot, &other);
+	for (size_t i = 0; i < lot.nr; i++)
+		ck_assert(!has(&other, lot.objects[i]));
+	on_cpu(1, free_lot, &other);
+	ck_assert_uint_eq(stats_of(cache).nr_homes, 2);
+	ck_assert_int_eq(percpu_cache_shrink(cache), 2 * 65536);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+START_TEST(shrink_reaches_idle_cpus)
+{
+	struct percpu_cache *cache;
+	struct lot lot, other;
+
+	enter_mode(_i);
+	if (!has_two_cpus())
+		return;
+	cache = cache_of(64);
+	other = (struct lot){ cache, 20, calloc(20, sizeof(void *)), 0 };
+	lot = lot_of(cache, 20);
+	on_cpu(1, alloc_lot, &other);
+	on_cpu(1, free_lot, &lot); /* a batch there */
+	free_lot(&other);          /* and one here */
+	ck_assert_int_eq(percpu_cache_shrink(cache), 2 * 65536);
+	ck_assert_uint_eq(stats_of(cache).nr_slabs, 0);
+	/* What was closed opens again. */
+	lot = lot_of(cache, 20);
+	on_cpu(1, free_lot, &lot);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+static void free_lot_to(void *arg)
+{
+	struct lot *lot = arg;
+
+	for (size_t i = 0; i < lot->nr; i++)
+		percpu_cache_free_to(lot->cache, lot->objects[i], lot->to);
+}
+
+START_TEST(free_to_a_cpu)
+{
+	struct percpu_cache *cache;
+	struct lot lot, other;
+
+	enter_mode(_i);
+	if (!has_two_cpus())
+		return;
+	cache = cache_of(64);
+	lot = lot_of(cache, 50);
+	lot.to = nth_cpu(1);
+	free_lot_to(&lot); /* from its home to another CPU */
+	other = (struct lot){ cache, 50, calloc(50, sizeof(void *)), nth_cpu(1) };
+	on_cpu(1, alloc_lot, &other);
+	for (size_t i = 0; i < lot.nr; i++)
+		ck_assert(has(&other, lot.objects[i]));
+	on_cpu(1, free_lot_to, &other); /* on that CPU, to itself */
+	on_cpu(1, alloc_lot, &other);
+	for (size_t i = 0; i < lot.nr; i++)
+		ck_assert(has(&other, lot.objects[i]));
+	on_cpu(1, free_lot, &other); /* and home */
+	other = all_of(cache);
+	for (size_t i = 0; i < lot.nr; i++)
+		ck_assert(has(&other, lot.objects[i]));
+	free_lot(&other);
+	ck_assert_int_eq(percpu_cache_shrink(cache), 65536);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+/* ---- fork ---- */
+
+START_TEST(forks)
+{
+	struct percpu_cache *cache;
+	struct lot lot, more;
+	int status;
+	pid_t child;
+
+	enter_mode(_i);
+	cache = cache_of(64);
+	lot = lot_of(cache, 100);
+	more = lot_of(cache, 100);
+	free_lot(&more);
+	child = fork();
+	ck_assert_int_ge(child, 0);
+	if (!child) {
+		if (stats_of(cache).nr_objects != 100)
+			_exit(1);
+		free_lot(&lot);
+		alloc_lot(&more);
+		free_lot(&more);
+		_exit(percpu_cache_destroy(cache) ? 2 : 0);
+	}
+	alloc_lot(&more);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+	ck_assert_uint_eq(stats_of(cache).nr_objects, 200);
+	free_lot(&more);
+	free_lot(&lot);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cache");
+	TCase *tcase = tcase_create("cache");
+	const TTest *const in_all_modes[] = {
+		sizes, alignments, last_freed_first, constructors, counts, destroy_busy, empty_slabs_are_bounded,
+		objects_go_home, elsewhere_memory_does_not_wander, shrink_reaches_idle_cpus, free_to_a_cpu, forks,
+	};
+
+	tcase_set_timeout(tcase, 300);
+	tcase_add_test(tcase, bad_requests);
+	for (size_t i = 0; i < sizeof(in_all_modes) / sizeof(in_all_modes[0]); i++)
+		tcase_add_loop_test(tcase, in_all_modes[i], 0, NR_MODES);
+	suite_add_tcase(suite, tcase);
+	return run_suite(suite);
+}

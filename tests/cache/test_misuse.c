@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/* Each misuse ends its process with one line that says what, which pointer, which rule. */
+#include "cache/world.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+static struct percpu_cache *cache, *other;
+static char *object;
+
+static void interior(void)
+{
+	percpu_cache_free(cache, object + 8);
+}
+
+static void byte_off(void)
+{
+	percpu_cache_free(cache, object + 1);
+}
+
+static void wrong_cache(void)
+{
+	percpu_cache_free(other, object);
+}
+
+static void nobody_of_stack(void)
+{
+	char local[64];
+
+	percpu_cache_free(cache, local);
+}
+
+static void nobody_of_malloc(void)
+{
+	percpu_cache_free(cache, malloc(64));
+}
+
+static void nobody_of_low_addresses(void)
+{
+	percpu_cache_free(cache, (void *)64);
+}
+
+static void nobody_of_high_addresses(void)
+{
+	percpu_cache_free(cache, (void *)(UINTPTR_MAX - 63));
+}
+
+static void nobody_behind_the_slab(void)
+{
+	percpu_cache_free(cache, (char *)(((uintptr_t)object | 0xffff) + 1) + 64 * 65536);
+}
+
+static void nobody_far_in_the_arena(void)
+{
+	percpu_cache_free(cache, (char *)cache->arena + cache->arena_bytes - 4096);
+}
+
+/* 200 does not divide 64 KiB: the first bytes of a slab are no object's. */
+static void rest_of_the_slab(void)
+{
+	struct percpu_cache *uneven = cache_of(200);
+	uintptr_t p = (uintptr_t)percpu_cache_alloc(uneven);
+
+	percpu_cache_free(uneven, (void *)(p & ~(uintptr_t)0xffff));
+}
+
+static void twice_at_once(void)
+{
+	percpu_cache_free(cache, object);
+	percpu_cache_free(cache, object);
+}
+
+static void twice_found_by_the_slab(void)
+{
+	void *second = percpu_cache_alloc(cache);
+
+	percpu_cache_free(cache, object);
+	percpu_cache_free(cache, second);
+	percpu_cache_free(cache, object);
+	percpu_cache_shrink(cache);
+}
+
+static void twice_with_another_between(void)
+{
+	void *second = percpu_cache_alloc(cache);
+
+	percpu_cache_free(cache, object);
+	percpu_cache_free(cache, second);
+	percpu_cache_free(cache, object);
+}
+
+static void twice_elsewhere(void)
+{
+	percpu_cache_free_to(cache, object, nth_cpu(0));
+	percpu_cache_free_to(cache, object, nth_cpu(0));
+}
+
+static void to_no_cpu(void)
+{
+	percpu_cache_free_to(cache, object, percpu_nr_cpus());
+}
+
+static void destroy(void)
+{
+	percpu_cache_free(cache, object);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+
+static void alloc_after_destroy(void)
+{
+	destroy();
+	percpu_cache_alloc(cache);
+}
+
+static void free_after_destroy(void)
+{
+	destroy();
+	percpu_cache_free(cache, object);
+}
+
+static void shrink_after_destroy(void)
+{
+	destroy();
+	percpu_cache_shrink(cache);
+}
+
+static void destroy_twice(void)
+{
+	destroy();
+	percpu_cache_destroy(cache);
+}
+
+static void write_after_free(void)
+{
+	percpu_cache_free(cache, object);
+	object[40] = 1;
+	percpu_cache_free(cache, percpu_cache_alloc(cache));
+}
+
+static const struct misuse {
+	void (*run)(void);
+	const char *options, *function, *rule;
+} misuses[] = {
+	{ interior, "", "percpu_cache_free 0x", "inside an object, not its start" },
+	{ interior, "mode:atomic", "percpu_cache_free 0x", "inside an object, not its start" },
+	{ byte_off, "", "percpu_cache_free 0x", "inside an object, not its start" },
+	{ wrong_cache, "", "percpu_cache_free 0x", "an object of another cache" },
+	{ wrong_cache, "mode:atomic", "percpu_cache_free 0x", "an object of another cache" },
+	{ nobody_of_stack, "", "percpu_cache_free 0x", "not an object of a cache" },
+	{ nobody_of_malloc, "", "percpu_cache_free 0x", "not an object of a cache" },
+	{ nobody_of_low_addresses, "", "percpu_cache_free 0x40", "not an object of a cache" },
+	{ nobody_of_high_addresses, "", "percpu_cache_free 0x", "not an object of a cache" },
+	{ nobody_behind_the_slab, "", "percpu_cache_free 0x", "not an object of a cache" },
+	{ nobody_far_in_the_arena, "", "percpu_cache_free 0x", "not an object of a cache" },
+	{ rest_of_the_slab, "", "percpu_cache_free 0x", "inside an object, not its start" },
+	{ twice_at_once, "", "percpu_cache_free 0x", "freed twice" },
+	{ twice_at_once, "check", "percpu_cache_free 0x", "freed twice" },
+	{ twice_found_by_the_slab, "", "percpu_cache_free 0x", "freed twice" },
+	{ twice_found_by_the_slab, "mode:atomic", "percpu_cache_free 0x", "freed twice" },
+	{ twice_with_another_between, "check", "percpu_cache_free 0x", "freed twice" },
+	{ twice_elsewhere, "", "percpu_cache_free_to 0x", "freed twice" },
+	{ to_no_cpu, "", "percpu_cache_free_to 0x", "there is no such CPU" },
+	{ alloc_after_destroy, "", "percpu_cache_alloc 0x", "the cache was destroyed" },
+	{ free_after_destroy, "", "percpu_cache_free 0x", "the cache was destroyed" },
+	{ shrink_after_destroy, "", "percpu_cache_shrink 0x", "the cache was destroyed" },
+	{ destroy_twice, "", "percpu_cache_destroy 0x", "the cache was destroyed" },
+	{ write_after_free, "check", "percpu_cache_alloc 0x", "written to after the free" },
+};
+
+START_TEST(misuse)
+{
+	const struct misuse *one = &misuses[_i];
+	char said[1024] = "";
+	ssize_t got, length = 0;
+	int ends[2], status;
+	pid_t child;
+
+	ck_assert(!pipe(ends));
+	child = fork();
+	ck_assert_int_ge(child, 0);
+	if (!child) {
+		close(ends[0]);
+		dup2(ends[1], STDERR_FILENO);
+		setenv("PERCPU_OPTIONS", one->options, 1);
+		pin(0);
+		cache = cache_of(64);
+		other = cache_of(64);
+		object = percpu_cache_alloc(cache);
+		one->run();
+		_exit(0);
+	}
+	close(ends[1]);
+	while ((got = read(ends[0], said + length, sizeof(said) - 1 - length)) > 0)
+		length += got;
+	close(ends[0]);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "%s: status %x", one->rule, status);
+	ck_assert_msg(!strncmp(said, "libpercpu: ", 11) && strstr(said, one->function) && strstr(said, one->rule),
+		      "it says: %s", said);
+	ck_assert_ptr_eq(strchr(said, '\n'), said + length - 1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("misuse of caches");
+	TCase *tcase = tcase_create("misuse of caches");
+
+	tcase_set_timeout(tcase, 60);
+	tcase_add_loop_test(tcase, misuse, 0, sizeof(misuses) / sizeof(misuses[0]));
+	suite_add_tcase(suite, tcase);
+	return run_suite(suite);
+}

@@ -38,7 +38,7 @@ machine_arm64()
 		-object memory-backend-ram,id=m0,size=512M -numa node,nodeid=0,memdev=m0,cpus=0-1
 		-object memory-backend-ram,id=m1,size=512M -numa node,nodeid=1,memdev=m1,cpus=2-3"
 	tests="vm/mode~rseq vm/placement ops/test_words $floors"
-	races="ops/test_storm"
+	races="vm/race ops/test_storm"
 	limit=1200
 }
 
@@ -53,7 +53,7 @@ machine_nodes()
 		done)"
 	hot_add="max-x86_64-cpu,socket-id=5,core-id=1,thread-id=0"
 	tests="vm/mode~rseq vm/placement ops/test_words $floors"
-	races="ops/test_storm"
+	races=vm/race
 	limit=900
 }
 
@@ -77,6 +77,7 @@ machine_old()
 {
 	machine_nodes
 	suite=bookworm
+	races="vm/race ops/test_storm"
 }
 
 # The newest kernel, which looks at how rseq is used.

@@ -127,6 +127,14 @@ static void verify(percpu__user_word *at, size_t bytes, const struct percpu__are
 				    "written after it was freed");
 }
 
+void percpu__copies_zero_few(void __percpu *p, size_t nr_words)
+{
+	percpu__user_word *copy = (percpu__user_word *)((uintptr_t)p + PERCPU_STRIDE);
+
+	for (unsigned nr = percpu_abi.nr_copies; nr; nr--, copy += PERCPU_STRIDE / sizeof(*copy))
+		percpu__zero_words(copy, nr_words);
+}
+
 /* Brings the areas of the first one's chunk to the front. Returns: how many they are. */
 static unsigned gather(struct percpu__area *areas, unsigned nr)
 {
@@ -169,7 +177,7 @@ void percpu__copies_zero(struct percpu__area *areas, unsigned nr)
 {
 	if (nr == 1 && percpu__copies_are_few() && areas[0].bytes <= SMALL_BYTES &&
 	    !percpu__crosses_page(percpu__area_pointer(areas[0]), areas[0].bytes / PERCPU__GRANULE)) {
-		percpu__copies_zero_small(percpu__area_pointer(areas[0]), areas[0].bytes / sizeof(uint64_t));
+		percpu__copies_zero_few(percpu__area_pointer(areas[0]), areas[0].bytes / sizeof(uint64_t));
 		return;
 	}
 	while (nr) {

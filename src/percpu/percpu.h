@@ -143,7 +143,7 @@ static inline bool percpu__copies_are_few(void)
 typedef uint64_t percpu__user_word __attribute__((may_alias));
 
 /* Words of one page: writes only where there is something to clear, so that an untouched page stays so. */
-static inline void percpu__zero_words(percpu__user_word *at, size_t nr)
+static inline __attribute__((always_inline)) void percpu__zero_words(percpu__user_word *at, size_t nr)
 {
 	typedef uint64_t pair __attribute__((vector_size(16), aligned(8), may_alias));
 	uint64_t any = 0;
@@ -167,22 +167,23 @@ static inline bool percpu__crosses_page(const void __percpu *p, uint32_t granule
 	return (uintptr_t)p / PERCPU__GRANULE % PERCPU__PAGE_GRANULES + granules > PERCPU__PAGE_GRANULES;
 }
 
-/* An area that crosses no 4 KiB boundary, few copies: what percpu_alloc does all day. */
-static inline void percpu__copies_zero_small(void __percpu *p, size_t nr_words)
+/* An area that crosses no 4 KiB boundary, few copies. */
+void percpu__copies_zero_few(void __percpu *p, size_t nr_words);
+
+/* The same, with code of their own for a counter and a line of counters: what percpu_alloc does all day. */
+static inline __attribute__((always_inline)) void percpu__copies_zero_small(void __percpu *p, size_t nr_words)
 {
 	percpu__user_word *copy = (percpu__user_word *)((uintptr_t)p + PERCPU_STRIDE);
 	unsigned nr = percpu_abi.nr_copies;
 
-	if (nr_words == 1) { /* the one counter */
-		do
-			if (*copy)
-				*copy = 0;
-		while (copy += PERCPU_STRIDE / sizeof(*copy), --nr);
-		return;
-	}
-	do
-		percpu__zero_words(copy, nr_words);
-	while (copy += PERCPU_STRIDE / sizeof(*copy), --nr);
+	if (nr_words == 1)
+		for (; nr; nr--, copy += PERCPU_STRIDE / sizeof(*copy))
+			percpu__zero_words(copy, 1);
+	else if (nr_words == 8)
+		for (; nr; nr--, copy += PERCPU_STRIDE / sizeof(*copy))
+			percpu__zero_words(copy, 8);
+	else
+		percpu__copies_zero_few(p, nr_words);
 }
 
 /*

@@ -181,6 +181,8 @@ START_TEST(a_list_beyond_the_mask_is_taken_for_its_size)
 {
 	setup();
 	ck_assert_uint_eq(possible_with("0-499\n", 6), 500);
+	nr_configured = 1000;
+	ck_assert_uint_eq(possible_with("0-499\n", 6), 1000);
 	mask_bits = 0; /* nothing speaks against it */
 	ck_assert_uint_eq(possible_with("0-499\n", 6), 500);
 	teardown();

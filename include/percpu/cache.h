@@ -29,33 +29,34 @@ extern "C" {
 #define PERCPU_CACHE_TYPESAFE_BY_RCU 4u /* memory of objects goes back only after a grace period: an attribute too */
 
 /*
- * What the inline operations read; it all belongs to the library, and is set once.
- * The line that the owner writes: word = operations so far << 16 | objects in the list; the list's
- * first link is head[operations & 1].
+ * What the inline operations read; it all belongs to the library. The line that the owner writes: word =
+ * operations so far << 16 | objects in the list; the list's first link is head[operations & 1], its last
+ * link NULL.
  */
 struct percpu__cache_line {
 	uint64_t word;
-	uint32_t limit; /* objects; 0: closed */
+	uint32_t limit; /* objects; 0: never a list */
 	uint32_t reserved;
 	void *head[2];
 	uint64_t reserved2[4];
 } __attribute__((__aligned__(64)));
 
+/* One for every 64 KiB of address space that a cache's objects may lie in. */
 struct percpu__slab_id {
-	const struct percpu_cache *cache; /* whose objects lie here; NULL: none */
-	uint64_t home;                    /* number of the CPU that owns them, times PERCPU_STRIDE */
-	uint64_t reserved[6];
+	uint64_t tag;  /* id of the cache whose objects lie here + address / 64 KiB; 0: none */
+	uint64_t bias; /* of an offset in these 64 KiB, times the inverse, to that from the first object */
+	uint64_t home; /* number of the CPU that owns them, times PERCPU_STRIDE */
+	uint64_t reserved[5];
 };
 
 struct percpu_cache {
-	char *line;                          /* per-CPU pointer: struct percpu__cache_line */
-	uintptr_t arena;                     /* first address that any cache's object can have */
-	size_t arena_bytes;
-	const struct percpu__slab_id *slabs; /* one for every 64 KiB of the arena */
-	uint64_t mask;                       /* bytes of a slab - 1 */
-	uint64_t inverse;                    /* of the distance between objects */
-	uint64_t link_bytes;                 /* from an object to its link */
-	uint64_t reserved;
+	char *line;     /* per-CPU pointer: struct percpu__cache_line, or one without objects: closed */
+	char *own_line; /* the same for the library's own operations */
+	const struct percpu__slab_id *slabs;
+	uint64_t mask;    /* number of slabs - 1 */
+	uint64_t id;      /* or what no tag has, where frees must go the slow way */
+	uint64_t inverse; /* of the distance between objects, times 2^64 */
+	uint64_t reserved[2];
 };
 
 /* Programs have both structs' sizes and offsets compiled in; so has the assembly. */
@@ -152,12 +153,12 @@ PERCPU_API void percpu_cache_free_slow(struct percpu_cache *cache, void *object)
  */
 PERCPU__INLINE void *percpu_cache_alloc(struct percpu_cache *cache)
 {
-	void *link, *next;
+	void *object, *next;
 
-	if (__builtin_expect(!percpu__cache_take(cache->line, &link, &next), 0))
+	if (__builtin_expect(!percpu__cache_take(&cache->line, &object, &next), 0))
 		return percpu_cache_alloc_slow(cache);
 	__builtin_prefetch(next, 1);
-	return (char *)link - cache->link_bytes;
+	return object;
 }
 
 /*
@@ -168,14 +169,13 @@ PERCPU__INLINE void *percpu_cache_alloc(struct percpu_cache *cache)
  */
 PERCPU__INLINE void percpu_cache_free(struct percpu_cache *cache, void *object)
 {
-	const uintptr_t offset = (uintptr_t)object - cache->arena;
-	const struct percpu__slab_id *slab = &cache->slabs[offset >> 16];
+	const uint64_t number = (uintptr_t)object >> 16;
+	const struct percpu__slab_id *slab = &cache->slabs[number & cache->mask];
 
-	/* Objects end where their slab ends: the distance to there is a multiple of theirs. */
-	if (__builtin_expect(offset < cache->arena_bytes && slab->cache == cache &&
-				     ((~offset & cache->mask) + 1) * cache->inverse < cache->inverse &&
-				     percpu__cache_put(cache->line, (char *)object + cache->link_bytes,
-						       cache->line + slab->home),
+	/* Its slab is this cache's, and its distance from the first object a multiple of theirs. */
+	if (__builtin_expect(slab->tag == number + cache->id &&
+				     (uint16_t)(uintptr_t)object * cache->inverse + slab->bias < cache->inverse &&
+				     percpu__cache_put(&cache->line, &slab->home, object),
 			     1))
 		return;
 	percpu_cache_free_slow(cache, object);

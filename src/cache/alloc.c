@@ -17,17 +17,12 @@ static struct percpu__cache *live(struct percpu_cache *handle, const char *who)
 	return cache;
 }
 
-static void *line_of(const struct percpu__cache *cache)
-{
-	return (void *)(uintptr_t)cache->homes;
-}
-
 void *percpu_cache_alloc_slow(struct percpu_cache *handle)
 {
 	struct percpu__cache *cache = live(handle, "percpu_cache_alloc");
 	void *link = NULL, *next, *object;
 
-	if (!cache->sections || !percpu__cache_take(line_of(cache), &link, &next))
+	if (!cache->sections || !percpu__cache_take(&cache->pub.own_line, &link, &next))
 		link = percpu__home_alloc(cache);
 	if (!link) {
 		errno = ENOMEM;
@@ -52,17 +47,15 @@ static bool is_last_freed(struct percpu__cache *cache, void *link)
 /* [doc:cache_okay_to_free] */
 static void okay_to_free(struct percpu__cache *cache, const void *object, const char *who)
 {
-	const uintptr_t offset = (uintptr_t)object - percpu__arena.base;
-	const struct percpu__slab *slab;
+	const uintptr_t number = (uintptr_t)object >> PERCPU__ARENA_UNIT_SHIFT;
+	const struct percpu__slab *unit = percpu__slab_at((uintptr_t)object);
+	const uint64_t tag = __atomic_load_n(&unit->tag, __ATOMIC_RELAXED);
 
-	if (offset >= percpu__arena.bytes)
-		percpu__die(who, object, "not an object of a cache");
-	slab = &percpu__arena.slabs[offset >> PERCPU__ARENA_UNIT_SHIFT];
-	if (!slab->cache)
+	if (!tag || tag - number - 1 >= percpu__arena.mask)
 		percpu__die(who, object, "not an object of a cache, or freed before");
-	if (slab->cache != &cache->pub)
+	if (tag != number + cache->id)
 		percpu__die(who, object, "an object of another cache");
-	if (((~offset & cache->pub.mask) + 1) % cache->object_bytes)
+	if ((uint16_t)(uintptr_t)object * cache->pub.inverse + unit->bias >= cache->pub.inverse)
 		percpu__die(who, object, "inside an object, not its start");
 	if (is_last_freed(cache, percpu__link_of(cache, (void *)object)))
 		percpu__die(who, object, "freed twice");
@@ -81,22 +74,22 @@ static void *accept(struct percpu__cache *cache, void *object, const char *who)
 void percpu_cache_free_slow(struct percpu_cache *handle, void *object)
 {
 	struct percpu__cache *cache;
-	uint64_t home_bytes;
+	const uint64_t *home_bytes;
 	void *link;
 
 	if (!object)
 		return;
 	cache = live(handle, "percpu_cache_free");
 	link = accept(cache, object, "percpu_cache_free");
-	home_bytes = percpu__slab_of((uintptr_t)object)->home_bytes;
-	if (!cache->sections || !percpu__cache_put(line_of(cache), link, (char *)line_of(cache) + home_bytes))
-		percpu__home_free(cache, link, home_bytes / PERCPU_STRIDE);
+	home_bytes = &percpu__slab_at((uintptr_t)object)->home_bytes;
+	if (!cache->sections || !percpu__cache_put(&cache->pub.own_line, home_bytes, link))
+		percpu__home_free(cache, link, *home_bytes / PERCPU_STRIDE);
 }
 
 void percpu_cache_free_to(struct percpu_cache *handle, void *object, unsigned cpu)
 {
+	const uint64_t home_bytes = cpu * PERCPU_STRIDE;
 	struct percpu__cache *cache;
-	char *home;
 	void *link;
 
 	if (!object)
@@ -105,8 +98,7 @@ void percpu_cache_free_to(struct percpu_cache *handle, void *object, unsigned cp
 	if (cpu >= percpu_nr_cpus())
 		percpu__die("percpu_cache_free_to", object, "there is no such CPU");
 	link = accept(cache, object, "percpu_cache_free_to");
-	home = (char *)line_of(cache) + cpu * PERCPU_STRIDE;
-	if (!cache->sections || !percpu__cache_put(line_of(cache), link, home))
+	if (!cache->sections || !percpu__cache_put(&cache->pub.own_line, &home_bytes, link))
 		percpu__home_free_to(cache, link, cpu);
 }
 

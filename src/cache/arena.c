@@ -36,24 +36,38 @@ void percpu__arena_unlock(void)
 	percpu__unlock(&lock);
 }
 
+/* The tables beside the arena, one behind the other; sizes of an entry. */
+enum { SLABS, FREE_BITS, USED_BITS, FRESH, NR_TABLES };
+static const size_t entry_bytes[NR_TABLES] = {
+	sizeof(struct percpu__slab), sizeof(struct percpu__unit_bits), sizeof(struct percpu__unit_bits), sizeof(uint32_t)
+};
+
+static void *table_of(const struct percpu__arena *arena, unsigned table)
+{
+	void *const all[NR_TABLES] = { arena->slabs, arena->free_bits, arena->used_bits, arena->fresh };
+
+	return all[table];
+}
+
 static bool reserve(struct percpu__arena *arena, size_t bytes)
 {
 	const size_t units = bytes >> PERCPU__ARENA_UNIT_SHIFT, page = percpu__page_bytes();
-	const size_t slabs_bytes = units * sizeof(*arena->slabs);
-	const size_t bits_bytes = units * PERCPU__UNIT_WORDS * sizeof(uint64_t);
-	char *beside = percpu__reserve(slabs_bytes + 2 * bits_bytes, page, 0);
-	void *base = percpu__reserve(bytes, EXTENT_BYTES, 0);
+	size_t at[NR_TABLES + 1] = { 0 };
+	char *base, *beside;
 
-	if (!base || !beside || percpu__make_readable(beside, slabs_bytes) < 0) {
+	for (unsigned table = 0; table < NR_TABLES; table++)
+		at[table + 1] = at[table] + ((units * entry_bytes[table] + page - 1) & ~(page - 1));
+	beside = percpu__reserve(at[NR_TABLES], page, 0);
+	base = percpu__reserve(bytes, EXTENT_BYTES, 0);
+	if (!base || !beside || percpu__make_readable(beside, at[1]) < 0) {
 		if (base)
 			percpu__release(base, bytes);
 		if (beside)
-			percpu__release(beside, slabs_bytes + 2 * bits_bytes);
+			percpu__release(beside, at[NR_TABLES]);
 		return false;
 	}
-	*arena = (struct percpu__arena){ (uintptr_t)base, bytes, (struct percpu__slab *)beside,
-					 (uint64_t *)(beside + slabs_bytes),
-					 (uint64_t *)(beside + slabs_bytes + bits_bytes) };
+	*arena = (struct percpu__arena){ (uintptr_t)base, units - 1, (void *)beside, (void *)(beside + at[FREE_BITS]),
+					 (void *)(beside + at[USED_BITS]), (void *)(beside + at[FRESH]) };
 	return true;
 }
 
@@ -82,32 +96,34 @@ static void put_vacant(struct percpu__slab *slab, unsigned order, int node)
 	*list = slab;
 }
 
-/* Commits the table's pages around the entries of an extent. */
-static int commit_beside(void *table, size_t entry_bytes)
+/* Commits the pages of a table around the entries of an extent. */
+static int commit_beside(const struct percpu__slab *first, unsigned table)
 {
-	const size_t extent = taken_bytes / EXTENT_BYTES, bytes = entry_bytes << EXTENT_ORDER, page = percpu__page_bytes();
-	const uintptr_t start = ((uintptr_t)table + extent * bytes) & ~(page - 1);
-	const uintptr_t end = ((uintptr_t)table + (extent + 1) * bytes + page - 1) & ~(page - 1);
+	const size_t page = percpu__page_bytes();
+	const uintptr_t start = (uintptr_t)table_of(&percpu__arena, table) + percpu__slab_index(first) * entry_bytes[table];
+	const uintptr_t end = start + (entry_bytes[table] << EXTENT_ORDER);
 
-	return percpu__commit((void *)start, end - start);
+	return percpu__commit((void *)(start & ~(page - 1)), ((end + page - 1) & ~(page - 1)) - (start & ~(page - 1)));
 }
 
 /* One more extent for the node. */
 static bool extend(int node)
 {
 	char *start = (char *)percpu__arena.base + taken_bytes;
+	struct percpu__slab *first = percpu__slab_at((uintptr_t)start);
 
-	if (taken_bytes + EXTENT_BYTES > percpu__arena.bytes ||
-	    commit_beside(percpu__arena.slabs, sizeof(*percpu__arena.slabs)) < 0 ||
-	    commit_beside(percpu__arena.free_bits, PERCPU__UNIT_WORDS * sizeof(uint64_t)) < 0 ||
-	    commit_beside(percpu__arena.used_bits, PERCPU__UNIT_WORDS * sizeof(uint64_t)) < 0 ||
-	    percpu__commit(start, EXTENT_BYTES) < 0)
+	if (taken_bytes >> PERCPU__ARENA_UNIT_SHIFT > percpu__arena.mask)
+		return false;
+	for (unsigned table = 0; table < NR_TABLES; table++)
+		if (commit_beside(first, table) < 0)
+			return false;
+	if (percpu__commit(start, EXTENT_BYTES) < 0)
 		return false;
 	if (!percpu__options(false).huge)
 		percpu__advise_huge(start, EXTENT_BYTES, false); /* a kernel without has none to give either */
 	if (node >= 0)
 		percpu__bind(start, EXTENT_BYTES, (unsigned)node); /* refused: first touch decides */
-	put_vacant(&percpu__arena.slabs[taken_bytes >> PERCPU__ARENA_UNIT_SHIFT], EXTENT_ORDER, node);
+	put_vacant(first, EXTENT_ORDER, node);
 	taken_bytes += EXTENT_BYTES;
 	return true;
 }
@@ -146,7 +162,7 @@ void percpu__arena_give(struct percpu__slab *slab, int node)
 	void *start = (void *)percpu__slab_start(slab);
 
 	for (size_t unit = 0; unit < (size_t)1 << order; unit++)
-		__atomic_store_n(&slab[unit].cache, NULL, __ATOMIC_RELAXED);
+		__atomic_store_n(&slab[unit].tag, 0, __ATOMIC_RELAXED);
 	percpu__purge(start, PERCPU__ARENA_UNIT << order);
 	percpu__lock(&lock);
 	put_vacant(slab, order, node);

@@ -22,8 +22,8 @@
  *
  *	what                who touches it                     beside            kept apart by
  *	line, batches       sections of its CPU                one another       rseq
- *	line, batches       anyone, once closed                sections          limit 0, then fence
- *	limits              anyone                             one another       cache lock
+ *	line, batches       anyone, once closed                sections          no line, limit 0, then fence
+ *	lines, limits       anyone                             one another       cache lock
  *	remote list         push: CAS of a chain; take: xchg   one another       the word itself; who pushes
  *	                                                                         holds H of its own CPU (for fork)
  *	stock, slab lists   anyone with H                      one another       H
@@ -56,33 +56,40 @@
 #define PERCPU__SLAB_ORDER_MAX 3u /* units of the largest slab, as a power of two */
 #define PERCPU__INLINE_BITS 64u
 
-/* A unit of the arena. All but the first three fields mean something in the first unit of a slab alone. */
+/* A unit of the arena. From nr_free on it means something in the first unit of a slab alone. */
 struct percpu__slab {
-	const struct percpu_cache *cache; /* set while nobody has an object of it; NULL: no slab */
-	uint64_t home_bytes;              /* number of the home's copy, times PERCPU_STRIDE; as cache */
-	uint16_t unit;                    /* of the slab; as cache */
-	uint8_t order;                    /* as cache */
+	uint64_t tag;                     /* set while nobody has an object of it; 0: no slab */
+	uint64_t bias;                    /* as tag */
+	uint64_t home_bytes;              /* number of the home's copy, times PERCPU_STRIDE; as tag */
+	struct percpu__cache *cache;      /* as tag */
+	uint16_t unit;                    /* of the slab; as tag */
+	uint8_t order;                    /* as tag */
 	uint8_t listed;                   /* H */
 	uint32_t nr_free;                 /* objects in the slab; H */
-	uint32_t fresh;                   /* number of the first object never cut out; H */
-	uint32_t reserved;
 	uint64_t bits;                    /* of free objects, where 64 are enough; H */
 	struct percpu__slab *next, *prev; /* H, or the arena's lock while it is nobody's */
-	uint64_t reserved2;
 };
 _Static_assert(sizeof(struct percpu__slab) == sizeof(struct percpu__slab_id) &&
-		       offsetof(struct percpu__slab, cache) == offsetof(struct percpu__slab_id, cache) &&
+		       offsetof(struct percpu__slab, tag) == offsetof(struct percpu__slab_id, tag) &&
+		       offsetof(struct percpu__slab, bias) == offsetof(struct percpu__slab_id, bias) &&
 		       offsetof(struct percpu__slab, home_bytes) == offsetof(struct percpu__slab_id, home),
-	       "programs read the first two");
+	       "programs read the first three");
+
+#define PERCPU__UNIT_WORDS (PERCPU__ARENA_UNIT / PERCPU_CACHE_MIN_SIZE / 64)
+
+/* What a unit has where 64 bits are not enough. */
+struct percpu__unit_bits {
+	uint64_t word[PERCPU__UNIT_WORDS];
+};
 
 struct percpu__arena {
-	uintptr_t base;
-	size_t bytes;
-	struct percpu__slab *slabs; /* all can be read; those of units in use can be written */
-	uint64_t *free_bits;        /* PERCPU__UNIT_WORDS a unit, of the objects in the slab */
-	uint64_t *used_bits;        /* the same, of objects in use, under `check` alone */
+	uintptr_t base;             /* a multiple of the largest slab */
+	size_t mask;                /* units - 1; a power of two of them */
+	struct percpu__slab *slabs; /* by unit number & mask; all can be read, those of units in use written */
+	struct percpu__unit_bits *free_bits; /* in the same order: of objects in the slab */
+	struct percpu__unit_bits *used_bits; /* of objects in use, under `check` alone */
+	uint32_t *fresh;            /* number of the first object never cut out; H */
 };
-#define PERCPU__UNIT_WORDS (PERCPU__ARENA_UNIT / PERCPU_CACHE_MIN_SIZE / 64)
 extern struct percpu__arena percpu__arena; /* set once, before the first cache */
 
 /* false: no address space. */
@@ -97,9 +104,16 @@ void percpu__arena_give(struct percpu__slab *slab, int node);
 void percpu__arena_lock(void);
 void percpu__arena_unlock(void);
 
+static inline size_t percpu__slab_index(const struct percpu__slab *slab)
+{
+	return slab - percpu__arena.slabs;
+}
+
 static inline uintptr_t percpu__slab_start(const struct percpu__slab *slab)
 {
-	return percpu__arena.base + ((uintptr_t)(slab - percpu__arena.slabs) << PERCPU__ARENA_UNIT_SHIFT);
+	const uintptr_t first = percpu__arena.base >> PERCPU__ARENA_UNIT_SHIFT;
+
+	return percpu__arena.base + (((percpu__slab_index(slab) - first) & percpu__arena.mask) << PERCPU__ARENA_UNIT_SHIFT);
 }
 
 static inline size_t percpu__slab_bytes(const struct percpu__slab *slab)
@@ -107,10 +121,16 @@ static inline size_t percpu__slab_bytes(const struct percpu__slab *slab)
 	return PERCPU__ARENA_UNIT << slab->order;
 }
 
-/* The slab of an address in the arena; its cache is NULL where there is none. */
+/* The descriptor that would be address's: of any address at all. */
+static inline struct percpu__slab *percpu__slab_at(uintptr_t address)
+{
+	return &percpu__arena.slabs[address >> PERCPU__ARENA_UNIT_SHIFT & percpu__arena.mask];
+}
+
+/* The slab of an address that has one. */
 static inline struct percpu__slab *percpu__slab_of(uintptr_t address)
 {
-	struct percpu__slab *slab = &percpu__arena.slabs[(address - percpu__arena.base) >> PERCPU__ARENA_UNIT_SHIFT];
+	struct percpu__slab *slab = percpu__slab_at(address);
 
 	return slab - slab->unit;
 }
@@ -123,7 +143,8 @@ struct percpu__home;
 
 struct percpu__cache {
 	struct percpu_cache pub;           /* what inlines read */
-	struct percpu__home __percpu *homes; /* as pub.line, except where inlines must not allocate; for ever */
+	struct percpu__home __percpu *homes; /* for ever */
+	char *closed_line;                 /* per-CPU pointer, of lists without objects; for ever */
 	enum percpu__cache_state state;    /* caches lock */
 	uint32_t flags;                    /* this and what follows: for ever */
 	uint32_t object_bytes;             /* from one to the next */
@@ -133,6 +154,9 @@ struct percpu__cache {
 	uint8_t nr_stacks;                 /* batches a CPU; a power of two */
 	bool check;                        /* PERCPU_OPTIONS */
 	bool sections, batches;            /* whether CPUs have lists, and batches */
+	bool inlines;                      /* whether programs may use the lists themselves */
+	uint32_t id;                       /* in the tags of slabs; 1 to arena.mask, so that a tag tells the address too */
+	uint32_t link_bytes;               /* from an object to its link */
 	bool fences;                       /* whether those can be closed from afar; only ever falls; cache lock */
 	uint32_t zero_bytes;               /* of each object, when it is given */
 	void (*ctor)(void *object);
@@ -187,25 +211,19 @@ struct percpu__slab_list {
 
 static inline void *percpu__object_of(const struct percpu__cache *cache, void *link)
 {
-	return (char *)link - cache->pub.link_bytes;
+	return (char *)link - cache->link_bytes;
 }
 
 static inline void *percpu__link_of(const struct percpu__cache *cache, void *object)
 {
-	return (char *)object + cache->pub.link_bytes;
+	return (char *)object + cache->link_bytes;
 }
 
 /* Of the object in its slab: 0 is the lowest address. */
 uint32_t percpu__object_number(const struct percpu__cache *cache, const struct percpu__slab *slab, const void *object);
 
-/* The bitmap of objects in use that `check` keeps. */
-static inline uint64_t *percpu__slab_used_bits(const struct percpu__slab *slab)
-{
-	return percpu__arena.used_bits + (size_t)(slab - percpu__arena.slabs) * PERCPU__UNIT_WORDS;
-}
-
 /* Makes a slab of units fresh from the arena, all its objects in it. */
-void percpu__slab_init(const struct percpu__cache *cache, struct percpu__slab *slab, unsigned home);
+void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, unsigned home);
 
 /* Moves up to nr objects to the chain. H. */
 void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *slab, uint64_t nr,
@@ -265,7 +283,7 @@ void percpu__home_free(struct percpu__cache *cache, void *link, unsigned home);
 /* The same for any copy. */
 void percpu__home_free_to(struct percpu__cache *cache, void *link, unsigned copy);
 
-/* Sets the limits of all copies to zero: closed once the caller has fenced. Cache lock. */
+/* Closes lists and batches, for those who look from now on; for all, once the caller has fenced. Cache lock. */
 void percpu__homes_close(struct percpu__cache *cache);
 
 /* Returns: whether what a close said is true now. Without fences it never is. Cache lock. */

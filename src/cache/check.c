@@ -21,7 +21,7 @@ static bool flip(const struct percpu__cache *cache, const void *object, bool set
 {
 	const struct percpu__slab *slab = percpu__slab_of((uintptr_t)object);
 	const uint32_t number = percpu__object_number(cache, slab, object);
-	uint64_t *word = &percpu__slab_used_bits(slab)[number / 64];
+	uint64_t *word = &percpu__arena.used_bits[percpu__slab_index(slab)].word[number / 64];
 	const uint64_t bit = UINT64_C(1) << number % 64;
 
 	return (set ? __atomic_fetch_or(word, bit, __ATOMIC_RELAXED) : __atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED)) &
@@ -31,7 +31,7 @@ static bool flip(const struct percpu__cache *cache, const void *object, bool set
 void percpu__check_cut(const struct percpu__cache *cache, void *object)
 {
 	if (has_poison(cache))
-		memset(object, POISON, cache->pub.link_bytes);
+		memset(object, POISON, cache->link_bytes);
 }
 
 void percpu__check_given(const struct percpu__cache *cache, void *object)
@@ -40,7 +40,7 @@ void percpu__check_given(const struct percpu__cache *cache, void *object)
 
 	if (flip(cache, object, true))
 		percpu__die("percpu_cache_alloc", object, "given while in use: a list was written to");
-	for (size_t i = 0; has_poison(cache) && i < cache->pub.link_bytes; i++)
+	for (size_t i = 0; has_poison(cache) && i < cache->link_bytes; i++)
 		if (bytes[i] != POISON)
 			percpu__die("percpu_cache_alloc", object, "written to after the free");
 }
@@ -50,5 +50,5 @@ void percpu__check_freed(const struct percpu__cache *cache, void *object)
 	if (!flip(cache, object, false))
 		percpu__die("percpu_cache_free", object, "freed twice");
 	if (has_poison(cache))
-		memset(object, POISON, cache->pub.link_bytes);
+		memset(object, POISON, cache->link_bytes);
 }

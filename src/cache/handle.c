@@ -14,6 +14,7 @@
 #define REFILL_BYTES (16u * 1024) /* cut from a slab at a time */
 #define BATCH_BYTES (32u * 1024)  /* of a batch that goes home */
 #define HANDLES_BYTES ((size_t)64 * 1024)
+#define NO_ID (UINT64_C(1) << 63) /* no tag is so large */
 #define VACANT_MIN 64u            /* handles that lie fallow before one is used again */
 
 static struct percpu__lock lock = PERCPU__LOCK_INIT(PERCPU__RANK_CACHES);
@@ -21,6 +22,7 @@ static struct percpu__cache *caches; /* lock, as all below */
 static struct percpu__cache *vacant, **vacant_end = &vacant;
 static size_t nr_vacant;
 static struct percpu__cache *fresh, *fresh_end; /* handles never used */
+static uint32_t last_id;
 static char *closed_line;                       /* per-CPU pointer, of a list that is never open */
 
 void percpu__caches_lock(void)
@@ -44,18 +46,24 @@ void percpu__caches_visit(void (*visit)(struct percpu__cache *cache))
 static struct percpu__cache *take_handle(void)
 {
 	struct percpu__cache *cache = vacant;
+	uint32_t id;
 
 	if (nr_vacant >= VACANT_MIN) {
 		vacant = cache->next;
 		nr_vacant--;
+		id = cache->id;
 		memset(cache, 0, sizeof(*cache));
+		cache->id = id;
 		return cache;
 	}
 	if (fresh == fresh_end) {
 		fresh = percpu__map(HANDLES_BYTES);
 		fresh_end = fresh ? fresh + HANDLES_BYTES / sizeof(*fresh) : NULL;
 	}
-	return fresh ? fresh++ : NULL;
+	if (!fresh || last_id == percpu__arena.mask)
+		return NULL;
+	fresh->id = ++last_id;
+	return fresh++;
 }
 
 static void put_handle(struct percpu__cache *cache)
@@ -87,7 +95,7 @@ static void set_geometry(struct percpu__cache *cache, size_t size, size_t align)
 	size_t bytes = (size + 7) & ~(size_t)7;
 	uint8_t order = 0;
 
-	cache->pub.link_bytes = link_behind ? bytes : 0;
+	cache->link_bytes = link_behind ? bytes : 0;
 	bytes = (bytes + (link_behind ? sizeof(void *) : 0) + align - 1) & ~(align - 1);
 	while (order < PERCPU__SLAB_ORDER_MAX && !is_order_good(bytes, order))
 		order++;
@@ -99,7 +107,6 @@ static void set_geometry(struct percpu__cache *cache, size_t size, size_t align)
 	cache->limit = clamp(LIST_BYTES / bytes, 2, 16384);
 	cache->refill = clamp(REFILL_BYTES / bytes, 1, 512);
 	cache->batch = clamp(BATCH_BYTES / bytes, 1, PERCPU__BATCH_MAX);
-	cache->pub.mask = (PERCPU__ARENA_UNIT << order) - 1;
 	cache->pub.inverse = UINT64_MAX / bytes + 1;
 }
 
@@ -190,10 +197,13 @@ struct percpu_cache *percpu_cache_create_attr(const char *name, size_t size, siz
 	cache->nr_stacks = nr_stacks;
 	percpu__lock_init(&cache->lock, PERCPU__RANK_CACHE);
 	set_geometry(cache, size, align < 8 ? 8 : align);
-	cache->pub.arena = percpu__arena.base;
-	cache->pub.arena_bytes = percpu__arena.bytes;
+	/* Inlines know neither zeroing nor links elsewhere than at the start. */
+	cache->inlines = cache->sections && !cache->zero_bytes && !cache->link_bytes;
+	cache->closed_line = closed_line;
+	cache->pub.line = cache->pub.own_line = closed_line; /* opened by the first who misses it */
 	cache->pub.slabs = (const struct percpu__slab_id *)percpu__arena.slabs;
-	cache->pub.line = cache->sections && !cache->zero_bytes ? (char *)(uintptr_t)homes : closed_line;
+	cache->pub.mask = percpu__arena.mask;
+	cache->pub.id = cache->inlines ? cache->id : NO_ID;
 	publish(cache);
 	percpu__unlock(&lock);
 	return &cache->pub;
@@ -277,7 +287,8 @@ int percpu_cache_destroy(struct percpu_cache *handle)
 	}
 	slabs = percpu__homes_take_empty(cache);
 	cache->state = PERCPU__CACHE_DESTROYED;
-	cache->pub.line = closed_line;
+	cache->pub.line = cache->pub.own_line = closed_line;
+	cache->pub.id = NO_ID;
 	unlist(cache);
 	percpu__unlock(&cache->lock);
 	percpu__unlock(&lock);

@@ -62,26 +62,42 @@ static void set_batch_limits(struct percpu__cache *cache, struct percpu__home *h
 		__atomic_store_n(&home->batch[i].head.limit, limit, __ATOMIC_RELAXED);
 }
 
-static void set_limits(struct percpu__cache *cache, struct percpu__home *home, bool open)
+static void set_lines(struct percpu__cache *cache, bool open)
 {
-	__atomic_store_n(&home->line.limit, open ? cache->limit : 0, __ATOMIC_RELAXED);
-	set_batch_limits(cache, home, open && cache->batches ? cache->batch : 0);
+	char *line = open ? (char *)(uintptr_t)cache->homes : cache->closed_line;
+
+	__atomic_store_n(&cache->pub.own_line, line, __ATOMIC_RELAXED);
+	if (cache->inlines)
+		__atomic_store_n(&cache->pub.line, line, __ATOMIC_RELAXED);
+}
+
+static bool is_open(const struct percpu__cache *cache, const struct percpu__home *home)
+{
+	return __atomic_load_n(&cache->pub.own_line, __ATOMIC_RELAXED) != cache->closed_line &&
+	       __atomic_load_n(&home->line.limit, __ATOMIC_RELAXED) &&
+	       (!cache->batches || __atomic_load_n(&home->batch[0].head.limit, __ATOMIC_RELAXED));
 }
 
 /* Opens what a close closed, or what was never open. No lock held. */
 static void open_home(struct percpu__cache *cache, struct percpu__home *home)
 {
-	if (percpu__likely(__atomic_load_n(&home->line.limit, __ATOMIC_RELAXED)) || !has_sections(cache, home))
+	if (percpu__likely(is_open(cache, home)) || !has_sections(cache, home))
 		return;
 	percpu__lock(&cache->lock);
-	set_limits(cache, home, true);
+	__atomic_store_n(&home->line.limit, cache->limit, __ATOMIC_RELAXED);
+	if (cache->batches)
+		set_batch_limits(cache, home, cache->batch);
+	set_lines(cache, true);
 	percpu__unlock(&cache->lock);
 }
 
 void percpu__homes_close(struct percpu__cache *cache)
 {
-	for (struct percpu__home *home = cache->used; cache->fences && home; home = home->next_used)
-		set_limits(cache, home, false);
+	if (!cache->fences)
+		return;
+	set_lines(cache, false);
+	for (struct percpu__home *home = cache->used; home; home = home->next_used)
+		set_batch_limits(cache, home, 0);
 }
 
 bool percpu__homes_fence(struct percpu__cache *cache)
@@ -95,14 +111,11 @@ bool percpu__homes_fence(struct percpu__cache *cache)
 
 static struct percpu__slab *slab_of_link(const struct percpu__cache *cache, void *link)
 {
-	struct percpu__slab *slab;
+	const struct percpu__slab *unit = percpu__slab_at((uintptr_t)link);
 
-	if (percpu__unlikely((uintptr_t)link - percpu__arena.base >= percpu__arena.bytes))
+	if (percpu__unlikely(unit->tag != cache->id + ((uintptr_t)link >> PERCPU__ARENA_UNIT_SHIFT)))
 		percpu__die("a free object's link", link, "written to after the free");
-	slab = percpu__slab_of((uintptr_t)link);
-	if (percpu__unlikely(slab->cache != &cache->pub))
-		percpu__die("a free object's link", link, "written to after the free");
-	return slab;
+	return percpu__slab_of((uintptr_t)link);
 }
 
 static struct percpu__home *home_of_slab(struct percpu__cache *cache, const struct percpu__slab *slab)
@@ -369,7 +382,7 @@ static void collect_batches(struct percpu__cache *cache)
 	for (struct percpu__home *home = cache->used; home; home = home->next_used) {
 		if (fenced)
 			empty_batches(cache, home);
-		if (home->line.limit)
+		if (has_sections(cache, home))
 			set_batch_limits(cache, home, cache->batch);
 	}
 	percpu__unlock(&cache->lock);
@@ -400,10 +413,10 @@ static void *alloc_locked(struct percpu__cache *cache, struct percpu__home *home
 static void exchange(struct percpu__cache *cache, struct percpu__home *home)
 {
 	struct percpu__chain chain = home->stock;
-	char *line = (char *)(uintptr_t)cache->homes;
+	const uint64_t home_bytes = home->copy * PERCPU_STRIDE;
 
 	if (chain.nr > LIST_MAX || !has_sections(cache, home) ||
-	    !percpu__cache_exchange(line, &chain.first, &chain.nr, line + home->copy * PERCPU_STRIDE))
+	    !percpu__cache_exchange(&cache->pub.own_line, &home_bytes, &chain.first, &chain.nr))
 		return;
 	home->nr_exchanges++;
 	home->nr_exchanged += home->stock.nr - chain.nr;
@@ -433,7 +446,7 @@ void *percpu__home_alloc(struct percpu__cache *cache)
 /* What does not fit into the list goes to the stock, and what the stock held to the slabs. */
 static void relieve(struct percpu__cache *cache, struct percpu__home *home, void *link)
 {
-	char *line = (char *)(uintptr_t)cache->homes;
+	const uint64_t home_bytes = home->copy * PERCPU_STRIDE;
 	struct percpu__chain old = { NULL, 0 };
 	struct percpu__slab *surplus;
 
@@ -444,7 +457,7 @@ static void relieve(struct percpu__cache *cache, struct percpu__home *home, void
 		home->stock = (struct percpu__chain){ NULL, 0 };
 		percpu__chain_push(&home->stock, link);
 		exchange(cache, home);
-	} else if (!has_sections(cache, home) || !percpu__cache_put(line, link, line + home->copy * PERCPU_STRIDE)) {
+	} else if (!has_sections(cache, home) || !percpu__cache_put(&cache->pub.own_line, &home_bytes, link)) {
 		if (home->stock.nr >= cache->limit) {
 			old = home->stock;
 			home->stock = (struct percpu__chain){ NULL, 0 };
@@ -588,7 +601,7 @@ static void give(struct percpu__cache *cache, struct percpu__slab *slab)
 static void give_later(void *storage)
 {
 	struct percpu__slab *slab = (struct percpu__slab *)((char *)storage - offsetof(struct percpu__slab, next));
-	struct percpu__cache *cache = percpu__cache_of((struct percpu_cache *)slab->cache);
+	struct percpu__cache *cache = slab->cache;
 
 	give(cache, slab);
 	__atomic_fetch_sub(&cache->nr_waiting, 1, __ATOMIC_RELAXED);

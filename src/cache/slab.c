@@ -15,7 +15,7 @@ static uint64_t *free_bits_of(const struct percpu__cache *cache, struct percpu__
 {
 	return cache->nr_per_slab <= PERCPU__INLINE_BITS
 		       ? &slab->bits
-		       : percpu__arena.free_bits + (size_t)(slab - percpu__arena.slabs) * PERCPU__UNIT_WORDS;
+		       : percpu__arena.free_bits[percpu__slab_index(slab)].word;
 }
 
 uint32_t percpu__object_number(const struct percpu__cache *cache, const struct percpu__slab *slab, const void *object)
@@ -31,19 +31,23 @@ static char *first_object(const struct percpu__cache *cache, const struct percpu
 	       (size_t)cache->nr_per_slab * cache->object_bytes;
 }
 
-void percpu__slab_init(const struct percpu__cache *cache, struct percpu__slab *slab, unsigned home)
+void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, unsigned home)
 {
 	uint64_t *bits = free_bits_of(cache, slab);
 	const uint32_t nr = cache->nr_per_slab;
+	const uintptr_t start = percpu__slab_start(slab);
+	const uint64_t rest = (PERCPU__ARENA_UNIT << cache->order) - (uint64_t)nr * cache->object_bytes;
 
-	for (unsigned unit = 0; unit < 1u << cache->order; unit++) {
+	for (uint64_t unit = 0; unit < UINT64_C(1) << cache->order; unit++) {
 		slab[unit].order = cache->order;
 		slab[unit].unit = unit;
+		slab[unit].cache = cache;
 		slab[unit].home_bytes = (uint64_t)home * PERCPU_STRIDE;
-		__atomic_store_n(&slab[unit].cache, &cache->pub, __ATOMIC_RELAXED);
+		slab[unit].bias = ((unit << PERCPU__ARENA_UNIT_SHIFT) - rest) * cache->pub.inverse;
+		__atomic_store_n(&slab[unit].tag, cache->id + (start >> PERCPU__ARENA_UNIT_SHIFT) + unit, __ATOMIC_RELAXED);
 	}
 	slab->nr_free = nr;
-	slab->fresh = 0;
+	percpu__arena.fresh[percpu__slab_index(slab)] = 0;
 	slab->listed = 0;
 	for (uint32_t i = 0; i < nr; i += 64)
 		bits[i / 64] = nr - i < 64 ? (UINT64_C(1) << (nr - i)) - 1 : ~UINT64_C(0);
@@ -53,6 +57,7 @@ void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *sl
 		      struct percpu__chain *chain)
 {
 	uint64_t *bits = free_bits_of(cache, slab);
+	uint32_t *fresh = &percpu__arena.fresh[percpu__slab_index(slab)];
 	char *first = first_object(cache, slab);
 	void *links = NULL, **end = &links;
 	uint64_t cut = 0;
@@ -63,8 +68,8 @@ void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *sl
 			void *object = first + (size_t)number * cache->object_bytes;
 
 			bits[word] &= bits[word] - 1;
-			if (number >= slab->fresh) {
-				slab->fresh = number + 1;
+			if (number >= *fresh) {
+				*fresh = number + 1;
 				if (cache->ctor)
 					cache->ctor(object);
 				if (percpu__unlikely(cache->check))

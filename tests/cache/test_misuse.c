@@ -50,9 +50,10 @@ static void nobody_behind_the_slab(void)
 	percpu_cache_free(cache, (char *)(((uintptr_t)object | 0xffff) + 1) + 64 * 65536);
 }
 
-static void nobody_far_in_the_arena(void)
+static void nobody_an_arena_away(void)
 {
-	percpu_cache_free(cache, (char *)cache->arena + cache->arena_bytes - 4096);
+	/* The same place in the table of slabs, a whole arena away. */
+	percpu_cache_free(cache, object + ((cache->mask + 1) << 16));
 }
 
 /* 200 does not divide 64 KiB: the first bytes of a slab are no object's. */
@@ -151,7 +152,7 @@ static const struct misuse {
 	{ nobody_of_low_addresses, "", "percpu_cache_free 0x40", "not an object of a cache" },
 	{ nobody_of_high_addresses, "", "percpu_cache_free 0x", "not an object of a cache" },
 	{ nobody_behind_the_slab, "", "percpu_cache_free 0x", "not an object of a cache" },
-	{ nobody_far_in_the_arena, "", "percpu_cache_free 0x", "not an object of a cache" },
+	{ nobody_an_arena_away, "", "percpu_cache_free 0x", "not an object of a cache" },
 	{ rest_of_the_slab, "", "percpu_cache_free 0x", "inside an object, not its start" },
 	{ twice_at_once, "", "percpu_cache_free 0x", "freed twice" },
 	{ twice_at_once, "check", "percpu_cache_free 0x", "freed twice" },

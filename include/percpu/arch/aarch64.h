@@ -206,7 +206,17 @@ PERCPU__TRY_RESULT(void *,
 /*
  * The list of free objects in each copy (percpu/cache.h says what the words are). Two heads take turns,
  * so that one store of the word commits an operation and its count.
+ *
+ * *line is read inside the section: who stores another there and fences has closed all lists. So the
+ * section's p is NULL, x16 first the number of the CPU + 1, times PERCPU_STRIDE.
  */
+#define PERCPU__CACHE_COPY                                                                                   \
+	"	ldr	x17, %[line]\n"                                                                       \
+	"	add	x16, x16, x17\n"
+#define PERCPU__CACHE_HOME /* if it is home's */                                                             \
+	"	cmp	x16, %[home]\n"                                                                       \
+	"	b.ne	2f\n"                                                                                \
+	PERCPU__CACHE_COPY
 #define PERCPU__CACHE_BEGIN /* word = *copy; turn = address of the head in use - 16 */                        \
 	"	ldr	%[word], [x16]\n"                                                                    \
 	"	ubfx	%[turn], %[word], #16, #1\n"                                                         \
@@ -215,15 +225,15 @@ PERCPU__TRY_RESULT(void *,
 	"	eor	%[turn], %[turn], #8\n"
 
 /* The last object freed, and the one before, which may be gone already. False: none, or closed. */
-PERCPU__INLINE bool percpu__cache_take(void *p, void **result, void **next)
+PERCPU__INLINE bool percpu__cache_take(char *const *line, void **result, void **next)
 {
+	char *const p = NULL;
 	void *out, *after;
 	uint64_t word, turn;
 
 	PERCPU__RUN("	mov	%[out], xzr\n"
+		    PERCPU__CACHE_COPY
 		    PERCPU__CACHE_BEGIN
-		    "	ldr	w17, [x16, #8]\n"
-		    "	cbz	w17, 2f\n"                             /* limit == 0: closed */
 		    "	tst	%[word], #0xffff\n"
 		    "	b.eq	2f\n"                                  /* length == 0 */
 		    "	ldr	x17, [%[turn], #16]\n"
@@ -234,21 +244,24 @@ PERCPU__INLINE bool percpu__cache_take(void *p, void **result, void **next)
 		    "	mov	w17, #0xffff\n"
 		    "	add	%[word], %[word], x17\n"               /* one operation more, one object less */
 		    "	str	%[word], [x16]\n",
-		    ([out] "=&r"(out), [after] "=&r"(after), [word] "=&r"(word), [turn] "=&r"(turn), ), ());
+		    ([out] "=&r"(out), [after] "=&r"(after), [word] "=&r"(word), [turn] "=&r"(turn), ),
+		    ([line] "Q"(*line), ));
 	*result = out;
 	*next = after;
 	return out;
 }
 
-/* False: full, closed, not on the CPU whose copy is home (bytes below it: a stride), or item is the head already. */
-PERCPU__INLINE bool percpu__cache_put(void *p, void *item, void *home)
+/*
+ * False: full, closed, not on the CPU whose number times PERCPU_STRIDE is *home, or item is the head
+ * already. Only in rseq mode.
+ */
+PERCPU__INLINE bool percpu__cache_put(char *const *line, const uint64_t *home, void *item)
 {
+	char *const p = NULL;
 	uint64_t word, turn, done;
 
-	home = (char *)home + PERCPU_STRIDE;
 	PERCPU__RUN("	mov	%[done], xzr\n"
-		    "	cmp	x16, %[home]\n"
-		    "	b.ne	2f\n"
+		    PERCPU__CACHE_HOME
 		    PERCPU__CACHE_BEGIN
 		    "	ldr	w17, [x16, #8]\n"
 		    "	cmp	w17, %w[word], uxth\n"
@@ -264,20 +277,19 @@ PERCPU__INLINE bool percpu__cache_put(void *p, void *item, void *home)
 		    "	add	%[word], %[word], #0x10, lsl #12\n"
 		    "	str	%[word], [x16]\n",
 		    ([done] "=&r"(done), [word] "=&r"(word), [turn] "=&r"(turn), ),
-		    ([item] "r"(item), [home] "r"(home), ));
+		    ([item] "r"(item), [home] "r"(*home + PERCPU_STRIDE), [line] "Q"(*line), ));
 	return done;
 }
 
-/* *first and *nr change places with the whole list, of the CPU whose copy is home. False: elsewhere, or closed. */
-PERCPU__INLINE bool percpu__cache_exchange(void *p, void **first, uint64_t *nr, void *home)
+/* *first and *nr change places with the whole list. False: elsewhere, or closed. Only in rseq mode. */
+PERCPU__INLINE bool percpu__cache_exchange(char *const *line, const uint64_t *home, void **first, uint64_t *nr)
 {
+	char *const p = NULL;
 	uint64_t word, turn, done, length;
 	void *out;
 
-	home = (char *)home + PERCPU_STRIDE;
 	PERCPU__RUN("	mov	%[done], xzr\n"
-		    "	cmp	x16, %[home]\n"
-		    "	b.ne	2f\n"
+		    PERCPU__CACHE_HOME
 		    "	ldr	w17, [x16, #8]\n"
 		    "	cbz	w17, 2f\n"
 		    PERCPU__CACHE_BEGIN
@@ -292,7 +304,7 @@ PERCPU__INLINE bool percpu__cache_exchange(void *p, void **first, uint64_t *nr, 
 		    "	str	%[word], [x16]\n",
 		    ([done] "=&r"(done), [word] "=&r"(word), [turn] "=&r"(turn), [length] "=&r"(length),
 		     [out] "=&r"(out), ),
-		    ([first] "r"(*first), [nr] "r"(*nr), [home] "r"(home), ));
+		    ([first] "r"(*first), [nr] "r"(*nr), [home] "r"(*home + PERCPU_STRIDE), [line] "Q"(*line), ));
 	if (!done)
 		return false;
 	*first = out;

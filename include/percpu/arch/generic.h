@@ -57,19 +57,19 @@ PERCPU__INLINE bool percpu__try_stack_pop(struct percpu__stack *p, void **result
 	return (void)p, *result = NULL, false;
 }
 
-PERCPU__INLINE bool percpu__cache_take(void *p, void **result, void **next)
+PERCPU__INLINE bool percpu__cache_take(char *const *line, void **result, void **next)
 {
-	return (void)p, *result = *next = NULL, false;
+	return (void)line, *result = *next = NULL, false;
 }
 
-PERCPU__INLINE bool percpu__cache_put(void *p, void *item, void *home)
+PERCPU__INLINE bool percpu__cache_put(char *const *line, const uint64_t *home, void *item)
 {
-	return (void)p, (void)item, (void)home, false;
+	return (void)line, (void)home, (void)item, false;
 }
 
-PERCPU__INLINE bool percpu__cache_exchange(void *p, void **first, uint64_t *nr, void *home)
+PERCPU__INLINE bool percpu__cache_exchange(char *const *line, const uint64_t *home, void **first, uint64_t *nr)
 {
-	return (void)p, (void)first, (void)nr, (void)home, false;
+	return (void)line, (void)home, (void)first, (void)nr, false;
 }
 
 /* No limit is above it, so that percpu_this_cpu() asks the library. */

@@ -41,7 +41,8 @@ static_assert(PERCPU_STRIDE_SHIFT == 18 && PERCPU_STRIDE == 0x40000, "what the s
 _Static_assert(PERCPU_STRIDE_SHIFT == 18 && PERCPU_STRIDE == 0x40000, "what the sections add up");
 #endif
 
-#define PERCPU__SECTION(body)                                                                                \
+/* body finds the number of the CPU in eax. */
+#define PERCPU__ARMED(body)                                                                                  \
 	"	.pushsection __rseq_cs, \"aw?\"\n"                                                            \
 	"	.balign	32\n"                                                                                 \
 	"3:	.long	0, 0\n"                /* version, flags */                                           \
@@ -61,13 +62,17 @@ _Static_assert(PERCPU_STRIDE_SHIFT == 18 && PERCPU_STRIDE == 0x40000, "what the 
 	"5:	leaq	3b(%%rip), %%rax\n"                                                                   \
 	"	movq	%%rax, %%fs:8(%[offset])\n" /* area->rseq_cs = descriptor */                          \
 	"1:	movl	%%fs:4(%[offset]), %%eax\n" /* rax = area->cpu_id */                                  \
-	"	cmpl	%[limit], %%eax\n"                                                                    \
-	"	jae	%l[slow]\n"                                                                           \
-	"	shlq	$18, %%rax\n"                                                                         \
-	"	addq	%[p], %%rax\n"         /* rax = the copy - PERCPU_STRIDE */                           \
 	body                                                                                                 \
 	"2:\n"                                                                                               \
 	PERCPU__DISARM
+
+/* The same, and rax = the copy - PERCPU_STRIDE. */
+#define PERCPU__SECTION(body)                                                                                \
+	PERCPU__ARMED("	cmpl	%[limit], %%eax\n"                                                           \
+		      "	jae	%l[slow]\n"                                                                  \
+		      "	shlq	$18, %%rax\n"                                                                \
+		      "	addq	%[p], %%rax\n"                                                               \
+		      body)
 
 #define PERCPU__INPUTS [offset] "r"(offset), [limit] "m"(percpu_abi.cpu_limit), [p] "r"(p)
 
@@ -127,15 +132,17 @@ _Static_assert(PERCPU_STRIDE_SHIFT == 18 && PERCPU_STRIDE == 0x40000, "what the 
  * that must not be.
  */
 #define PERCPU__UNWRAP(...) __VA_ARGS__
+#define PERCPU__RUN_ON(offset, section, outputs, inputs, scratch)                                            \
+	percpu__asm_goto(section                                                                             \
+			 : PERCPU__UNWRAP outputs                                                            \
+			 : PERCPU__UNWRAP inputs                                                             \
+			 : "rax", PERCPU__UNWRAP scratch "memory", "cc"                                      \
+			 : slow)
 #define PERCPU__RUN(body, outputs, inputs, scratch)                                                          \
 	ptrdiff_t offset = __atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED);                       \
 	if (__builtin_expect(!offset, 0))                                                                    \
 		return false;                                                                                \
-	percpu__asm_goto(PERCPU__SECTION(body)                                                               \
-			 : PERCPU__UNWRAP outputs                                                            \
-			 : PERCPU__UNWRAP inputs PERCPU__INPUTS                                              \
-			 : "rax", PERCPU__UNWRAP scratch "memory", "cc"                                      \
-			 : slow)
+	PERCPU__RUN_ON(offset, PERCPU__SECTION(body), outputs, (PERCPU__UNWRAP inputs PERCPU__INPUTS), scratch)
 #define PERCPU__LEFT                                                                                         \
 	slow:                                                                                                \
 		__asm__ __volatile__("");                                                                    \
@@ -219,87 +226,124 @@ PERCPU__TRY_RESULT(void *,
 
 /*
  * The list of free objects in each copy (percpu/cache.h says what the words are). Two heads take turns,
- * so that one store of the word commits an operation and its count.
+ * so that one store of the word commits an operation and its count. Each turn has code of its own: recent
+ * cores forward a store to a load at a fixed offset at once, at a computed one only after some cycles.
+ *
+ * *line is read inside the section: who stores another there and fences has closed all lists.
  */
-#define PERCPU__CACHE_HEAD(index) "16+" PERCPU__COPY "(%%rax," index ")"
-#define PERCPU__CACHE_BEGIN /* rcx = word; rdx = 8 * (number of the head in use) */                           \
-	"	movq	" PERCPU__COPY "(%%rax), %%rcx\n"                                                    \
-	"	movq	%%rcx, %%rdx\n"                                                                      \
-	"	shrq	$13, %%rdx\n"                                                                        \
-	"	andl	$8, %%edx\n"
+#define PERCPU__CACHE_HEAD0 "16+" PERCPU__COPY "(%%rax)"
+#define PERCPU__CACHE_HEAD1 "24+" PERCPU__COPY "(%%rax)"
+#define PERCPU__CACHE_TURNS(turn) /* turn(from, to): with the head in use, and the other one */                  \
+	"	testl	$0x10000, %%ecx\n"                                                                    \
+	"	jnz	7f\n"                                                                                 \
+	turn(PERCPU__CACHE_HEAD0, PERCPU__CACHE_HEAD1)                                                       \
+	"	jmp	8f\n"                                                                                 \
+	"7:\n"                                                                                               \
+	turn(PERCPU__CACHE_HEAD1, PERCPU__CACHE_HEAD0)                                                       \
+	"8:\n"
+#define PERCPU__CACHE_HOME /* the copy - PERCPU_STRIDE, if it is home's */                                     \
+	"	shlq	$18, %%rax\n"                                                                         \
+	"	cmpq	%[home], %%rax\n"                                                                     \
+	"	jne	%l[slow]\n"                                                                           \
+	"	addq	%[line], %%rax\n"
+#define PERCPU__CACHE_WORD "	movq	" PERCPU__COPY "(%%rax), %%rcx\n"
 #define PERCPU__CACHE_COMMIT "	movq	%%rcx, " PERCPU__COPY "(%%rax)\n"
 
+#define PERCPU__CACHE_TAKE(from, to)                                                                         \
+	"	movq	" from ", %[out]\n"                                                                  \
+	"	movq	(%[out]), %[after]\n"                                                                \
+	"	movq	%[after], " to "\n"            /* head = head->next */
+
 /* The last object freed, and the one before, which may be gone already. False: none, or closed. */
-PERCPU__INLINE bool percpu__cache_take(void *p, void **result, void **next)
+PERCPU__INLINE bool percpu__cache_take(char *const *line, void **result, void **next)
 {
+	const ptrdiff_t offset = __atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED);
 	void *out, *after;
 
-	PERCPU__RUN(PERCPU__CACHE_BEGIN
-		    "	cmpl	$0, 8+" PERCPU__COPY "(%%rax)\n"
-		    "	je	%l[slow]\n"                             /* limit == 0: closed */
-		    "	testw	%%cx, %%cx\n"
-		    "	je	%l[slow]\n"                             /* length == 0 */
-		    "	movq	" PERCPU__CACHE_HEAD("%%rdx") ", %[out]\n"
-		    "	movq	(%[out]), %[after]\n"
-		    "	xorl	$8, %%edx\n"
-		    "	movq	%[after], " PERCPU__CACHE_HEAD("%%rdx") "\n" /* head = head->next */
-		    "	addq	$0xffff, %%rcx\n"                       /* one operation more, one object less */
-		    PERCPU__CACHE_COMMIT,
-		    ([out] "=&r"(out), [after] "=&r"(after)), (), ("rcx", "rdx", ));
+	if (__builtin_expect(!offset, 0))
+		return false;
+	PERCPU__RUN_ON(offset,
+		       PERCPU__ARMED("	cmpl	%[limit], %%eax\n"
+				     "	jae	%l[slow]\n"
+				     "	shlq	$18, %%rax\n"
+				     "	addq	%[line], %%rax\n"
+				     PERCPU__CACHE_WORD
+				     "	testw	%%cx, %%cx\n"
+				     "	jz	%l[slow]\n"        /* length == 0 */
+				     PERCPU__CACHE_TURNS(PERCPU__CACHE_TAKE)
+				     "	addq	$0xffff, %%rcx\n"  /* one operation more, one object less */
+				     PERCPU__CACHE_COMMIT),
+		       ([out] "=&r"(out), [after] "=&r"(after)),
+		       ([offset] "r"(offset), [limit] "m"(percpu_abi.cpu_limit), [line] "m"(*line)), ("rcx", ));
 	*result = out;
 	*next = after;
 	return true;
 	PERCPU__LEFT;
 }
+#undef PERCPU__CACHE_TAKE
 
-/* False: full, closed, not on the CPU whose copy is home (bytes below it: a stride), or item is the head already. */
-PERCPU__INLINE bool percpu__cache_put(void *p, void *item, void *home)
+#define PERCPU__CACHE_PUT(from, to)                                                                          \
+	"	movq	" from ", %%rdx\n"                                                                   \
+	"	cmpq	%[item], %%rdx\n"                                                                    \
+	"	je	%l[slow]\n"                                                                           \
+	"	movq	%%rdx, (%[item])\n"            /* item->next = head */                               \
+	"	movq	%[item], " to "\n"             /* head = item */
+
+/*
+ * False: full, closed, not on the CPU whose number times PERCPU_STRIDE is *home, or item is the head
+ * already. Only in rseq mode.
+ */
+PERCPU__INLINE bool percpu__cache_put(char *const *line, const uint64_t *home, void *item)
 {
-	PERCPU__RUN("	cmpq	%[home], %%rax\n"
-		    "	jne	%l[slow]\n"
-		    PERCPU__CACHE_BEGIN
-		    "	movzwl	%%cx, %%esi\n"
-		    "	cmpl	8+" PERCPU__COPY "(%%rax), %%esi\n"
-		    "	jae	%l[slow]\n"                             /* length >= limit */
-		    "	movq	" PERCPU__CACHE_HEAD("%%rdx") ", %%rsi\n"
-		    "	cmpq	%[item], %%rsi\n"
-		    "	je	%l[slow]\n"
-		    "	movq	%%rsi, (%[item])\n"                     /* item->next = head */
-		    "	xorl	$8, %%edx\n"
-		    "	movq	%[item], " PERCPU__CACHE_HEAD("%%rdx") "\n" /* head = item */
-		    "	addq	$0x10001, %%rcx\n"                      /* one operation more, one object more */
-		    PERCPU__CACHE_COMMIT,
-		    (), ([item] "r"(item), [home] "r"(home), ), ("rcx", "rdx", "rsi", ));
+	const ptrdiff_t offset = __atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED);
+
+	PERCPU__RUN_ON(offset,
+		       PERCPU__ARMED(PERCPU__CACHE_HOME
+				     PERCPU__CACHE_WORD
+				     "	movzwl	%%cx, %%edx\n"
+				     "	cmpl	8+" PERCPU__COPY "(%%rax), %%edx\n"
+				     "	jae	%l[slow]\n"        /* length >= limit */
+				     PERCPU__CACHE_TURNS(PERCPU__CACHE_PUT)
+				     "	addq	$0x10001, %%rcx\n" /* one operation more, one object more */
+				     PERCPU__CACHE_COMMIT),
+		       (), ([item] "r"(item), [offset] "r"(offset), [home] "m"(*home), [line] "m"(*line)),
+		       ("rcx", "rdx", ));
 	return true;
 	PERCPU__LEFT;
 }
+#undef PERCPU__CACHE_PUT
 
-/* *first and *nr change places with the whole list, of the CPU whose copy is home. False: elsewhere, or closed. */
-PERCPU__INLINE bool percpu__cache_exchange(void *p, void **first, uint64_t *nr, void *home)
+#define PERCPU__CACHE_EXCHANGE(from, to)                                                                     \
+	"	movq	" from ", %[out]\n"                                                                  \
+	"	movq	%[first], " to "\n"
+
+/* *first and *nr change places with the whole list. False: elsewhere, or closed. Only in rseq mode. */
+PERCPU__INLINE bool percpu__cache_exchange(char *const *line, const uint64_t *home, void **first, uint64_t *nr)
 {
+	const ptrdiff_t offset = __atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED);
 	void *out;
 	uint64_t length;
 
-	PERCPU__RUN("	cmpq	%[home], %%rax\n"
-		    "	jne	%l[slow]\n"
-		    "	cmpl	$0, 8+" PERCPU__COPY "(%%rax)\n"
-		    "	je	%l[slow]\n"
-		    PERCPU__CACHE_BEGIN
-		    "	movq	" PERCPU__CACHE_HEAD("%%rdx") ", %[out]\n"
-		    "	xorl	$8, %%edx\n"
-		    "	movq	%[first], " PERCPU__CACHE_HEAD("%%rdx") "\n"
-		    "	movzwl	%%cx, %k[length]\n"
-		    "	subq	%[length], %%rcx\n"
-		    "	addq	%[nr], %%rcx\n"
-		    "	addq	$0x10000, %%rcx\n"                      /* one operation more */
-		    PERCPU__CACHE_COMMIT,
-		    ([out] "=&r"(out), [length] "=&r"(length)),
-		    ([first] "r"(*first), [nr] "r"(*nr), [home] "r"(home), ), ("rcx", "rdx", ));
+	PERCPU__RUN_ON(offset,
+		       PERCPU__ARMED(PERCPU__CACHE_HOME
+				     "	cmpl	$0, 8+" PERCPU__COPY "(%%rax)\n"
+				     "	je	%l[slow]\n"        /* limit == 0 */
+				     PERCPU__CACHE_WORD
+				     PERCPU__CACHE_TURNS(PERCPU__CACHE_EXCHANGE)
+				     "	movzwl	%%cx, %k[length]\n"
+				     "	subq	%[length], %%rcx\n"
+				     "	addq	%[nr], %%rcx\n"
+				     "	addq	$0x10000, %%rcx\n" /* one operation more */
+				     PERCPU__CACHE_COMMIT),
+		       ([out] "=&r"(out), [length] "=&r"(length)),
+		       ([first] "r"(*first), [nr] "r"(*nr), [offset] "r"(offset), [home] "m"(*home), [line] "m"(*line)),
+		       ("rcx", ));
 	*first = out;
 	*nr = length;
 	return true;
 	PERCPU__LEFT;
 }
+#undef PERCPU__CACHE_EXCHANGE
 
 /* The CPU's number as the kernel last wrote it; anything while the library is cold. */
 PERCPU__INLINE uint32_t percpu__cpu_id(void)

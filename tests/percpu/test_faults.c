@@ -24,7 +24,7 @@ static bool is_armed;
 static int nr_calls, refused_call; /* refused_call: which one, from 1; 0: none */
 static enum call refused;          /* what it was */
 static long refused_always;        /* a system call by number; 0: none */
-static unsigned nr_binds;
+static unsigned nr_binds, nr_fences;
 static size_t mapping_limit = 65530;
 
 static bool is_refused(enum call call)
@@ -138,6 +138,7 @@ long __wrap_syscall(long number, ...)
 		look_at_bind(a[0], a[1], (const unsigned long *)a[3]);
 		return 0;
 	}
+	nr_fences += number == SYS_membarrier;
 	return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
@@ -490,6 +491,33 @@ START_TEST(without_membarrier_nothing_is_kept_ready_and_all_is_right)
 }
 END_TEST
 
+/* What other CPUs keep is not touched before their critical sections have been told off. */
+START_TEST(trim_and_fork_fence)
+{
+	unsigned before;
+	pid_t child;
+
+	prepare_dirty();
+	for (int i = 0; i < NR_DIRTY; i++)
+		percpu_free(bulk[i]);
+	if (!stats_of(NULL).cached_bytes)
+		return; /* nothing is kept ready here */
+	before = nr_fences;
+	child = fork();
+	if (!child)
+		_exit(0);
+	waitpid(child, NULL, 0);
+	ck_assert_uint_gt(nr_fences, before);
+	prepare_dirty();
+	for (int i = 0; i < NR_DIRTY; i++)
+		percpu_free(bulk[i]);
+	before = nr_fences;
+	percpu_trim(NULL);
+	ck_assert_uint_gt(nr_fences, before);
+	ck_assert_uint_eq(stats_of(NULL).cached_bytes, 0);
+}
+END_TEST
+
 START_TEST(without_the_affinity_mask_there_are_cpus)
 {
 	uint64_t *counter;
@@ -578,6 +606,7 @@ END_TEST
 TEST_MAIN("percpu: faults", 300, the_first_allocation, another_chunk, a_pool, many_at_once,
 	  freeing_trimming_and_taking_again, failures_do_not_add_up, without_mbind_chunks_are_told_as_unplaced,
 	  every_run_of_cpus_is_placed_once, mappings_have_a_budget,
-	  without_membarrier_nothing_is_kept_ready_and_all_is_right, without_the_affinity_mask_there_are_cpus,
+	  without_membarrier_nothing_is_kept_ready_and_all_is_right, trim_and_fork_fence,
+	  without_the_affinity_mask_there_are_cpus,
 	  no_address_space_from_the_first_allocation_on, no_address_space_for_another_chunk,
 	  locked_memory_is_not_purged_and_still_zero)

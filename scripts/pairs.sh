@@ -10,7 +10,7 @@ sources=$(find src include -name '*.[chS]' -o -name '*.hpp' | sort)
 
 # Functions and function-like macros: a name before a bracket, in a line that is no comment.
 # shellcheck disable=SC2086
-grep -hvE '^[[:space:]]*(\*|/\*|//)' $sources | grep -oE '[a-z_][a-z0-9_]*[[:space:]]*\(' | tr -d ' \t(' |
+grep -hvE '^[[:space:]]*(\*|/\*|//)' $sources | grep -oE '[A-Za-z_][A-Za-z0-9_]*[[:space:]]*\(' | tr -d ' \t(' |
 	sort -u >"$tap_dir/functions"
 
 report "pairs with: the function exists" "$(for file in $sources; do

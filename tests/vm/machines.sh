@@ -16,7 +16,9 @@ all_machines="arm64 nodes interleaved old checked gaps pages16k old_arm64 many"
 quick_machines="arm64 nodes interleaved"
 
 floors="platform/test_options platform/test_platform platform/test_memory topology/test_possible
-	percpu/test_errors percpu/test_copies percpu/test_model"
+	ops/test_words ops/test_kernel percpu/test_errors percpu/test_copies percpu/test_pool percpu/test_memory
+	percpu/test_watched counter/test_sum"
+slow_floors="percpu/test_model percpu/test_threads percpu/test_faults"
 
 # nodes N SIZE: memory
 node_memory()
@@ -37,7 +39,7 @@ machine_arm64()
 	qemu="-M virt,gic-version=3 -cpu max,pauth-impdef=on -m 1G -smp 4
 		-object memory-backend-ram,id=m0,size=512M -numa node,nodeid=0,memdev=m0,cpus=0-1
 		-object memory-backend-ram,id=m1,size=512M -numa node,nodeid=1,memdev=m1,cpus=2-3"
-	tests="vm/mode~rseq vm/placement ops/test_words $floors"
+	tests="vm/mode~rseq vm/placement $floors"
 	races="vm/race ops/test_storm"
 	limit=1200
 }
@@ -52,7 +54,7 @@ machine_nodes()
 			printf ' -numa cpu,node-id=%d,socket-id=%d' $((socket % 4)) "$socket"
 		done)"
 	hot_add="max-x86_64-cpu,socket-id=5,core-id=1,thread-id=0"
-	tests="vm/mode~rseq vm/placement ops/test_words $floors"
+	tests="vm/mode~rseq vm/placement $floors"
 	races=vm/race
 	limit=900
 }
@@ -77,6 +79,7 @@ machine_old()
 {
 	machine_nodes
 	suite=bookworm
+	tests="$tests $slow_floors"
 	races="vm/race ops/test_storm"
 }
 
@@ -85,7 +88,7 @@ machine_checked()
 {
 	machine_nodes
 	append=rseq_debug=on
-	tests="vm/mode~rseq ops/test_words"
+	tests="vm/mode~rseq ops/test_words ops/test_kernel"
 }
 
 # A node without memory, whose nearest neighbour has no CPU.
@@ -117,6 +120,7 @@ machine_old_arm64()
 {
 	machine_arm64
 	suite=bookworm
+	tests="$tests $slow_floors"
 }
 
 # 64 CPUs of 255, on eight nodes.

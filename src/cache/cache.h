@@ -30,8 +30,9 @@
  *	slab descriptors    read: whoever has an object in it  release           a live object keeps its slab
  *
  * Orders: the push of a chain (release) pairs with take_remote (acquire): links written
- * by the pusher are seen by the taker. Nothing else is handed over without a lock. A list has one
- * writer, its CPU; the kernel orders a thread's move between CPUs.
+ * by the pusher are seen by the taker. Opening (release) pairs with the first load of a section, of
+ * the line or the limit, and the rest of it depends on that. Nothing else is handed over without a lock.
+ * A list has one writer, its CPU; the kernel orders a thread's move between CPUs.
  *
  * The remote list is only pushed to and taken whole, so a CAS cannot be fooled by an address
  * that left and came back. Locks, in the order in which one thread may take them: caches, cache, home, arena.

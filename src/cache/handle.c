@@ -123,7 +123,7 @@ static bool is_valid_request(size_t size, size_t align, unsigned flags, void (*c
 		return false;
 	if (!attr)
 		return !rcu;
-	if (attr->size < sizeof(*attr) || attr->size > PERCPU_STRIDE || rcu != !!attr->rcu_flavor)
+	if (attr->size < sizeof(*attr) || attr->size > PERCPU_STRIDE || rcu != !!attr->flavor)
 		return false;
 	for (size_t i = sizeof(*attr); i < attr->size; i++)
 		if (((const char *)attr)[i])
@@ -189,7 +189,7 @@ struct percpu_cache *percpu_cache_create_attr(const char *name, size_t size, siz
 	cache->homes = homes;
 	cache->flags = flags;
 	cache->ctor = ctor;
-	cache->rcu = attr ? attr->rcu_flavor : NULL;
+	cache->rcu = attr ? attr->flavor : NULL;
 	cache->check = percpu__options(false).check;
 	cache->sections = percpu_mode() == PERCPU_MODE_RSEQ && !cache->check;
 	cache->batches = cache->sections && percpu__fence_ready();

@@ -56,19 +56,23 @@ static bool has_sections(const struct percpu__cache *cache, const struct percpu_
 
 /* ---- open and closed ---- */
 
+/*
+ * Whoever sees what is open again sees what was done while it was closed: so sections look at a limit, or a
+ * line, first. The releases pair with percpu__stack_push and percpu__cache_take.
+ */
 static void set_batch_limits(struct percpu__cache *cache, struct percpu__home *home, uint32_t limit)
 {
 	for (unsigned i = 0; i < cache->nr_stacks; i++)
-		__atomic_store_n(&home->batch[i].head.limit, limit, __ATOMIC_RELAXED);
+		__atomic_store_n(&home->batch[i].head.limit, limit, __ATOMIC_RELEASE);
 }
 
 static void set_lines(struct percpu__cache *cache, bool open)
 {
 	char *line = open ? (char *)(uintptr_t)cache->homes : cache->closed_line;
 
-	__atomic_store_n(&cache->pub.own_line, line, __ATOMIC_RELAXED);
+	__atomic_store_n(&cache->pub.own_line, line, __ATOMIC_RELEASE);
 	if (cache->inlines)
-		__atomic_store_n(&cache->pub.line, line, __ATOMIC_RELAXED);
+		__atomic_store_n(&cache->pub.line, line, __ATOMIC_RELEASE);
 }
 
 static bool is_open(const struct percpu__cache *cache, const struct percpu__home *home)

@@ -181,7 +181,9 @@ PERCPU__INLINE bool percpu__stack_push(struct percpu__stack *p, void *item)
 {
 	uint64_t room;
 
-	PERCPU__RUN("	ldp	w17, %w[room], [x16]\n"
+	/* nr and limit by one load: who reopens a stack has changed nr before. */
+	PERCPU__RUN("	ldr	x17, [x16]\n"
+		    "	lsr	%[room], x17, #32\n"
 		    "	cmp	w17, %w[room]\n"
 		    "	cset	%w[room], lo\n"
 		    "	b.hs	2f\n"                          /* nr >= limit: full or closed */
@@ -194,7 +196,9 @@ PERCPU__INLINE bool percpu__stack_push(struct percpu__stack *p, void *item)
 
 PERCPU__INLINE bool percpu__try_stack_pop(struct percpu__stack *p, void **result)
 PERCPU__TRY_RESULT(void *,
-		   "	ldp	w17, %w[out], [x16]\n"
+		   "	ldr	x17, [x16]\n"
+		   "	lsr	%[out], x17, #32\n"
+		   "	mov	w17, w17\n"
 		   "	cmp	w17, #0\n"
 		   "	csel	%w[out], wzr, %w[out], eq\n"
 		   "	cbz	%[out], 2f\n"                  /* nr == 0 or limit == 0: empty or closed */

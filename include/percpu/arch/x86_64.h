@@ -202,22 +202,24 @@ PERCPU__TRY_RESULT(struct percpu_list_node *,
 
 PERCPU__INLINE bool percpu__stack_push(struct percpu__stack *p, void *item)
 {
-	PERCPU__RUN("	movl	" PERCPU__COPY "(%%rax), %%edx\n"
-		    "	cmpl	4+" PERCPU__COPY "(%%rax), %%edx\n"
+	/* The limit first: who reopens a stack has changed nr before. */
+	PERCPU__RUN("	movl	4+" PERCPU__COPY "(%%rax), %%ecx\n"
+		    "	movl	" PERCPU__COPY "(%%rax), %%edx\n"
+		    "	cmpl	%%ecx, %%edx\n"
 		    "	jae	%l[slow]\n"                            /* nr >= limit: full or closed */
 		    "	movq	%[item], 8+" PERCPU__COPY "(%%rax,%%rdx,8)\n" /* slot[nr] = item */
 		    "	incl	%%edx\n"
 		    "	movl	%%edx, " PERCPU__COPY "(%%rax)\n",     /* nr++ */
-		    (), ([item] "r"(item), ), ("rdx", ));
+		    (), ([item] "r"(item), ), ("rcx", "rdx", ));
 	return true;
 	PERCPU__LEFT;
 }
 
 PERCPU__INLINE bool percpu__try_stack_pop(struct percpu__stack *p, void **result)
 PERCPU__TRY_RESULT(void *,
-		   "	movl	" PERCPU__COPY "(%%rax), %%edx\n"
 		   "	cmpl	$0, 4+" PERCPU__COPY "(%%rax)\n"
 		   "	je	%l[slow]\n"                            /* limit == 0: closed */
+		   "	movl	" PERCPU__COPY "(%%rax), %%edx\n"
 		   "	subl	$1, %%edx\n"
 		   "	jb	%l[slow]\n"                            /* nr == 0: empty */
 		   "	movq	8+" PERCPU__COPY "(%%rax,%%rdx,8), %[out]\n"

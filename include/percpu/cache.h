@@ -71,13 +71,13 @@ _Static_assert(offsetof(struct percpu__cache_line, limit) == 8 && offsetof(struc
 #endif
 
 /*
- * Set size to sizeof(struct percpu_cache_attr). rcu_flavor: of the readers, with
+ * Set size to sizeof(struct percpu_cache_attr). flavor: of the readers, with
  * PERCPU_CACHE_TYPESAFE_BY_RCU; from liburcu (`rcu_flavor` of the flavour that the program includes).
  */
 struct rcu_flavor_struct;
 struct percpu_cache_attr {
 	size_t size;
-	const struct rcu_flavor_struct *rcu_flavor;
+	const struct rcu_flavor_struct *flavor;
 };
 
 /*

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Type stability: inside a read-side section a pointer to a freed object leads to an object of the cache, used
+ * anew perhaps, never to memory that went back. Each test is also run with a flavour whose grace periods
+ * are over at once, and must then find what it looks for.
+ */
+#include "cache/world.h"
+
+#include <sys/wait.h>
+#include <urcu.h>
+#include <urcu/call-rcu.h>
+
+#define MAGIC UINT64_C(0x6f626a6563743a29)
+
+struct object {
+	uint64_t magic; /* the constructor's, for as long as the memory is of this type */
+	uint64_t key;
+	char rest[496];
+};
+
+static struct percpu_cache *cache, *other;
+static struct rcu_flavor_struct no_grace;
+
+static void no_wait(void)
+{
+}
+
+static void call_at_once(struct rcu_head *head, void (*function)(struct rcu_head *head))
+{
+	function(head);
+}
+
+static void construct(void *object)
+{
+	((struct object *)object)->magic = MAGIC;
+}
+
+static void start(bool broken)
+{
+	struct percpu_cache_attr attr = { .size = sizeof(attr), .flavor = &rcu_flavor };
+
+	pin(0);
+	rcu_register_thread();
+	no_grace = rcu_flavor;
+	no_grace.update_synchronize_rcu = no_wait;
+	no_grace.update_call_rcu = call_at_once;
+	if (broken)
+		attr.flavor = &no_grace;
+	cache = percpu_cache_create_attr("typesafe", sizeof(struct object), 0, PERCPU_CACHE_TYPESAFE_BY_RCU, construct,
+					 &attr);
+	other = cache_of(sizeof(struct object));
+	ck_assert_ptr_nonnull(cache);
+}
+
+static void stop(void)
+{
+	rcu_barrier();
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+	ck_assert_int_eq(percpu_cache_destroy(other), 0);
+	rcu_unregister_thread();
+}
+
+static bool is_intact(const struct object *object)
+{
+	return __atomic_load_n(&object->magic, __ATOMIC_RELAXED) == MAGIC;
+}
+
+/* ---- one reader, step by step ---- */
+
+static bool shrunk;
+static ssize_t shrunk_bytes;
+
+static void *shrink(void *arg)
+{
+	pin(0);
+	rcu_register_thread();
+	shrunk_bytes = percpu_cache_shrink(cache);
+	__atomic_store_n(&shrunk, true, __ATOMIC_RELEASE); /* pairs with memory_goes_under_the_reader */
+	rcu_unregister_thread();
+	return NULL;
+}
+
+/* Returns: whether memory went back under the reader. */
+static bool memory_goes_under_the_reader(bool broken)
+{
+	pthread_t thread;
+	struct lot lot;
+	bool gone = false;
+
+	start(broken);
+	lot = lot_of(cache, 100);
+	rcu_read_lock();
+	free_lot(&lot);
+	ck_assert(!pthread_create(&thread, NULL, shrink, NULL));
+	for (int i = 0; i < 100 && !__atomic_load_n(&shrunk, __ATOMIC_ACQUIRE); i++)
+		usleep(2000);
+	for (size_t i = 0; i < lot.nr; i++)
+		gone |= !is_intact(lot.objects[i]);
+	ck_assert_int_eq(__atomic_load_n(&shrunk, __ATOMIC_ACQUIRE), broken);
+	rcu_read_unlock();
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(shrunk_bytes, 65536);
+	ck_assert(!is_intact(lot.objects[0])); /* now it may, and did */
+	stop();
+	return gone;
+}
+
+START_TEST(shrink_waits)
+{
+	ck_assert(!memory_goes_under_the_reader(false));
+}
+END_TEST
+
+START_TEST(shrink_without_grace_is_seen)
+{
+	ck_assert(memory_goes_under_the_reader(true));
+}
+END_TEST
+
+/* The slabs that a free gives back, for there are too many empty ones. */
+static bool free_gives_back_under_the_reader(bool broken)
+{
+	struct lot lot;
+	bool gone = false;
+
+	start(broken);
+	lot = lot_of(cache, 60 * 126);
+	rcu_read_lock();
+	free_lot(&lot);
+	for (size_t i = 0; i < lot.nr; i++)
+		gone |= !is_intact(lot.objects[i]);
+	ck_assert(broken || stats_of(cache).nr_returned_slabs == 0);
+	rcu_read_unlock();
+	rcu_barrier();
+	ck_assert_uint_gt(stats_of(cache).nr_returned_slabs, 30);
+	stop();
+	return gone;
+}
+
+START_TEST(free_waits)
+{
+	ck_assert(!free_gives_back_under_the_reader(false));
+}
+END_TEST
+
+START_TEST(free_without_grace_is_seen)
+{
+	ck_assert(free_gives_back_under_the_reader(true));
+}
+END_TEST
+
+/* ---- many readers and writers ---- */
+
+#define NR_SLOTS 4096
+static struct object *slots[NR_SLOTS];
+static bool over;
+static uint64_t nr_reads, nr_reused, nr_gone;
+
+static void *look(void *arg)
+{
+	uint64_t random = (uintptr_t)arg, reads = 0, reused = 0, gone = 0;
+
+	rcu_register_thread();
+	while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
+		struct object *found[64];
+		uint64_t keys[64];
+
+		rcu_read_lock();
+		for (int i = 0; i < 64; i++) {
+			random = random * 6364136223846793005u + 1442695040888963407u;
+			found[i] = __atomic_load_n(&slots[random >> 52], __ATOMIC_ACQUIRE); /* pairs with change */
+			keys[i] = found[i] ? __atomic_load_n(&found[i]->key, __ATOMIC_RELAXED) : 0;
+		}
+		if (random >> 60 == 0)
+			usleep(1000); /* long enough for memory to go, if it does not wait */
+		for (int i = 0; i < 64; i++) {
+			if (!found[i])
+				continue;
+			reads++;
+			gone += !is_intact(found[i]);
+			reused += __atomic_load_n(&found[i]->key, __ATOMIC_RELAXED) != keys[i];
+		}
+		rcu_read_unlock();
+	}
+	__atomic_fetch_add(&nr_reads, reads, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&nr_reused, reused, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&nr_gone, gone, __ATOMIC_RELAXED);
+	rcu_unregister_thread();
+	return NULL;
+}
+
+/* Fills and clears all slots by turns, so that slabs come and go; memory that went is written by another type. */
+static void *change(void *arg)
+{
+	uint64_t key = (uintptr_t)arg << 32;
+
+	rcu_register_thread();
+	for (unsigned round = 0; !__atomic_load_n(&over, __ATOMIC_RELAXED); round++) {
+		void *others[512];
+
+		for (unsigned i = 0; i < NR_SLOTS; i++) {
+			struct object *object = round & 1 ? NULL : percpu_cache_alloc(cache), *old;
+
+			if (object)
+				__atomic_store_n(&object->key, ++key, __ATOMIC_RELAXED);
+			old = __atomic_exchange_n(&slots[i], object, __ATOMIC_ACQ_REL); /* pairs with look */
+			percpu_cache_free(cache, old);
+		}
+		if (round & 1)
+			percpu_cache_shrink(cache);
+		ck_assert_int_eq(percpu_cache_alloc_bulk(other, 512, others), 0);
+		for (int i = 0; i < 512; i++)
+			memset(others[i], 0xee, sizeof(struct object));
+		percpu_cache_free_bulk(other, 512, others);
+		percpu_cache_shrink(other);
+	}
+	rcu_unregister_thread();
+	return NULL;
+}
+
+/* Returns: how many reads found memory that was no object any more. */
+static uint64_t storm(bool broken)
+{
+	pthread_t threads[4];
+
+	start(broken);
+	for (uintptr_t i = 0; i < 4; i++)
+		ck_assert(!pthread_create(&threads[i], NULL, i < 2 ? look : change, (void *)(i + 1)));
+	sleep(4);
+	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	for (unsigned i = 0; i < NR_SLOTS; i++)
+		percpu_cache_free(cache, slots[i]);
+	ck_assert_uint_gt(nr_reads, 1000);
+	ck_assert_uint_gt(nr_reused, 0); /* freed objects were looked at, and used anew meanwhile */
+	stop();
+	return nr_gone;
+}
+
+START_TEST(readers_never_see_memory_go)
+{
+	ck_assert_uint_eq(storm(false), 0);
+}
+END_TEST
+
+START_TEST(readers_see_it_without_grace)
+{
+	ck_assert_uint_gt(storm(true), 0);
+}
+END_TEST
+
+TEST_MAIN("type stability by RCU", 120, shrink_waits, shrink_without_grace_is_seen, free_waits, free_without_grace_is_seen,
+	  readers_never_see_memory_go, readers_see_it_without_grace)

@@ -1,0 +1,32 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The model of the remote list holds, and each rule that it can be without is one it needs.
+# shellcheck source=scripts/tap.sh
+. "${top_srcdir:?}/scripts/tap.sh"
+
+model=$top_srcdir/tests/model/remote.pml
+if ! command -v spin >/dev/null; then
+	skip "the model of the remote list" "spin is not installed"
+	finish
+	exit
+fi
+
+# holds [-DWITHOUT_...]: searches all states; fails where one breaks an assertion, or the search was cut short.
+holds()
+{
+	mkdir -p "$tap_dir/spin" && cp "$model" "$tap_dir/spin" || return
+	(
+		cd "$tap_dir/spin" || exit
+		# shellcheck disable=SC2086
+		spin $1 -a remote.pml && ${CC:-cc} -O2 -DSAFETY -DCOLLAPSE -DMEMLIM=3000 -o pan pan.c && ./pan -m1000000
+	) >"$tap_dir/pan" 2>&1
+	cat "$tap_dir/pan"
+	grep -q 'errors: 0$' "$tap_dir/pan" && ! grep -qE 'max search depth too small|out of memory|reached -DMEMLIM' "$tap_dir/pan"
+}
+
+try "the remote list and the batches lose nothing" holds ""
+for rule in CAS FENCE ORDER COUNT; do
+	report "without $rule the model fails" "$(holds -DWITHOUT_$rule >/dev/null && echo "it does not")"
+	report "without $rule it is an assertion that fails" "$(grep -q 'assertion violated' "$tap_dir/pan" || cat "$tap_dir/pan")"
+done
+finish

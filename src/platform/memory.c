@@ -89,6 +89,9 @@ void *percpu__map(size_t bytes)
 	const int saved_errno = errno;
 	void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
+	/* Sparse, and merged with its neighbours by the kernel, which may give huge pages to all who refuse none. */
+	if (start != MAP_FAILED)
+		madvise(start, bytes, MADV_NOHUGEPAGE);
 	errno = saved_errno;
 	return start == MAP_FAILED ? NULL : start;
 }

@@ -56,7 +56,8 @@ struct percpu_cache {
 	uint64_t mask;    /* number of slabs - 1 */
 	uint64_t id;      /* or what no tag has, where frees must go the slow way */
 	uint64_t inverse; /* of the distance between objects, times 2^64 */
-	uint64_t reserved[2];
+	uint64_t size;    /* bytes that the program asked for */
+	uint64_t reserved;
 };
 
 /* Programs have both structs' sizes and offsets compiled in; so has the assembly. */

@@ -21,6 +21,7 @@
 #define PERCPU_KERNEL_H
 
 #include <percpu/alloc.h>
+#include <percpu/cache.h>
 #include <percpu/ops.h>
 #include <percpu/static.h>
 
@@ -172,5 +173,62 @@ PERCPU__INLINE void *percpu__located(uintptr_t address)
 #define raw_cpu_dec_return(v) this_cpu_dec_return(v)
 #define raw_cpu_xchg(v, value) this_cpu_xchg(v, value)
 #define raw_cpu_cmpxchg(v, old, value) this_cpu_cmpxchg(v, old, value)
+
+/* ---- Object caches ---- */
+
+/*
+ * Flags of allocations mean nothing here but __GFP_ZERO. For SLAB_TYPESAFE_BY_RCU a flavour must be
+ * named: create such a cache by percpu_cache_create_attr.
+ */
+#ifndef GFP_KERNEL
+typedef unsigned gfp_t;
+#define GFP_KERNEL 0u
+#define GFP_ATOMIC 0u
+#define GFP_NOWAIT 0u
+#define __GFP_ZERO 1u
+#endif
+#define SLAB_HWCACHE_ALIGN PERCPU_CACHE_LINE_ALIGN
+#define SLAB_PANIC 0u /* and then they fail as they would without */
+#define SLAB_ACCOUNT 0u
+#define SLAB_RECLAIM_ACCOUNT 0u
+#define kmem_cache percpu_cache
+
+#define kmem_cache_create(name, size, align, flags, ctor)                                                    \
+	percpu_cache_create((name), (size) < PERCPU_CACHE_MIN_SIZE ? PERCPU_CACHE_MIN_SIZE : (size), (align),  \
+			    (flags), (ctor))
+#define KMEM_CACHE(type, flags) kmem_cache_create(#type, sizeof(struct type), __alignof__(struct type), (flags), NULL)
+#define kmem_cache_free(cache, object) percpu_cache_free((cache), (object))
+#define kmem_cache_free_bulk(cache, n, objects) percpu_cache_free_bulk((cache), (n), (objects))
+#define kmem_cache_shrink(cache) (percpu_cache_shrink(cache) < 0)
+#define kmem_cache_size(cache) ((unsigned)(cache)->size)
+
+PERCPU__INLINE void *kmem_cache_alloc(struct percpu_cache *cache, unsigned flags)
+{
+	void *object = percpu_cache_alloc(cache);
+
+	return flags & __GFP_ZERO && object ? __builtin_memset(object, 0, cache->size) : object;
+}
+
+PERCPU__INLINE void *kmem_cache_zalloc(struct percpu_cache *cache, unsigned flags)
+{
+	return kmem_cache_alloc(cache, flags | __GFP_ZERO);
+}
+
+/* Returns: n, or 0 and no object. */
+PERCPU__INLINE int kmem_cache_alloc_bulk(struct percpu_cache *cache, unsigned flags, size_t n, void **objects)
+{
+	if (percpu_cache_alloc_bulk(cache, n, objects) < 0)
+		return 0;
+	for (size_t i = 0; flags & __GFP_ZERO && i < n; i++)
+		__builtin_memset(objects[i], 0, cache->size);
+	return (int)n;
+}
+
+/* NULL is fine; a cache with objects in use stays. */
+PERCPU__INLINE void kmem_cache_destroy(struct percpu_cache *cache)
+{
+	if (cache)
+		(void)percpu_cache_destroy(cache);
+}
 
 #endif

@@ -203,6 +203,7 @@ struct percpu_cache *percpu_cache_create_attr(const char *name, size_t size, siz
 	cache->pub.line = cache->pub.own_line = closed_line; /* opened by the first who misses it */
 	cache->pub.slabs = (const struct percpu__slab_id *)percpu__arena.slabs;
 	cache->pub.mask = percpu__arena.mask;
+	cache->pub.size = size;
 	cache->pub.id = cache->inlines ? cache->id : NO_ID;
 	publish(cache);
 	percpu__unlock(&lock);

@@ -241,6 +241,37 @@ START_TEST(empty_slabs_are_bounded)
 }
 END_TEST
 
+/* Kilobytes that /proc/self/status says, pages and page tables. */
+static long process_kb(void)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	char line[256];
+	long sum = 0;
+
+	ck_assert_ptr_nonnull(file);
+	while (fgets(line, sizeof(line), file))
+		if (!strncmp(line, "VmRSS:", 6) || !strncmp(line, "VmPTE:", 6))
+			sum += atol(line + 6);
+	fclose(file);
+	return sum;
+}
+
+START_TEST(unused_caches_cost_little)
+{
+	static struct percpu_cache *caches[4000];
+	long before;
+
+	enter_mode(NR_MODES - 1); /* 512 CPUs */
+	caches[0] = cache_of(64);
+	process_kb();
+	before = process_kb();
+	for (int i = 1; i < 4000; i++)
+		caches[i] = percpu_cache_create("unused", 64, 0, 0, NULL);
+	ck_assert_ptr_nonnull(caches[3999]);
+	ck_assert_int_le((process_kb() - before) * 1024 / 3999, 1024);
+}
+END_TEST
+
 /* ---- another CPU ---- */
 
 /* As many objects as its slabs hold. */
@@ -412,6 +443,7 @@ int main(void)
 
 	tcase_set_timeout(tcase, 300);
 	tcase_add_test(tcase, bad_requests);
+	tcase_add_test(tcase, unused_caches_cost_little);
 	for (size_t i = 0; i < sizeof(in_all_modes) / sizeof(in_all_modes[0]); i++)
 		tcase_add_loop_test(tcase, in_all_modes[i], 0, NR_MODES);
 	suite_add_tcase(suite, tcase);

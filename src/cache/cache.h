@@ -30,7 +30,7 @@
  *	slab descriptors    read: whoever has an object in it  release           a live object keeps its slab
  *
  * Orders: the push of a chain (release) pairs with take_remote (acquire): links written
- * by the pusher are seen by the taker. Opening (release) pairs with the first load of a section, of
+ * by the pusher are seen by the taker. Opening (release) comes before the first load of a section that sees it, of
  * the line or the limit, and the rest of it depends on that. Nothing else is handed over without a lock.
  * A list has one writer, its CPU; the kernel orders a thread's move between CPUs.
  *

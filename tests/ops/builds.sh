@@ -30,7 +30,7 @@ report() { # status name
 # shellcheck disable=SC2086
 for cc in gcc clang; do
 	command -v $cc >/dev/null || continue
-	for how in "-O0" "-O1" "-O3 -fPIC" "-O2 -fno-pie -no-pie" "-Og -flto" "-O1 -DPERCPU_GENERIC" \
+	for how in "-O0 -UFEW_TYPES" "-O3 -fPIC" "-O2 -fno-pie -no-pie" "-Og -flto" "-O1 -DPERCPU_GENERIC" \
 		"-O1 -fsanitize=address"; do
 		$cc -std=gnu11 $flags -fwrapv $how "$tests/portable.c" -o "$dir/portable" $library >"$dir/log" 2>&1 &&
 			"$dir/portable" >"$dir/log" 2>&1

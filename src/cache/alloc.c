@@ -44,46 +44,55 @@ static bool is_last_freed(struct percpu__cache *cache, void *link)
 	return word % 65536 && head == link && __atomic_load_n(&line->word, __ATOMIC_RELAXED) == word;
 }
 
+/* The policy: a pointer passes all rules or the process ends. Nothing is read from the memory it names. */
 /* [doc:cache_okay_to_free] */
-static void okay_to_free(struct percpu__cache *cache, const void *object, const char *who)
+static inline void okay_to_free(struct percpu__cache *cache, const void *object, const char *who)
 {
 	const uintptr_t number = (uintptr_t)object >> PERCPU__ARENA_UNIT_SHIFT;
 	const struct percpu__slab *unit = percpu__slab_at((uintptr_t)object);
 	const uint64_t tag = __atomic_load_n(&unit->tag, __ATOMIC_RELAXED);
 
-	if (!tag || tag - number - 1 >= percpu__arena.mask)
+	if (percpu__unlikely(!tag || tag - number - 1 >= percpu__arena.mask))
 		percpu__die(who, object, "not an object of a cache, or freed before");
-	if (tag != number + cache->id)
+	if (percpu__unlikely(tag != number + cache->id))
 		percpu__die(who, object, "an object of another cache");
-	if ((uint16_t)(uintptr_t)object * cache->pub.inverse + unit->bias >= cache->pub.inverse)
+	if (percpu__unlikely((uint16_t)(uintptr_t)object * cache->pub.inverse + unit->bias >= cache->pub.inverse))
 		percpu__die(who, object, "inside an object, not its start");
-	if (is_last_freed(cache, percpu__link_of(cache, (void *)object)))
-		percpu__die(who, object, "freed twice");
 }
 /* [doc:end] */
 
-/* The pointer's link, after all rules. */
+/* What takes longer: a free that is the second one. */
 static void *accept(struct percpu__cache *cache, void *object, const char *who)
 {
-	okay_to_free(cache, object, who);
+	void *link = percpu__link_of(cache, object);
+
+	if (percpu__unlikely(is_last_freed(cache, link)))
+		percpu__die(who, object, "freed twice");
 	if (percpu__unlikely(cache->check))
 		percpu__check_freed(cache, object);
-	return percpu__link_of(cache, object);
+	return link;
 }
 
 void percpu_cache_free_slow(struct percpu_cache *handle, void *object)
 {
 	struct percpu__cache *cache;
 	const uint64_t *home_bytes;
+	unsigned home;
 	void *link;
 
 	if (!object)
 		return;
 	cache = live(handle, "percpu_cache_free");
-	link = accept(cache, object, "percpu_cache_free");
+	okay_to_free(cache, object, "percpu_cache_free");
 	home_bytes = &percpu__slab_at((uintptr_t)object)->home_bytes;
+	home = *home_bytes / PERCPU_STRIDE;
+	/* What brings most callers here: another CPU's object. */
+	if (percpu__likely(cache->batches && home != percpu_this_cpu() &&
+			   percpu__stack_push(&percpu__batch_for(cache, home)->head, percpu__link_of(cache, object))))
+		return;
+	link = accept(cache, object, "percpu_cache_free");
 	if (!cache->sections || !percpu__cache_put(&cache->pub.own_line, home_bytes, link))
-		percpu__home_free(cache, link, *home_bytes / PERCPU_STRIDE);
+		percpu__home_free(cache, link, home);
 }
 
 void percpu_cache_free_to(struct percpu_cache *handle, void *object, unsigned cpu)
@@ -97,6 +106,7 @@ void percpu_cache_free_to(struct percpu_cache *handle, void *object, unsigned cp
 	cache = live(handle, "percpu_cache_free_to");
 	if (cpu >= percpu_nr_cpus())
 		percpu__die("percpu_cache_free_to", object, "there is no such CPU");
+	okay_to_free(cache, object, "percpu_cache_free_to");
 	link = accept(cache, object, "percpu_cache_free_to");
 	if (!cache->sections || !percpu__cache_put(&cache->pub.own_line, &home_bytes, link))
 		percpu__home_free_to(cache, link, cpu);

@@ -269,6 +269,11 @@ static inline size_t percpu__home_bytes(unsigned nr_stacks)
 	return sizeof(struct percpu__home) + nr_stacks * sizeof(struct percpu__batch);
 }
 
+static inline struct percpu__batch __percpu *percpu__batch_for(struct percpu__cache *cache, unsigned home)
+{
+	return &cache->homes->batch[home & (cache->nr_stacks - 1u)];
+}
+
 /* The copy that the caller works on: its CPU's where it has a usable rseq area or rseq is off, else the foreign one. */
 struct percpu__home *percpu__home_here(struct percpu__cache *cache);
 

@@ -347,11 +347,6 @@ static bool gather(struct percpu__cache *cache, struct percpu__home *home)
 
 /* ---- batches ---- */
 
-static struct percpu__batch __percpu *batch_for(struct percpu__cache *cache, unsigned copy)
-{
-	return &cache->homes->batch[copy & (cache->nr_stacks - 1u)];
-}
-
 /* A look from outside, which may be out of date. The acquire pairs with make_ready. */
 static bool batches_of_others(struct percpu__cache *cache)
 {
@@ -496,7 +491,7 @@ static void flush(struct percpu__cache *cache, struct percpu__batch __percpu *ba
 void percpu__home_free(struct percpu__cache *cache, void *link, unsigned home)
 {
 	struct percpu__home *here = percpu__home_here(cache);
-	struct percpu__batch __percpu *batch = batch_for(cache, home);
+	struct percpu__batch __percpu *batch = percpu__batch_for(cache, home);
 
 	if (home == here->copy)
 		relieve(cache, here, link);

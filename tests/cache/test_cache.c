@@ -2,6 +2,11 @@
 /* What one caller sees of a cache, in every mode; and where objects go when another CPU frees them. */
 #include "cache/world.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static const char *const modes[] = { "", "mode:atomic", "check", "cpus:1", "cpus:512" };
@@ -398,6 +403,71 @@ START_TEST(free_to_a_cpu)
 }
 END_TEST
 
+/* ---- without membarrier ---- */
+
+/* From now on the kernel refuses it to this process. */
+static void refuse_membarrier(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
+
+	ck_assert(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	ck_assert(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+}
+
+START_TEST(one_by_one_without_membarrier)
+{
+	struct percpu_cache *cache;
+	struct lot lot, again;
+
+	enter_mode(0);
+	refuse_membarrier();
+	if (!has_two_cpus())
+		return;
+	cache = cache_of(64);
+	ck_assert_uint_eq(stats_of(cache).batch_max, 1);
+	lot = lot_of(cache, 1000);
+	on_cpu(1, free_lot, &lot);
+	ck_assert_uint_eq(stats_of(cache).nr_remote_frees, 1000);
+	ck_assert_uint_eq(stats_of(cache).nr_batches, 1000);
+	again = all_of(cache);
+	for (size_t i = 0; i < lot.nr; i++)
+		ck_assert(has(&again, lot.objects[i]));
+	ck_assert_uint_eq(stats_of(cache).nr_slabs, 1);
+	on_cpu(1, free_lot, &again);
+	ck_assert_int_eq(percpu_cache_shrink(cache), 65536); /* no list holds any */
+	lot = lot_of(cache, 10);
+	free_lot(&lot);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+/* A filter that comes when there are batches already: nothing is lost. */
+START_TEST(membarrier_is_refused_later)
+{
+	struct percpu_cache *cache;
+	struct lot lot;
+
+	enter_mode(0);
+	if (!has_two_cpus())
+		return;
+	cache = cache_of(64);
+	lot = lot_of(cache, 100);
+	on_cpu(1, free_lot, &lot);
+	refuse_membarrier();
+	percpu_cache_shrink(cache);
+	alloc_lot(&lot);
+	on_cpu(1, free_lot, &lot);
+	ck_assert_uint_eq(stats_of(cache).nr_objects, 0);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
 /* ---- fork ---- */
 
 START_TEST(forks)
@@ -444,6 +514,8 @@ int main(void)
 	tcase_set_timeout(tcase, 300);
 	tcase_add_test(tcase, bad_requests);
 	tcase_add_test(tcase, unused_caches_cost_little);
+	tcase_add_test(tcase, one_by_one_without_membarrier);
+	tcase_add_test(tcase, membarrier_is_refused_later);
 	for (size_t i = 0; i < sizeof(in_all_modes) / sizeof(in_all_modes[0]); i++)
 		tcase_add_loop_test(tcase, in_all_modes[i], 0, NR_MODES);
 	suite_add_tcase(suite, tcase);

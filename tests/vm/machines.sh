@@ -18,7 +18,7 @@ quick_machines="arm64 nodes interleaved"
 floors="platform/test_options platform/test_platform platform/test_memory topology/test_possible
 	ops/test_words ops/test_kernel percpu/test_errors percpu/test_copies percpu/test_pool percpu/test_memory
 	percpu/test_watched counter/test_sum"
-slow_floors="percpu/test_model percpu/test_threads percpu/test_faults"
+slow_floors="percpu/test_model percpu/test_threads"
 
 # nodes N SIZE: memory
 node_memory()

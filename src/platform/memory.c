@@ -183,6 +183,40 @@ struct scan_arg {
 #define PAGE_ZERO (1u << 5)
 _Static_assert(sizeof(struct scan_arg) == 96, "the kernel's ABI");
 
+/* Before Linux 6.7: an entry a page, which does not tell the zero page from others. */
+#define ENTRY_PRESENT (UINT64_C(1) << 63)
+#define ENTRY_SWAPPED (UINT64_C(1) << 62)
+
+static int find_by_entries(int fd, uintptr_t *start, uintptr_t end, struct percpu__extent *extents, unsigned capacity)
+{
+	const size_t page = percpu__page_bytes();
+	uint64_t entries[512];
+	unsigned nr = 0;
+
+	while (*start < end) {
+		size_t wanted = (end - *start) / page;
+		long got;
+
+		if (wanted > sizeof(entries) / sizeof(entries[0]))
+			wanted = sizeof(entries) / sizeof(entries[0]);
+		got = syscall(SYS_pread64, fd, entries, wanted * sizeof(entries[0]), *start / page * sizeof(entries[0]));
+		if (got < (long)sizeof(entries[0]))
+			return -EIO;
+		for (size_t i = 0; i < got / sizeof(entries[0]); i++, *start += page) {
+			if (!(entries[i] & (ENTRY_PRESENT | ENTRY_SWAPPED)))
+				continue;
+			if (nr && extents[nr - 1].end == *start) {
+				extents[nr - 1].end += page;
+				continue;
+			}
+			if (nr == capacity)
+				return nr;
+			extents[nr++] = (struct percpu__extent){ *start, *start + page };
+		}
+	}
+	return nr;
+}
+
 int percpu__find_pages(enum percpu__pages which, uintptr_t *start, uintptr_t end, struct percpu__extent *extents,
 		       unsigned capacity)
 {
@@ -203,6 +237,12 @@ int percpu__find_pages(enum percpu__pages which, uintptr_t *start, uintptr_t end
 	int fd = percpu__open("/proc/self/pagemap");
 	long nr = fd < 0 ? fd : keep_errno(ioctl(fd, SCAN, &arg), saved_errno);
 
+	if (fd >= 0 && nr < 0) {
+		nr = find_by_entries(fd, start, end, extents, capacity);
+		percpu__close(fd);
+		errno = saved_errno;
+		return nr;
+	}
 	percpu__close(fd);
 	if (nr < 0)
 		return nr;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <sys/mman.h>
 
 #include "harness/harness.h"
@@ -157,7 +159,7 @@ START_TEST(purged_pages_read_zero_and_are_gone)
 	ck_assert_uint_eq(percpu__resident_bytes(start, 8 * page), 5 * page);
 	for (size_t i = 0; i < 8 * page; i++)
 		ck_assert_int_eq(start[i], i < 2 * page || i >= 5 * page);
-	ck_assert_int_eq(mlock(start, page), 0);
+	ck_assert_int_eq(syscall(SYS_mlock, start, page), 0); /* by number: sanitizers make libc's do nothing */
 	ck_assert_int_eq(percpu__purge(start, page), -EINVAL);
 	ck_assert_int_eq(start[0], 1);
 	percpu__release(start, 8 * page);

@@ -3,6 +3,11 @@
 # Per-CPU variables of plugins, and of libraries that a process starts with; see plugin_host.c.
 set -u
 
+if [ "${TESTS_RUN_ONCE-}" = yes ]; then
+	echo "1..0 # SKIP compilers and flags of its own, run before"
+	exit 0
+fi
+
 library="-L$top_builddir/.libs -lpercpu -Wl,-rpath,$top_builddir/.libs -pthread"
 flags="-std=gnu11 -D_GNU_SOURCE -O2 -Wall -I$top_srcdir/include"
 tests=$top_srcdir/tests/ops

@@ -155,8 +155,9 @@ static void set_limits(unsigned cpu, bool open)
 	for (uint32_t granules = 1; granules <= PERCPU__FRONT_GRANULES; granules++) {
 		const uint32_t limit = open ? first_limit(granules) : 0;
 
-		__atomic_store_n(&copy->used[granules - 1].head.limit, limit, __ATOMIC_RELAXED);
-		__atomic_store_n(&copy->clean[granules - 1].head.limit, limit, __ATOMIC_RELAXED);
+		/* After what was done to the stack while it was closed; pairs with percpu__stack_push. */
+		__atomic_store_n(&copy->used[granules - 1].head.limit, limit, __ATOMIC_RELEASE);
+		__atomic_store_n(&copy->clean[granules - 1].head.limit, limit, __ATOMIC_RELEASE);
 	}
 	state[cpu] = open ? OPEN : CLOSED;
 }

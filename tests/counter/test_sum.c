@@ -15,7 +15,7 @@
 		percpu_for_each_copy(i) {                                                                    \
 			const type value = (type)(values);                                                   \
 			*percpu_ptr(p, i) = value;                                                           \
-			want = (type)(want + value);                                                         \
+			want = (type)((uint64_t)want + (uint64_t)value);                                     \
 		}                                                                                            \
 		ck_assert_msg(percpu_sum(p) == want, #type " of " #values);                                  \
 		_Static_assert(__builtin_types_compatible_p(__typeof__(percpu_sum(p)), type), "its own type"); \
@@ -26,7 +26,7 @@
 		CHECK_SUM(type, i + 1);                                                                      \
 		CHECK_SUM(type, -1);                                                                         \
 		CHECK_SUM(type, i % 2 ? -(int)(3 * i) : (int)(200 * i));                              \
-		CHECK_SUM(type, (UINT64_C(0x8182838485868788) >> i) * (2 * i + 1));                          \
+		CHECK_SUM(type, (UINT64_C(0x8182838485868788) >> i % 64) * (2 * i + 1));                          \
 		CHECK_SUM(type, i == percpu_nr_copies() - 1 ? 42 : 0);                                       \
 	} while (0)
 

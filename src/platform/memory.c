@@ -183,11 +183,15 @@ struct scan_arg {
 #define PAGE_ZERO (1u << 5)
 _Static_assert(sizeof(struct scan_arg) == 96, "the kernel's ABI");
 
-/* Before Linux 6.7: an entry a page, which does not tell the zero page from others. */
+/*
+ * Before Linux 6.7: an entry a page, which does not tell the zero page from others. Kept out of line: its
+ * page of stack is not for those who do not need it.
+ */
 #define ENTRY_PRESENT (UINT64_C(1) << 63)
 #define ENTRY_SWAPPED (UINT64_C(1) << 62)
 
-static int find_by_entries(int fd, uintptr_t *start, uintptr_t end, struct percpu__extent *extents, unsigned capacity)
+static __attribute__((noinline)) int find_by_entries(int fd, uintptr_t *start, uintptr_t end,
+						     struct percpu__extent *extents, unsigned capacity)
 {
 	const size_t page = percpu__page_bytes();
 	uint64_t entries[512];

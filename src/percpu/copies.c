@@ -45,8 +45,7 @@ static void visit_part(uintptr_t unit, uintptr_t start, uintptr_t end, const str
 	}
 }
 
-static void visit_extent(const struct percpu__chunk *chunk, struct percpu__extent extent,
-			 const struct percpu__area *areas, unsigned nr, visit_fn *visit)
+static void visit_extent(struct percpu__extent extent, const struct percpu__area *areas, unsigned nr, visit_fn *visit)
 {
 	while (extent.start < extent.end) {
 		const uintptr_t unit = extent.start & ~(PERCPU_STRIDE - 1);
@@ -60,7 +59,7 @@ static void visit_extent(const struct percpu__chunk *chunk, struct percpu__exten
 static void visit_all(const struct percpu__chunk *chunk, uintptr_t start, const struct percpu__area *areas,
 		      unsigned nr, visit_fn *visit)
 {
-	visit_extent(chunk, (struct percpu__extent){ start, percpu__chunk_unit(chunk, percpu_abi.nr_copies) },
+	visit_extent((struct percpu__extent){ start, percpu__chunk_unit(chunk, percpu_abi.nr_copies) },
 		     areas, nr, visit);
 }
 
@@ -81,7 +80,7 @@ static void visit_mapped(struct percpu__chunk *chunk, const struct percpu__area 
 			return;
 		}
 		for (int i = 0; i < found; i++)
-			visit_extent(chunk, extents[i], areas, nr, visit);
+			visit_extent(extents[i], areas, nr, visit);
 		total += found;
 	}
 	if (total > percpu_abi.nr_copies / MOST_SHARE)

@@ -4,6 +4,7 @@
 #define TESTS_HARNESS_H
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* A suite of one test case; the tests are the rest of the arguments, NULL at the end. */
@@ -32,11 +33,16 @@ static inline int run_suite(Suite *suite)
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-#define TEST_MAIN(name, timeout_seconds, ...)                                                                \
+/* why_not: NULL, or why none of the tests can say anything here. */
+#define TEST_MAIN_UNLESS(why_not, name, timeout_seconds, ...)                                                \
 	int main(void)                                                                                       \
 	{                                                                                                    \
 		const TTest *const tests[] = { __VA_ARGS__, NULL };                                          \
+		const char *reason = why_not;                                                                \
+		if (reason)                                                                                  \
+			return printf("1..0 # SKIP %s\n", reason) < 0;                                       \
 		return run_suite(suite_of(name, tests, timeout_seconds));                                    \
 	}
+#define TEST_MAIN(name, timeout_seconds, ...) TEST_MAIN_UNLESS(NULL, name, timeout_seconds, __VA_ARGS__)
 
 #endif

@@ -59,15 +59,21 @@ struct percpu__space_maps {
 	uint64_t free_head[PERCPU__UNIT_GRANULES / 64]; /* a listed free area starts here */
 };
 
-/* One a granule; in use at the first granule of an area only. */
+/*
+ * One a granule; in use at the first granule of an area only. What is neither 0 nor as large as
+ * PERCPU__NO_MARK is the mark of a live area, wherever it is found.
+ */
 union percpu__word {
-	uint64_t mark; /* of a live area: its owner's; 0 when the area is handed out */
+	uint64_t mark; /* of a live area: its owner's, below PERCPU__NO_MARK; 0 when the area is handed out */
 	struct {
-		uint16_t next;
-		uint16_t prev;
-		uint16_t size;
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+		uint16_t no_mark, size, prev, next;
+#else
+		uint16_t next, prev, size, no_mark; /* no_mark is 1, so that the whole is no mark */
+#endif
 	} link; /* of a listed free area */
 };
+#define PERCPU__NO_MARK (UINT64_C(1) << 48)
 _Static_assert(sizeof(union percpu__word) == PERCPU__GRANULE, "words lie at the offsets of a unit");
 
 struct percpu__space {
@@ -128,12 +134,6 @@ static inline bool percpu__space_is_live(const struct percpu__space *space, uint
 static inline uint32_t percpu__space_size(const struct percpu__space *space, uint32_t offset)
 {
 	return percpu__space_is_live(space, offset) ? bit_next_relaxed(space->maps->head, offset + 1) - offset : 0;
-}
-
-/* The mark of the live area that starts at offset. */
-static inline uint64_t *percpu__space_word(const struct percpu__space *space, uint32_t offset)
-{
-	return &space->words[offset].mark;
 }
 
 static inline bool percpu__space_is_empty(const struct percpu__space *space)

@@ -15,7 +15,7 @@
  * An area ends where the next bit of head is set, so no size of a live area is stored anywhere, and a
  * neighbour is found by scanning head, 64 granules a step. The links of free areas lie in words, at the
  * same offset as the area and never inside user memory; only the first granule of a free area uses its
- * word. A unit that is filled from its tail has no free area, and no page of words or of free_head is
+ * word. What it leaves there is never taken for a mark. A unit that is filled from its tail has no free area, and no page of words or of free_head is
  * ever written for it.
  *
  * Worked example, from the picture. Freeing [9, 20): size is 20 - 9 = 11; the area at 20 lives; the head
@@ -74,6 +74,7 @@ static void list_push(struct percpu__space *space, uint32_t offset, uint32_t siz
 	word->link.next = next;
 	word->link.prev = NO_AREA;
 	word->link.size = (uint16_t)size;
+	word->link.no_mark = 1;
 	if (next == NO_AREA) {
 		bins_set(&space->listed, bin);
 		note_changed(space, bin);
@@ -227,6 +228,8 @@ uint32_t percpu__space_free(struct percpu__space *space, uint32_t offset, struct
 	if (!size)
 		return 0;
 	space->nr_changed = 0;
+	if (space->words[offset].mark) /* looked at first: a word that was never written may have no page */
+		space->words[offset].mark = PERCPU__NO_MARK;
 	if (offset) {
 		uint32_t before = bit_before_relaxed(head, offset);
 
@@ -276,6 +279,18 @@ uint64_t percpu__space_live_pages(const struct percpu__space *space)
 		bin++;
 	}
 	return pages;
+}
+
+/* No word but those of live areas holds what could be a mark. */
+static bool marks_are_of_live(const struct percpu__space *space)
+{
+	for (uint32_t offset = 0; offset < space->fresh; offset++) {
+		const uint64_t mark = __atomic_load_n(&space->words[offset].mark, __ATOMIC_RELAXED);
+
+		if (mark && mark < PERCPU__NO_MARK && !percpu__space_is_live(space, offset))
+			return false;
+	}
+	return true;
 }
 
 /* Every member is a free area of that bin, and the links agree. Returns: members, -1 where they do not. */
@@ -337,5 +352,6 @@ bool percpu__space_is_valid(const struct percpu__space *space)
 			return false;
 		nr_listed += members;
 	}
-	return nr_listed == nr_free && nr_live == space->nr_live && live_granules == space->live_granules;
+	return nr_listed == nr_free && nr_live == space->nr_live && live_granules == space->live_granules &&
+	       marks_are_of_live(space);
 }

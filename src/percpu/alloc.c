@@ -99,13 +99,11 @@ void __percpu *percpu_pool_alloc(struct percpu_pool *pool, size_t size, size_t a
 
 /* The policy: a pointer passes all rules or the process ends. Neighbours may come and go meanwhile. */
 /* [doc:okay_to_free] */
-static inline __attribute__((always_inline)) struct percpu__area okay_to_free(const void __percpu *p, const char *who)
+static struct percpu__area okay_to_free(const void __percpu *p, const char *who)
 {
 	const uintptr_t address = (uintptr_t)p;
 	struct percpu__chunk *chunk = percpu__index_find(address);
 	const uint32_t offset_bytes = address & (PERCPU_STRIDE - 1);
-	uint32_t granules;
-	uint64_t word;
 
 	if (percpu__unlikely(!chunk))
 		percpu__die(who, (const void *)address, "not a per-CPU pointer");
@@ -115,13 +113,9 @@ static inline __attribute__((always_inline)) struct percpu__area okay_to_free(co
 		percpu__die(who, (const void *)address, "inside an allocation, not its start");
 	if (percpu__unlikely(!percpu__space_is_live(&chunk->space, offset_bytes / PERCPU__GRANULE)))
 		percpu__die(who, (const void *)address, "freed before, or inside an allocation");
-	word = __atomic_load_n(percpu__word_of(p), __ATOMIC_RELAXED);
-	if (percpu__unlikely(word & PERCPU__KEPT))
+	if (percpu__unlikely(__atomic_load_n(percpu__word_of(p), __ATOMIC_RELAXED) & PERCPU__KEPT))
 		percpu__die(who, (const void *)address, "freed before");
-	granules = word >> 1; /* sooner known than by looking for the next area */
-	if (!granules)
-		granules = percpu__space_size(&chunk->space, offset_bytes / PERCPU__GRANULE);
-	return (struct percpu__area){ chunk, offset_bytes, granules * PERCPU__GRANULE };
+	return percpu__area_of(p);
 }
 /* [doc:end] */
 
@@ -137,30 +131,51 @@ void percpu__pool_return(void __percpu *p)
 	percpu__unlock(&pool->lock);
 }
 
-static __attribute__((noinline)) void free_slow(struct percpu__area area)
+/* All of percpu_free. */
+static __attribute__((noinline)) void free_any(void __percpu *p)
 {
-	struct percpu_pool *pool = area.chunk->pool;
+	struct percpu__area area;
+	struct percpu_pool *pool;
 	bool waited;
 
+	if (!p)
+		return;
+	area = okay_to_free(p, "percpu_free");
+	pool = area.chunk->pool;
+	if (pool->fronted && percpu__front_keep(p, area.bytes / PERCPU__GRANULE))
+		return;
 	if (percpu__unlikely(percpu__debug_on()))
 		percpu__debug_freed(area);
 	waited = percpu__lock(&pool->lock);
 	if (pool->fronted)
 		percpu__front_relieve(pool, area.bytes / PERCPU__GRANULE, waited);
-	percpu__pool_put(pool, percpu__area_pointer(area));
+	percpu__pool_put(pool, p);
 	percpu__unlock(&pool->lock);
+}
+
+/* [doc:free] */
+/* Granules of a live area that was on a stack before, by its word; 0: any other pointer, good or bad. */
+static inline uint32_t known_granules(const void __percpu *p)
+{
+	const uintptr_t address = (uintptr_t)p;
+	const struct percpu__chunk *chunk = percpu__index_find(address);
+	uint64_t word;
+
+	if (percpu__unlikely(!chunk || (address & ~(PERCPU_STRIDE - 1)) != (uintptr_t)chunk->base ||
+			     address % PERCPU__GRANULE))
+		return 0;
+	word = __atomic_load_n(percpu__word_of(p), __ATOMIC_RELAXED);
+	return word <= PERCPU__FRONT_GRANULES ? word : 0;
 }
 
 void percpu_free(void __percpu *p)
 {
-	struct percpu__area area;
+	const uint32_t granules = known_granules(p);
 
-	if (!p)
-		return;
-	area = okay_to_free(p, "percpu_free");
-	if (!area.chunk->fronted || !percpu__front_keep(p, area.bytes / PERCPU__GRANULE))
-		free_slow(area);
+	if (percpu__unlikely(!granules || !percpu__front_keep(p, granules)))
+		free_any(p);
 }
+/* [doc:end] */
 
 size_t percpu_usable_size(const void __percpu *p)
 {

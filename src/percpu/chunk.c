@@ -132,7 +132,6 @@ struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool)
 	percpu__space_init(&chunk->space, &chunk->maps, (union percpu__word *)(own + WORDS_OFFSET));
 	__atomic_store_n(&percpu__words_distance, (size_t)(own + WORDS_OFFSET - base), __ATOMIC_RELAXED);
 	chunk->pool = pool;
-	chunk->fronted = pool->fronted;
 	chunk->base = base;
 	chunk->reserved_bytes = bytes;
 	chunk->free_pages = ~UINT64_C(0);

@@ -126,14 +126,6 @@ static void verify(percpu__user_word *at, size_t bytes, const struct percpu__are
 				    "written after it was freed");
 }
 
-void percpu__copies_zero_few(void __percpu *p, size_t nr_words)
-{
-	percpu__user_word *copy = (percpu__user_word *)((uintptr_t)p + PERCPU_STRIDE);
-
-	for (unsigned nr = percpu_abi.nr_copies; nr; nr--, copy += PERCPU_STRIDE / sizeof(*copy))
-		percpu__zero_words(copy, nr_words);
-}
-
 /* Brings the areas of the first one's chunk to the front. Returns: how many they are. */
 static unsigned gather(struct percpu__area *areas, unsigned nr)
 {

@@ -59,10 +59,19 @@ static uint32_t limit_here(struct percpu__front __percpu *front, uint32_t granul
 
 /* ---- by the lot: zeroing where copies are many, and what the pool is asked for ---- */
 
-static void __percpu *hand_out(void *item, uint32_t granules)
+static void __percpu *marked(void *item, uint32_t granules)
 {
-	percpu__front_mark(item, granules, false);
+	percpu__front_mark(item, granules);
 	return (void __percpu *)item;
+}
+
+void __percpu *percpu__front_hand_out(void *item, uint32_t granules)
+{
+	if (percpu__crosses_page(item, granules))
+		percpu__copies_zero_one(item);
+	else
+		percpu__copies_zero_few(item, granules);
+	return marked(item, granules);
 }
 
 /* Keeps clean items but the first, which is handed out. */
@@ -72,14 +81,15 @@ static void __percpu *keep_clean(struct percpu__front __percpu *front, uint32_t 
 		percpu__copies_are_few() ? percpu__front_used(front, granules) : clean_of(front, granules);
 
 	while (--nr) {
-		percpu__front_mark(items[nr], granules, true);
+		percpu__front_mark(items[nr], granules | PERCPU__KEPT);
 		if (!percpu__stack_push(stack, items[nr]))
-			percpu__pool_return(hand_out(items[nr], granules)); /* moved to a CPU whose stack is full */
+			percpu__pool_return(marked(items[nr], granules)); /* moved to a CPU whose stack is full */
 	}
-	return hand_out(items[0], granules);
+	return marked(items[0], granules);
 }
 
-void __percpu *percpu__front_take_clean(struct percpu__front __percpu *front, uint32_t granules)
+/* Where there are many copies: from what was zeroed before, or a new lot. NULL: neither. */
+static void __percpu *take_clean(struct percpu__front __percpu *front, uint32_t granules)
 {
 	struct percpu__stack __percpu *used = percpu__front_used(front, granules);
 	struct percpu__area areas[PERCPU__FRONT_SLOTS];
@@ -87,7 +97,7 @@ void __percpu *percpu__front_take_clean(struct percpu__front __percpu *front, ui
 	unsigned nr = 0;
 
 	if (item)
-		return hand_out(item, granules);
+		return marked(item, granules);
 	/* Half a stack of used ones is a lot that is worth it. */
 	if (__atomic_load_n(&percpu_this_ptr(used)->nr, __ATOMIC_RELAXED) < limit_here(front, granules) / 2)
 		return NULL;
@@ -107,6 +117,7 @@ void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules)
 	struct percpu__area areas[PERCPU__FRONT_SLOTS];
 	void *items[PERCPU__FRONT_SLOTS];
 	unsigned wanted, nr = 0, nr_dirty = 0;
+	void __percpu *clean;
 	bool dirty;
 
 	if (!front || granules > PERCPU__FRONT_GRANULES)
@@ -114,6 +125,8 @@ void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules)
 	wanted = limit_here(front, granules);
 	if (percpu__copies_are_few())
 		wanted = wanted > first_limit(granules) ? wanted / 2 : 0;
+	else if ((clean = take_clean(front, granules)))
+		return clean;
 	if (!wanted)
 		return NULL;
 	percpu__lock(&pool->lock);

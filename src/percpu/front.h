@@ -31,36 +31,38 @@ static inline struct percpu__stack __percpu *percpu__front_used(struct percpu__f
 
 /*
  * What the front writes into the word of an area: its granules, so that a free need not look for them,
- * and whether a stack holds it, so that a second free is found out. 0: it never was here.
+ * and whether a stack holds it, so that a second free is found out. A word of up to
+ * PERCPU__FRONT_GRANULES, but not 0, is thus that of a live area that was here before.
  */
-#define PERCPU__KEPT 1u
+#define PERCPU__KEPT 0x10000u
 
-static inline void percpu__front_mark(const void __percpu *p, uint32_t granules, bool kept)
+static inline void percpu__front_mark(const void __percpu *p, uint64_t mark)
 {
-	__atomic_store_n(percpu__word_of(p), (uint64_t)granules << 1 | (kept ? PERCPU__KEPT : 0), __ATOMIC_RELAXED);
+	__atomic_store_n(percpu__word_of(p), mark, __ATOMIC_RELAXED);
 }
 
-/* Where there are many copies: from what was zeroed before, or a new lot. NULL: neither. */
-void __percpu *percpu__front_take_clean(struct percpu__front __percpu *front, uint32_t granules);
+/* Makes what was on a stack ready for its owner. */
+__attribute__((returns_nonnull)) void __percpu *percpu__front_hand_out(void *item, uint32_t granules);
 
-/* A ready area of that size, up to PERCPU__FRONT_GRANULES, zeroed; NULL: none at hand. */
+/* A ready area of that size, up to PERCPU__FRONT_GRANULES, zeroed; NULL: none at hand, or many copies. */
 static inline __attribute__((always_inline)) void __percpu *percpu__front_take(uint32_t granules)
 {
 	struct percpu__front __percpu *front = __atomic_load_n(&percpu__front, __ATOMIC_ACQUIRE); /* pairs with make_front */
 	void *item;
 
-	if (percpu__unlikely(!front))
+	if (percpu__unlikely(!front || !percpu__copies_are_few()))
 		return NULL;
-	if (percpu__unlikely(!percpu__copies_are_few()))
-		return percpu__front_take_clean(front, granules);
 	item = percpu__stack_pop(percpu__front_used(front, granules));
 	if (percpu__unlikely(!item))
 		return NULL;
-	if (percpu__likely(!percpu__crosses_page(item, granules)))
-		percpu__copies_zero_small(item, granules);
+	/* A counter and a line of counters are what programs allocate all day. */
+	if (granules == 1)
+		percpu__copies_zero_few(item, 1);
+	else if (granules == 8 && percpu__likely(!percpu__crosses_page(item, 8)))
+		percpu__copies_zero_few(item, 8);
 	else
-		percpu__copies_zero_one(item);
-	percpu__front_mark(item, granules, false);
+		return percpu__front_hand_out(item, granules);
+	percpu__front_mark(item, granules);
 	return item;
 }
 
@@ -69,16 +71,16 @@ static inline bool percpu__front_keep(void __percpu *p, uint32_t granules)
 {
 	struct percpu__front __percpu *front = __atomic_load_n(&percpu__front, __ATOMIC_ACQUIRE); /* pairs with make_front */
 
-	if (!front || granules > PERCPU__FRONT_GRANULES)
+	if (percpu__unlikely(!front || granules > PERCPU__FRONT_GRANULES))
 		return false;
-	percpu__front_mark(p, granules, true);
+	percpu__front_mark(p, granules | PERCPU__KEPT);
 	if (percpu__likely(percpu__stack_push(percpu__front_used(front, granules), p)))
 		return true;
-	percpu__front_mark(p, granules, false);
+	percpu__front_mark(p, granules);
 	return false;
 }
 
-/* An area fresh from the pool, several at a time where that is cheaper; NULL: no memory, or not here. */
+/* When percpu__front_take had none: several at a time where that is cheaper. NULL: the front cannot help. */
 void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules);
 
 /* After percpu__front_keep said no: opens, relieves or widens the stacks of this CPU. Pool lock held. */

@@ -38,7 +38,6 @@ struct percpu__chunk {
 	uint32_t slot;                /* on the pool's shelf; for ever */
 	bool placed;                  /* every page comes from the node of its CPU; for ever */
 	bool huge;                    /* may use huge pages; for ever */
-	bool fronted;                 /* as its pool is; for ever */
 	uint32_t nr_mappings;         /* that its node policy cost; for ever */
 	uint32_t fresh;               /* granule from which no copy was ever written; pool lock */
 	bool is_mapped;               /* most copies have page tables: no lock, a hint */
@@ -168,22 +167,12 @@ static inline bool percpu__crosses_page(const void __percpu *p, uint32_t granule
 }
 
 /* An area that crosses no 4 KiB boundary, few copies. */
-void percpu__copies_zero_few(void __percpu *p, size_t nr_words);
-
-/* The same, with code of their own for a counter and a line of counters: what percpu_alloc does all day. */
-static inline __attribute__((always_inline)) void percpu__copies_zero_small(void __percpu *p, size_t nr_words)
+static inline __attribute__((always_inline)) void percpu__copies_zero_few(void __percpu *p, size_t nr_words)
 {
 	percpu__user_word *copy = (percpu__user_word *)((uintptr_t)p + PERCPU_STRIDE);
-	unsigned nr = percpu_abi.nr_copies;
 
-	if (nr_words == 1)
-		for (; nr; nr--, copy += PERCPU_STRIDE / sizeof(*copy))
-			percpu__zero_words(copy, 1);
-	else if (nr_words == 8)
-		for (; nr; nr--, copy += PERCPU_STRIDE / sizeof(*copy))
-			percpu__zero_words(copy, 8);
-	else
-		percpu__copies_zero_few(p, nr_words);
+	for (unsigned nr = percpu_abi.nr_copies; nr; nr--, copy += PERCPU_STRIDE / sizeof(*copy))
+		percpu__zero_words(copy, nr_words);
 }
 
 /*

@@ -45,8 +45,8 @@ static void model_step(uint64_t *random, uint32_t size_max, uint32_t align_log2_
 		if (!percpu__space_alloc(space, size, align, &offset))
 			return;
 		ck_assert_uint_eq(offset % align, 0);
-		ck_assert_uint_eq(*percpu__space_word(space, offset), 0);
-		*percpu__space_word(space, offset) = random_u64(random);
+		ck_assert_uint_eq(space->words[offset].mark, 0);
+		space->words[offset].mark = random_u64(random) % PERCPU__NO_MARK;
 		model_paint(offset, size, 0, (uint16_t)(nr_live + 1));
 		live[nr_live].offset = offset;
 		live[nr_live++].size = size;

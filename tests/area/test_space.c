@@ -25,7 +25,7 @@ static uint32_t must_alloc(uint32_t granules, uint32_t align)
 	ck_assert_uint_le(offset + granules, UNIT);
 	ck_assert_uint_eq(offset % align, 0);
 	ck_assert_uint_eq(percpu__space_size(space, offset), granules);
-	ck_assert_uint_eq(*percpu__space_word(space, offset), 0);
+	ck_assert_uint_eq(space->words[offset].mark, 0);
 	return offset;
 }
 
@@ -78,6 +78,7 @@ START_TEST(filling_touches_no_word_and_writes_no_free_head)
 	ck_assert_uint_eq(percpu__space_live_pages(space), UINT64_MAX);
 	ck_assert_uint_eq(space->live_granules, UNIT);
 	ck_assert_uint_eq(space->nr_live, UNIT);
+	ck_assert_int_eq(mprotect(ws->words, sizeof(ws->words), PROT_READ), 0);
 	ck_assert(percpu__space_is_valid(space));
 }
 END_TEST
@@ -197,7 +198,7 @@ START_TEST(a_mark_is_zero_when_handed_out)
 
 		for (int i = 0; i < 40; i++) {
 			at[i] = must_alloc(1 + i % 7, 1u << i % 4);
-			*percpu__space_word(space, at[i]) = UINT64_MAX;
+			space->words[at[i]].mark = PERCPU__NO_MARK - 1;
 		}
 		for (int i = 0; i < 40; i++)
 			must_free(at[(i * 7) % 40]);

@@ -87,12 +87,18 @@ static void visit_mapped(struct percpu__chunk *chunk, const struct percpu__area 
 		__atomic_store_n(&chunk->is_mapped, true, __ATOMIC_RELAXED);
 }
 
+/* Whether to look at every copy. */
+static bool looking_is_cheap(const struct percpu__chunk *chunk)
+{
+	return percpu__copies_are_few() || __atomic_load_n(&chunk->is_mapped, __ATOMIC_RELAXED);
+}
+
 /* areas: nr of one chunk. */
 static void visit_copies(const struct percpu__area *areas, unsigned nr, visit_fn *visit)
 {
 	struct percpu__chunk *chunk = areas[0].chunk;
 
-	if (percpu__copies_are_few() || __atomic_load_n(&chunk->is_mapped, __ATOMIC_RELAXED))
+	if (looking_is_cheap(chunk))
 		visit_all(chunk, percpu__chunk_unit(chunk, 0), areas, nr, visit);
 	else
 		visit_mapped(chunk, areas, nr, visit);
@@ -164,17 +170,30 @@ static unsigned join(struct percpu__area *areas, unsigned nr)
 	return joined + 1;
 }
 
+static bool is_small(struct percpu__area area)
+{
+	return area.bytes <= SMALL_BYTES &&
+	       !percpu__crosses_page(percpu__area_pointer(area), area.bytes / PERCPU__GRANULE);
+}
+
+/* areas: nr of one chunk. One small area after the other: that is half the work of copy after copy. */
+static void zero_areas(const struct percpu__area *areas, unsigned nr)
+{
+	unsigned i = 0;
+
+	if (looking_is_cheap(areas[0].chunk))
+		for (; i < nr && is_small(areas[i]); i++)
+			percpu__copies_zero_few(percpu__area_pointer(areas[i]), areas[i].bytes / sizeof(uint64_t));
+	if (i < nr)
+		visit_copies(areas + i, nr - i, zero);
+}
+
 void percpu__copies_zero(struct percpu__area *areas, unsigned nr)
 {
-	if (nr == 1 && percpu__copies_are_few() && areas[0].bytes <= SMALL_BYTES &&
-	    !percpu__crosses_page(percpu__area_pointer(areas[0]), areas[0].bytes / PERCPU__GRANULE)) {
-		percpu__copies_zero_few(percpu__area_pointer(areas[0]), areas[0].bytes / sizeof(uint64_t));
-		return;
-	}
 	while (nr) {
 		const unsigned gathered = gather(areas, nr);
 
-		visit_copies(areas, join(areas, gathered), zero);
+		zero_areas(areas, join(areas, gathered));
 		areas += gathered;
 		nr -= gathered;
 	}

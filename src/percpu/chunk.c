@@ -153,6 +153,24 @@ void percpu__chunk_destroy(struct percpu__chunk *chunk)
 	percpu__release(chunk->base, chunk->reserved_bytes);
 }
 
+void percpu__chunk_purge_words(const struct percpu__chunk *chunk, uint64_t pages)
+{
+	const uintptr_t page = percpu__page_bytes(), unit_page = PERCPU__PAGE_GRANULES * PERCPU__GRANULE;
+
+	while (pages) {
+		const unsigned first = __builtin_ctzll(pages);
+		const uint64_t from = pages >> first;
+		const unsigned nr = ~from ? __builtin_ctzll(~from) : PERCPU__UNIT_PAGES;
+		const uintptr_t words = (uintptr_t)chunk + WORDS_OFFSET + first * unit_page;
+		const uintptr_t start = (words + PERCPU__GRANULE + page - 1) & ~(page - 1);
+		const uintptr_t end = (words + nr * unit_page) & ~(page - 1);
+
+		if (start < end)
+			percpu__purge((void *)start, end - start);
+		pages &= first + nr < PERCPU__UNIT_PAGES ? ~UINT64_C(0) << (first + nr) : 0;
+	}
+}
+
 size_t percpu__chunk_bookkeeping_bytes(const struct percpu__chunk *chunk)
 {
 	return percpu__resident_bytes(chunk, own_bytes());

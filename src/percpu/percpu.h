@@ -55,6 +55,8 @@ struct percpu_pool {
 	struct percpu__shelf shelf;       /* this and all below: lock */
 	size_t idle_pages;                /* free and dirty ones, over all chunks */
 	size_t stuck_pages;               /* idle ones that the last purge left */
+	size_t retaken_pages;             /* purged and since then handed out again, since the last purge */
+	size_t missed_pages;              /* the same, between the last purge and the one before */
 	size_t live_pages;                /* not free */
 	size_t nr_empty;                  /* chunks without a live area */
 	size_t nr_unplaced, nr_huge;      /* chunks */
@@ -110,6 +112,12 @@ static inline uint64_t *percpu__word_of(const void __percpu *p)
 {
 	return (uint64_t *)((uintptr_t)p + __atomic_load_n(&percpu__words_distance, __ATOMIC_RELAXED));
 }
+
+/*
+ * Gives back the words of these pages of a unit, all of them free: but for the first of a free area, which may
+ * be the first of a run of pages and stays, nothing reads them.
+ */
+void percpu__chunk_purge_words(const struct percpu__chunk *chunk, uint64_t pages);
 
 /* Resident bytes of what the chunk keeps for itself. */
 size_t percpu__chunk_bookkeeping_bytes(const struct percpu__chunk *chunk);

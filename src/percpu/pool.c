@@ -144,7 +144,7 @@ bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t ali
 {
 	struct percpu__chunk *chunk;
 	uint32_t slot, offset, old_end;
-	uint64_t pages;
+	uint64_t pages, old_pages = 0;
 
 	if (granules > pool->limit_granules || pool->shelf.live_granules > pool->limit_granules - granules)
 		return false;
@@ -156,7 +156,11 @@ bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t ali
 
 	/* Only what was handed out before, and was not purged since, can hold anything. */
 	old_end = offset + granules < chunk->fresh ? offset + granules : chunk->fresh;
-	*dirty = offset < old_end && (pages_of(offset, old_end - offset) & chunk->dirty_pages);
+	if (offset < old_end)
+		old_pages = pages_of(offset, old_end - offset);
+	*dirty = old_pages & chunk->dirty_pages;
+	if (percpu__unlikely(old_pages & ~chunk->dirty_pages))
+		pool->retaken_pages += __builtin_popcountll(old_pages & ~chunk->dirty_pages);
 	if (chunk->fresh < offset + granules)
 		chunk->fresh = offset + granules;
 	pages = pages_of(offset, granules);

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the policy of giving memory back, all of it in percpu__trim_after_free:
+ * Owns the policy of giving memory back, all of it in percpu__trim_after_free and enough_idle_pages:
  *
  *   - a chunk without a live area is unmapped, unless it is the pool's only such chunk: that one is
  *     kept, so that a program that goes to and fro across a chunk's edge does not map and unmap;
- *   - idle pages are purged, all at once, when they are more than one chunk's worth and more than a
- *     sixteenth of the live ones; so what is held in vain stays within that, and the cost of a purge
- *     is shared by the frees that led to it. Those that the last purge could not give back (locked
- *     memory, parts of larger pages) do not count again.
+ *   - idle pages are purged, all at once, when there are enough of them; so what is held in vain stays
+ *     within that, and the cost of a purge is shared by the frees that led to it. Those that the last
+ *     purge could not give back (locked memory, parts of larger pages) do not count again.
  *
  * percpu_trim does the same without thresholds, and gives back what CPUs keep ready. Pools of huge
  * pages are given back in whole chunks alone: purging one page would split the huge one.
@@ -18,7 +17,9 @@
 #include "percpu/percpu.h"
 
 #define KEPT_IDLE_PAGES PERCPU__UNIT_PAGES
-#define KEPT_IDLE_SHARE 16
+#define KEPT_IDLE_SHARE_OF_LIVE 16
+#define KEPT_IDLE_SHARE_OF_FREE 16
+#define CHUNKS_PER_IDLE_PAGE 8
 
 /* Free pages that make up whole pages of this machine, which may be larger than 4 KiB. */
 static uint64_t purgeable(const struct percpu__chunk *chunk)
@@ -96,6 +97,7 @@ static size_t purge_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
 
 	if (!pages)
 		return 0;
+	percpu__chunk_purge_words(chunk, percpu__space_is_empty(&chunk->space) ? chunk->free_pages : pages);
 	given_back = purge_pages(chunk, pages, &done);
 	if (done) {
 		pool->idle_pages -= __builtin_popcountll(pages & chunk->dirty_pages);
@@ -115,6 +117,8 @@ static size_t purge_pool(struct percpu_pool *pool)
 			given_back += purge_chunk(pool, chunk);
 	}
 	pool->stuck_pages = pool->idle_pages;
+	pool->missed_pages = pool->retaken_pages;
+	pool->retaken_pages = 0;
 	pool->purged_bytes += given_back;
 	return given_back;
 }
@@ -130,14 +134,42 @@ static size_t unmap_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
 	return given_back;
 }
 
+static size_t min(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static size_t max(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
+/* [doc:policy] */
+/*
+ * Idle pages that are worth a purge: a share of all free pages, so that what frees alone give back is most of
+ * what there is to give; and twice what was given back too soon the last time, so that a program whose pages
+ * go to and fro is left alone. No more than a share of the live ones, but always a chunk's worth, and
+ * enough to pay for the walk over all chunks.
+ */
+static size_t enough_idle_pages(const struct percpu_pool *pool)
+{
+	const size_t nr_chunks = pool->shelf.nr_spaces;
+	const size_t free_pages = nr_chunks * PERCPU__UNIT_PAGES - pool->live_pages;
+	const size_t wanted = free_pages / KEPT_IDLE_SHARE_OF_FREE + 2 * pool->missed_pages;
+
+	return max(min(wanted, pool->live_pages / KEPT_IDLE_SHARE_OF_LIVE),
+		   max(KEPT_IDLE_PAGES, nr_chunks / CHUNKS_PER_IDLE_PAGE));
+}
+
 void percpu__trim_after_free(struct percpu_pool *pool, struct percpu__chunk *chunk)
 {
 	if (percpu__space_is_empty(&chunk->space) && pool->nr_empty > 1)
 		unmap_chunk(pool, chunk);
-	if (pool->idle_pages > KEPT_IDLE_PAGES + pool->stuck_pages &&
-	    pool->idle_pages > pool->live_pages / KEPT_IDLE_SHARE + pool->stuck_pages)
+	if (percpu__unlikely(pool->idle_pages > KEPT_IDLE_PAGES + pool->stuck_pages) &&
+	    pool->idle_pages > enough_idle_pages(pool) + pool->stuck_pages)
 		purge_pool(pool);
 }
+/* [doc:end] */
 
 static size_t trim(struct percpu_pool *pool)
 {

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory given back. A million areas of mixed sizes, each written in one copy, and a random nine of ten of them freed:
+ * the test keeps its own list of which pages still hold a live area and asks the kernel about every page
+ * of every copy.
+ */
+#include "harness/harness.h"
+#include "percpu/world.h"
+
+#define NR_OBJECTS 1000000
+#define MAX_UNITS 4096 /* chunks that the objects lie in */
+#define MAX_PAGES 64   /* of a unit */
+
+static char *objects[NR_OBJECTS]; /* NULL: free */
+static struct unit {
+	char *base;         /* where its chunk begins */
+	uint64_t has_live;  /* pages of 4 KiB that hold a live area */
+} units[MAX_UNITS];
+static unsigned nr_units, nr_objects = NR_OBJECTS;
+static uint64_t state = 88172645463325252u;
+
+static size_t size_of(unsigned i)
+{
+	return 1 + i * 2654435761u % 512;
+}
+
+static void grow(void)
+{
+	for (unsigned i = 0; i < nr_objects; i++) {
+		if (objects[i])
+			continue;
+		ck_assert_ptr_nonnull(objects[i] = percpu_alloc(size_of(i), 8));
+		percpu_ptr(objects[i], i % percpu_nr_copies())[size_of(i) - 1] = 1;
+	}
+}
+
+static void shrink(void)
+{
+	for (unsigned i = 0; i < nr_objects; i++)
+		if (chance(&state) % 10) {
+			percpu_free(objects[i]);
+			objects[i] = NULL;
+		}
+}
+
+static struct unit *unit_of(const char *base)
+{
+	for (unsigned at = (uintptr_t)base / PERCPU_STRIDE % MAX_UNITS;; at = (at + 1) % MAX_UNITS) {
+		if (!units[at].base) {
+			ck_assert_uint_lt(++nr_units, MAX_UNITS / 2);
+			units[at].base = (char *)base;
+		}
+		if (units[at].base == base)
+			return &units[at];
+	}
+}
+
+/* Which pages of which unit hold a live area; units seen before stay on the list. */
+static void list_units(void)
+{
+	for (unsigned at = 0; at < MAX_UNITS; at++)
+		units[at].has_live = 0;
+	for (unsigned i = 0; i < nr_objects; i++) {
+		const uintptr_t offset = (uintptr_t)objects[i] % PERCPU_STRIDE;
+
+		if (!objects[i])
+			continue;
+		for (uintptr_t page = offset / 4096; page <= (offset + size_of(i) - 1) / 4096; page++)
+			unit_of(objects[i] - offset)->has_live |= UINT64_C(1) << page;
+	}
+}
+
+static bool page_has_live(const struct unit *unit, size_t page)
+{
+	const size_t nr = page_bytes() / 4096;
+
+	return unit->has_live >> page * nr & (nr >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << nr) - 1);
+}
+
+/* Pages of all copies of the units on the list: all of them, and those that hold no live area. */
+struct resident {
+	size_t all, in_vain, nr_live_units, nr_unmapped;
+};
+
+static struct resident count_resident(void)
+{
+	const size_t nr_pages = PERCPU_STRIDE / page_bytes();
+	struct resident count = { 0 };
+	unsigned char present[MAX_PAGES];
+
+	list_units();
+	for (const struct unit *unit = units; unit < units + MAX_UNITS; unit++) {
+		bool is_mapped = true;
+
+		if (!unit->base)
+			continue;
+		count.nr_live_units += unit->has_live != 0;
+		percpu_for_each_copy(i) {
+			is_mapped = mincore(percpu_ptr(unit->base, i), PERCPU_STRIDE, present) == 0;
+			if (!is_mapped)
+				break;
+			for (size_t page = 0; page < nr_pages; page++) {
+				count.all += present[page] & 1;
+				count.in_vain += present[page] & !page_has_live(unit, page);
+			}
+		}
+		count.nr_unmapped += !is_mapped;
+		ck_assert(is_mapped || !unit->has_live);
+	}
+	return count;
+}
+
+START_TEST(a_random_tenth_that_lives_holds_its_own_pages_alone)
+{
+	struct resident full, freed, trimmed;
+
+	grow();
+	full = count_resident();
+	shrink();
+	freed = count_resident();
+	ck_assert_int_ge(percpu_trim(NULL), 0);
+	trimmed = count_resident();
+	printf("# pages: %zu full, %zu by frees alone, %zu trimmed; %u chunks\n", full.all, freed.all, trimmed.all,
+	       nr_units);
+	fflush(stdout);
+	ck_assert_uint_eq(trimmed.in_vain, 0);
+	ck_assert_uint_lt(trimmed.all, full.all - full.all / 8);
+	/* What frees alone give back, of what there is to give back. */
+	ck_assert_uint_ge((full.all - freed.all) * 10, (full.all - trimmed.all) * 9);
+	for (unsigned i = 0; i < nr_objects; i++)
+		ck_assert(!objects[i] || percpu_ptr(objects[i], i % percpu_nr_copies())[size_of(i) - 1] == 1);
+}
+END_TEST
+
+/* The same with many CPUs, where the kernel is asked which copies have pages. */
+START_TEST(with_many_cpus_too)
+{
+	struct resident freed, trimmed;
+
+	with_options("cpus:32");
+	nr_objects = NR_OBJECTS / 4;
+	grow();
+	shrink();
+	freed = count_resident();
+	ck_assert_int_ge(percpu_trim(NULL), 0);
+	trimmed = count_resident();
+	ck_assert_uint_eq(trimmed.in_vain, 0);
+	ck_assert_uint_lt(trimmed.all, freed.all);
+}
+END_TEST
+
+START_TEST(chunks_without_a_live_area_are_unmapped)
+{
+	struct resident count;
+	char *first;
+
+	nr_objects = NR_OBJECTS / 4;
+	grow();
+	list_units();
+	/* All but what lies with the first object. */
+	first = objects[0] - (uintptr_t)objects[0] % PERCPU_STRIDE;
+	for (unsigned i = 0; i < nr_objects; i++) {
+		if (objects[i] - (uintptr_t)objects[i] % PERCPU_STRIDE == first)
+			continue;
+		percpu_free(objects[i]);
+		objects[i] = NULL;
+	}
+	/* By frees alone: what is left is held by the few freed areas that each CPU keeps ready. */
+	count = count_resident();
+	ck_assert_uint_ge(count.nr_unmapped * 2, nr_units);
+	ck_assert_int_ge(percpu_trim(NULL), 0);
+	count = count_resident();
+	ck_assert_uint_eq(count.nr_live_units, 1);
+	ck_assert_uint_eq(count.in_vain, 0);
+	ck_assert_uint_ge(count.nr_unmapped, nr_units - 2); /* one empty chunk is kept */
+	ck_assert_uint_le(stats_of(NULL).nr_chunks, 2);
+}
+END_TEST
+
+/* ---- cycles ---- */
+
+struct held {
+	size_t memory, address_space, bookkeeping, nr_chunks, nr_mappings;
+};
+
+static struct held held_now(void)
+{
+	const struct percpu_pool_stats stats = stats_of(NULL);
+
+	return (struct held){ held_bytes(), proc_bytes("/proc/self/status", "\nVmSize:"), stats.bookkeeping_bytes,
+			      stats.nr_chunks, nr_mappings() };
+}
+
+/* AddressSanitizer's shadow of whatever is looked at is memory of the process, too. */
+#if defined(__SANITIZE_ADDRESS__)
+#define IS_OURS_ALONE false
+#else
+#define IS_OURS_ALONE true
+#endif
+
+/* Chance decides which tenth lives, so ends differ by little. */
+static bool is_about(size_t now, size_t then, size_t slack)
+{
+	return now <= then + then / 50 + slack;
+}
+
+static void check_held(const char *when, struct held first, struct held last)
+{
+	printf("# %s: %zu KiB, %zu KiB of addresses, %zu mappings at first; %zu, %zu, %zu at last\n", when,
+	       first.memory >> 10, first.address_space >> 10, first.nr_mappings, last.memory >> 10,
+	       last.address_space >> 10, last.nr_mappings);
+	fflush(stdout);
+	ck_assert(is_about(last.memory, first.memory, 512 << 10) || !IS_OURS_ALONE);
+	ck_assert(is_about(last.address_space, first.address_space, 4 * (percpu_nr_copies() + 3) * PERCPU_STRIDE));
+	ck_assert(is_about(last.bookkeeping, first.bookkeeping, 256 << 10));
+	ck_assert(is_about(last.nr_chunks, first.nr_chunks, 4));
+	ck_assert(is_about(last.nr_mappings, first.nr_mappings, 16));
+}
+
+START_TEST(ten_cycles_end_where_the_first_ended)
+{
+	struct held full[10], shrunk[10], before, after;
+
+	nr_objects = NR_OBJECTS / 4;
+	memset(objects, 0, sizeof(objects));
+	percpu_free(percpu_alloc(8, 8));
+	before = held_now();
+	for (int turn = 0; turn < 10; turn++) {
+		grow();
+		full[turn] = held_now();
+		shrink();
+		ck_assert_int_ge(percpu_trim(NULL), 0);
+		shrunk[turn] = held_now();
+	}
+	/* The first time there were no free areas, whose links are bookkeeping. */
+	check_held("full", full[1], full[9]);
+	check_held("shrunk", shrunk[0], shrunk[9]);
+	for (unsigned i = 0; i < nr_objects; i++)
+		percpu_free(objects[i]);
+	ck_assert_int_ge(percpu_trim(NULL), 0);
+	ck_assert_uint_le(stats_of(NULL).nr_chunks, 1);
+	ck_assert_uint_eq(stats_of(NULL).held_page_bytes, 0);
+	after = held_now();
+	check_held("empty", before, after);
+}
+END_TEST
+
+/* Pages that go to and fro are not given back each time, whatever small part of all they are. */
+START_TEST(to_and_fro_settles)
+{
+	size_t purged_bytes = 0;
+
+	nr_objects = NR_OBJECTS / 4;
+	grow();
+	for (int turn = 0; turn < 20; turn++) {
+		for (unsigned i = 0; i < nr_objects; i++)
+			if (i / 64 % 20 == 7) {
+				percpu_free(objects[i]);
+				objects[i] = NULL;
+			}
+		grow();
+		if (turn == 3)
+			purged_bytes = stats_of(NULL).purged_bytes;
+	}
+	ck_assert_uint_eq(stats_of(NULL).purged_bytes, purged_bytes);
+}
+END_TEST
+
+TEST_MAIN("percpu: given back", 120, a_random_tenth_that_lives_holds_its_own_pages_alone, with_many_cpus_too,
+	  chunks_without_a_live_area_are_unmapped, ten_cycles_end_where_the_first_ended, to_and_fro_settles)

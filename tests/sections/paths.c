@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the library itself does with sections: allocation and free of per-CPU memory, with few copies and
+ * with many, and of a cache's objects. Each scenario is a churn that comes by all of them.
+ *
+ * A hand marks what it holds. So an item that is given twice is seen when it is given, and one that gets
+ * lost is missing from the library's own count, or in the end from what all lists give back.
+ */
+#include "sections/scenario.h"
+
+#include <stdlib.h>
+
+#define MAX_HELD 512
+
+/* What one thread holds; of the competitor's, which may be late, the verdict waits for the end. */
+struct hand {
+	unsigned nr;
+	void *items[MAX_HELD];
+};
+
+struct path {
+	void *(*take)(void);
+	void (*release)(void *item);
+	bool (*is_marked)(void *item);
+	void (*mark)(void *item, bool held);
+	size_t (*nr_live)(void);
+	void (*churn)(void);
+	void (*settle)(void); /* the same lists before each run */
+};
+
+static struct hand mine, theirs;
+static size_t nr_others; /* live before the scenario began */
+static const char *wrong;
+static const struct path *path;
+
+static void take_into(struct hand *hand, void *(*take)(void))
+{
+	void *item = take();
+
+	if (!item || hand->nr == MAX_HELD) {
+		wrong = "no memory";
+		return;
+	}
+	if (path->is_marked(item))
+		wrong = "given to two";
+	path->mark(item, true);
+	hand->items[hand->nr++] = item;
+}
+
+static void release_at(struct hand *hand, unsigned at, void (*release)(void *))
+{
+	void *item;
+
+	if (at >= hand->nr)
+		return;
+	item = hand->items[at];
+	hand->items[at] = hand->items[--hand->nr];
+	if (!path->is_marked(item))
+		wrong = "taken by another while it was held";
+	path->mark(item, false);
+	release(item);
+}
+
+static void take_some(struct hand *hand, unsigned nr, void *(*take)(void))
+{
+	while (nr--)
+		take_into(hand, take);
+}
+
+/* The oldest first. */
+static void release_some(struct hand *hand, unsigned nr, void (*release)(void *))
+{
+	while (nr-- && hand->nr)
+		release_at(hand, 0, release);
+}
+
+/* ---- per-CPU memory ---- */
+
+#define AREA_BYTES 8
+
+static void *take_area(void)
+{
+	return (void *)percpu_alloc(AREA_BYTES, 8);
+}
+
+/* Of the pool itself: nothing is kept ready for such an alignment. */
+static void *take_fresh_area(void)
+{
+	return (void *)percpu_alloc(AREA_BYTES, 16);
+}
+
+static void release_area(void *area)
+{
+	percpu_free(area);
+}
+
+/* Any copy that is not zero, so that what is not zeroed is seen, too. */
+static bool is_area_marked(void *area)
+{
+	uint64_t any = 0;
+
+	percpu_for_each_copy(i)
+		any |= *percpu_ptr((uint64_t *)area, i);
+	return any;
+}
+
+/* Released areas are left as they are: the next to get them gets them zeroed. */
+static void mark_area(void *area, bool held)
+{
+	percpu_for_each_copy(i)
+		if (held)
+			*percpu_ptr((uint64_t *)area, i) = ~(uintptr_t)area;
+}
+
+static size_t nr_live_areas(void)
+{
+	struct percpu_pool_stats stats = { .size = sizeof(stats) };
+
+	percpu_pool_stats(NULL, &stats);
+	return stats.nr_live;
+}
+
+static void settle_areas(void)
+{
+	percpu_trim(NULL);
+	release_area(take_area()); /* opens this CPU's stacks */
+}
+
+/* Of what comes from the stacks and of what does not, past their limits both ways. */
+static void churn_areas(void)
+{
+	take_some(&mine, 6, take_fresh_area);
+	release_some(&mine, 6, release_area);
+	take_some(&mine, 40, take_area);
+	release_some(&mine, 30, release_area);
+	take_some(&mine, 60, take_area);
+	release_some(&mine, 30, release_area);
+}
+
+/* ---- objects ---- */
+
+#define OBJECT_BYTES 2048
+#define LIST_OBJECTS 128 /* that such a cache keeps on a CPU, about */
+
+static struct percpu_cache *cache;
+
+static __attribute__((__noinline__)) void *take_object(void)
+{
+	return percpu_cache_alloc(cache);
+}
+
+static void *take_object_slowly(void)
+{
+	return percpu_cache_alloc_slow(cache);
+}
+
+static __attribute__((__noinline__)) void release_object(void *object)
+{
+	percpu_cache_free(cache, object);
+}
+
+static void release_object_slowly(void *object)
+{
+	percpu_cache_free_slow(cache, object);
+}
+
+static void release_object_to_first(void *object)
+{
+	percpu_cache_free_to(cache, object, first_cpu);
+}
+
+static void release_object_to_second(void *object)
+{
+	percpu_cache_free_to(cache, object, second_cpu);
+}
+
+static void *take_object_in_bulk(void)
+{
+	void *object;
+
+	return percpu_cache_alloc_bulk(cache, 1, &object) ? NULL : object;
+}
+
+static void release_object_in_bulk(void *object)
+{
+	percpu_cache_free_bulk(cache, 1, &object);
+}
+
+static uint64_t *mark_of(void *object)
+{
+	return (uint64_t *)object + OBJECT_BYTES / sizeof(uint64_t) - 1;
+}
+
+static bool is_object_marked(void *object)
+{
+	return *mark_of(object) == ~(uintptr_t)object;
+}
+
+static void mark_object(void *object, bool held)
+{
+	*mark_of(object) = held ? ~(uintptr_t)object : 0;
+}
+
+static size_t nr_live_objects(void)
+{
+	struct percpu_cache_stats stats = { .size = sizeof(stats) };
+
+	percpu_cache_stats(cache, &stats);
+	return stats.nr_objects;
+}
+
+/* Both CPUs have a list, and the thread holds objects of both. */
+static void settle_objects(void)
+{
+	if (!cache)
+		cache = percpu_cache_create("sections", OBJECT_BYTES, 64, 0, NULL);
+	percpu_cache_shrink(cache);
+	bind_to(second_cpu);
+	take_some(&mine, 100, take_object);
+	bind_to(first_cpu);
+	take_some(&mine, 20, take_object);
+}
+
+/* Home and away, past the lists' limits both ways. */
+static void churn_once(void)
+{
+	take_some(&mine, 3, take_object_slowly);
+	release_some(&mine, 40, release_object); /* the second CPU's */
+	release_some(&mine, 10, release_object_slowly);
+	release_some(&mine, 2, release_object_to_second);
+	release_some(&mine, 2, release_object_to_first);
+	take_some(&mine, 2 * LIST_OBJECTS, take_object);
+	release_some(&mine, 5, release_object_slowly);
+	release_some(&mine, LIST_OBJECTS + 60, release_object);
+	release_some(&mine, 5, release_object_to_first);
+	release_some(&mine, 5, release_object_slowly);
+	take_some(&mine, 10, take_object);
+	release_some(&mine, 10, release_object_slowly);
+	take_some(&mine, 4, take_object_in_bulk);
+	release_some(&mine, 4, release_object_in_bulk);
+}
+
+/* With an even number of operations before, and with an odd one; and after all lists were closed. */
+static void churn_objects(void)
+{
+	churn_once();
+	take_some(&mine, 1, take_object);
+	churn_once();
+	release_some(&mine, 80, release_object);
+	for (unsigned i = 0; i < 4; i++) {
+		percpu_cache_shrink(cache);
+		release_some(&mine, 1 + i, release_object);
+		take_some(&mine, i, take_object);
+	}
+}
+
+/* ---- all of them, as scenarios ---- */
+
+static void prepare(const struct scenario *self)
+{
+	wrong = NULL;
+	path = self->detail;
+	mine.nr = theirs.nr = 0;
+	path->settle();
+	nr_others = path->nr_live() - mine.nr;
+}
+
+static void run(const struct scenario *self)
+{
+	path->churn();
+}
+
+/* Takes two and gives the first one back: the same head, another one behind it. */
+static void compete(const struct scenario *self, unsigned cpu)
+{
+	take_some(&theirs, 2, path->take);
+	release_at(&theirs, theirs.nr - 2, path->release);
+}
+
+/* Everything that the lists of both CPUs give is given once; and all of it comes back. */
+static const char *verdict(const struct scenario *self, const struct moves *moves)
+{
+	const unsigned cpus[] = { first_cpu, second_cpu };
+
+	if (!wrong && path->nr_live() != nr_others + mine.nr + theirs.nr)
+		wrong = "lost, or counted twice";
+	for (unsigned i = 0; i < 2 && !wrong; i++) {
+		bind_to(cpus[i]);
+		take_some(&mine, 60, path->take);
+	}
+	while (mine.nr)
+		release_at(&mine, mine.nr - 1, path->release);
+	while (theirs.nr)
+		release_at(&theirs, theirs.nr - 1, path->release);
+	if (!wrong && path->nr_live() != nr_others)
+		wrong = "lost, or counted twice, in the end";
+	return wrong;
+}
+
+#define AREAS { take_area, release_area, is_area_marked, mark_area, nr_live_areas, churn_areas, settle_areas }
+#define OBJECTS                                                                                              \
+	{ take_object, release_object, is_object_marked, mark_object, nr_live_objects, churn_objects, settle_objects }
+
+static const struct scenario scenarios[] = {
+	{ "percpu_alloc, percpu_free", "few copies", "", prepare, run, compete, verdict, &(const struct path)AREAS },
+	{ "percpu_alloc, percpu_free", "many copies", "cpus:64", prepare, run, compete, verdict, &(const struct path)AREAS },
+	{ "percpu_cache_alloc, percpu_cache_free", "", "", prepare, run, compete, verdict, &(const struct path)OBJECTS },
+};
+
+size_t paths_scenarios(const struct scenario **list)
+{
+	*list = scenarios;
+	return sizeof(scenarios) / sizeof(scenarios[0]);
+}

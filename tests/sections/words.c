@@ -1,0 +1,733 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The operations of the headers: on words, lists, stacks and lists of free objects, each beside the plain
+ * C that it stands for.
+ *
+ * A world is all memory that an operation may touch. The competitor changes it so that the order of its
+ * change and of the operation can be seen afterwards (5 * x + 7 does not commute with anything here, and
+ * a list gets the same head with another node behind it). So an operation has only these ways to be right:
+ * it was done on one of the CPUs that the thread was on, before the competitor came there.
+ */
+#include "sections/scenario.h"
+
+#include <string.h>
+
+#define NR_NODES 20
+#define NR_SLOTS 4
+
+union site {
+	uint8_t bytes[128];
+	uint64_t word;
+	struct percpu_list list;
+	struct {
+		struct percpu__stack head;
+		void *slot[NR_SLOTS];
+	} stack;
+	struct percpu__cache_line line;
+};
+
+/* Copies in a world: those of the two CPUs, and the one for whoever has none of his own. */
+enum { FIRST, SECOND, FOREIGN, NR_PLACES };
+
+struct world {
+	union site copies[NR_PLACES];
+	struct percpu_list_node nodes[NR_NODES];
+	uint64_t result, other_result;
+	bool is_closed;
+};
+
+struct operation {
+	void (*begin)(struct world *w);
+	void (*real)(void);
+	void (*plain)(struct world *w, unsigned place);
+	void (*compete)(struct world *w, unsigned place);
+	void (*clean)(struct world *w); /* what nothing may be said of becomes zero */
+};
+
+/* The real one. */
+static union site __percpu *site, __percpu *closed_site;
+static struct percpu_list_node nodes[NR_NODES];
+static uint64_t result, other_result;
+static char *line_now;
+
+static unsigned place_of(unsigned cpu)
+{
+	if (cpu >= percpu_nr_cpus())
+		return FOREIGN;
+	return cpu == first_cpu ? FIRST : SECOND;
+}
+
+static union site *copy_at(unsigned place)
+{
+	const unsigned copies[] = { first_cpu, second_cpu, percpu_nr_copies() - 1 };
+
+	return copies[place] < percpu_nr_copies() && (place == FOREIGN || copies[place] < percpu_nr_cpus())
+		       ? percpu_ptr(site, copies[place])
+		       : NULL;
+}
+
+static void look(struct world *w)
+{
+	memset(w, 0, sizeof(*w));
+	for (unsigned place = 0; place < NR_PLACES; place++)
+		if (copy_at(place))
+			memcpy(&w->copies[place], copy_at(place), sizeof(union site));
+	memcpy(w->nodes, nodes, sizeof(nodes));
+	w->result = result;
+	w->other_result = other_result;
+	w->is_closed = line_now != (char *)site;
+}
+
+static void make(const struct world *w)
+{
+	for (unsigned place = 0; place < NR_PLACES; place++)
+		if (copy_at(place))
+			memcpy(copy_at(place), &w->copies[place], sizeof(union site));
+	memcpy(nodes, w->nodes, sizeof(nodes));
+	result = w->result;
+	other_result = w->other_result;
+	line_now = (char *)(w->is_closed ? closed_site : site);
+}
+
+/* A world's own node behind an address of the real one. */
+static struct percpu_list_node *in(struct world *w, const void *node)
+{
+	return &w->nodes[(const struct percpu_list_node *)node - nodes];
+}
+
+/* ---- words ---- */
+
+#define OLD UINT64_C(0x0102a3b4c5d6e7f8)
+#define OTHER_OLD UINT64_C(0x1122334455667788)
+#define VALUE UINT64_C(0x55a1b2c3d4e5f629)
+#define CONSTANT 0x29 /* as an immediate operand; the same in all widths */
+
+static volatile uint64_t value = VALUE, old = OLD;
+
+static void begin_words(struct world *w)
+{
+	for (unsigned place = 0; place < NR_PLACES; place++) {
+		memset(&w->copies[place], 0xa5, sizeof(union site));
+		w->copies[place].word = OTHER_OLD + place * UINT64_C(0x0706050403020107);
+	}
+}
+
+static void begin_same_words(struct world *w)
+{
+	begin_words(w);
+	for (unsigned place = 0; place < NR_PLACES; place++)
+		w->copies[place].word = OLD;
+}
+
+#define ANSWER_UPDATE(expression) (expression)
+#define ANSWER_READ(expression) result = (expression)
+#define ANSWER_FETCH(expression) result = (expression)
+#define ANSWER_COMPARE(expression) result = (expression)
+#define CALL_UPDATE(f, p, bits, v) f(p, (uint##bits##_t)(v))
+#define CALL_READ(f, p, bits, v) f(p)
+#define CALL_FETCH(f, p, bits, v) f(p, (uint##bits##_t)(v))
+#define CALL_COMPARE(f, p, bits, v) f(p, (uint##bits##_t)old, (uint##bits##_t)(v))
+
+#define PLAIN_add(bits) *x += v
+#define PLAIN_and(bits) *x &= v
+#define PLAIN_or(bits) *x |= v
+#define PLAIN_write(bits) *x = v
+#define PLAIN_read(bits) w->result = *x
+#define PLAIN_add_return(bits) w->result = *x += v
+#define PLAIN_xchg(bits) w->result = *x, *x = v
+#define PLAIN_cmpxchg(bits) w->result = *x, *x = *x == (uint##bits##_t)OLD ? v : *x
+
+#define PLAIN_WORD(name, op, bits, given)                                                                    \
+	static void name(struct world *w, unsigned place)                                                    \
+	{                                                                                                    \
+		uint##bits##_t *const x = (void *)&w->copies[place];                                         \
+		const uint##bits##_t v = (uint##bits##_t)(given);                                            \
+		PLAIN_##op(bits);                                                                            \
+		(void)v;                                                                                     \
+	}
+#define COMPETE_WORD(bits)                                                                                   \
+	static void compete_##bits(struct world *w, unsigned place)                                          \
+	{                                                                                                    \
+		uint##bits##_t *const x = (void *)&w->copies[place];                                         \
+		*x = 5 * *x + 7;                                                                             \
+	}
+COMPETE_WORD(8)
+COMPETE_WORD(16)
+COMPETE_WORD(32)
+COMPETE_WORD(64)
+
+static void clean_nothing(struct world *w)
+{
+}
+
+/* Each operation and width three times: of a value, of a constant, out of line. */
+#define REAL_WORD(name, shape, f, bits, given)                                                               \
+	static __attribute__((__noinline__)) void name(void)                                                 \
+	{                                                                                                    \
+		uint##bits##_t __percpu *const p = (uint##bits##_t __percpu *)site;                          \
+		ANSWER_##shape(CALL_##shape(f, p, bits, given));                                             \
+	}
+#define DEFINE_WORD(shape, op, bits)                                                                         \
+	REAL_WORD(value_##op##_##bits, shape, percpu_##op, bits, value)                                      \
+	REAL_WORD(constant_##op##_##bits, shape, percpu_##op, bits, CONSTANT)                                \
+	REAL_WORD(outline_##op##_##bits, shape, percpu_op_##op##_u##bits, bits, value)                       \
+	PLAIN_WORD(plain_##op##_##bits, op, bits, VALUE)                                                     \
+	PLAIN_WORD(plain_constant_##op##_##bits, op, bits, CONSTANT)
+PERCPU__OPERATIONS(DEFINE_WORD)
+
+/* ---- lists ---- */
+
+enum { TO_PUSH = NR_NODES - 1 };
+
+/* Four nodes on each list, or none on the first CPU's. */
+static void begin_lists_of(struct world *w, unsigned nr_on_first)
+{
+	for (unsigned place = 0; place < NR_PLACES; place++) {
+		struct percpu_list_node **link = &w->copies[place].list.head;
+
+		for (unsigned i = 0; i < (place == FIRST ? nr_on_first : 4); i++) {
+			*link = &nodes[4 * place + i];
+			link = &in(w, *link)->next;
+		}
+	}
+}
+
+static void begin_lists(struct world *w)
+{
+	begin_lists_of(w, 4);
+}
+
+static void begin_empty_list(struct world *w)
+{
+	begin_lists_of(w, 0);
+}
+
+/* Takes two and gives the first one back: the same head, another node behind it. One more, if it was empty. */
+static void compete_list(struct world *w, unsigned place)
+{
+	struct percpu_list_node **head = &w->copies[place].list.head;
+
+	if (!*head)
+		*head = &nodes[12 + place];
+	else if (in(w, *head)->next)
+		in(w, *head)->next = in(w, in(w, *head)->next)->next;
+}
+
+/* A node that is on no list may have any next. */
+static void clean_lists(struct world *w)
+{
+	bool listed[NR_NODES] = { false };
+
+	for (unsigned place = 0; place < NR_PLACES; place++)
+		for (struct percpu_list_node *node = w->copies[place].list.head; node; node = in(w, node)->next) {
+			if (listed[node - nodes])
+				break; /* a circle: a difference remains */
+			listed[node - nodes] = true;
+		}
+	for (struct percpu_list_node *node = (void *)(uintptr_t)w->result; node && !listed[node - nodes];
+	     node = in(w, node)->next)
+		listed[node - nodes] = true; /* the chain that pop_all gives */
+	for (unsigned i = 0; i < NR_NODES; i++)
+		if (!listed[i])
+			w->nodes[i].next = NULL;
+}
+
+static void clean_popped(struct world *w)
+{
+	if (w->result)
+		in(w, (void *)(uintptr_t)w->result)->next = NULL;
+	clean_lists(w);
+}
+
+static void plain_push(struct world *w, unsigned place)
+{
+	struct percpu_list_node **head = &w->copies[place].list.head;
+
+	w->nodes[TO_PUSH].next = *head;
+	*head = &nodes[TO_PUSH];
+}
+
+static void plain_pop(struct world *w, unsigned place)
+{
+	struct percpu_list *list = &w->copies[place].list;
+
+	w->result = (uintptr_t)list->head;
+	if (!list->head)
+		return;
+	list->head = in(w, list->head)->next;
+	list->tag += place == FOREIGN; /* the foreign copy's is no sequence */
+}
+
+static void plain_pop_all(struct world *w, unsigned place)
+{
+	struct percpu_list *list = &w->copies[place].list;
+
+	w->result = (uintptr_t)list->head;
+	list->tag += place == FOREIGN && list->head;
+	list->head = NULL;
+}
+
+static __attribute__((__noinline__)) void real_push(void)
+{
+	percpu_list_push((struct percpu_list __percpu *)site, &nodes[TO_PUSH]);
+}
+
+static __attribute__((__noinline__)) void real_pop(void)
+{
+	result = (uintptr_t)percpu_list_pop((struct percpu_list __percpu *)site);
+}
+
+static __attribute__((__noinline__)) void real_pop_all(void)
+{
+	result = (uintptr_t)percpu_list_pop_all((struct percpu_list __percpu *)site);
+}
+
+static void outline_push(void)
+{
+	percpu_op_list_push((struct percpu_list *)site, &nodes[TO_PUSH]);
+}
+
+static void outline_pop(void)
+{
+	result = (uintptr_t)percpu_op_list_pop((struct percpu_list *)site);
+}
+
+static void outline_pop_all(void)
+{
+	result = (uintptr_t)percpu_op_list_pop_all((struct percpu_list *)site);
+}
+
+/* ---- stacks: all but the foreign one open, as in the library ---- */
+
+static void begin_stacks_of(struct world *w, uint32_t nr_on_first, uint32_t limit_on_first)
+{
+	for (unsigned place = 0; place < FOREIGN; place++) {
+		w->copies[place].stack.head.nr = place == FIRST ? nr_on_first : 2;
+		w->copies[place].stack.head.limit = place == FIRST ? limit_on_first : NR_SLOTS;
+		for (unsigned i = 0; i < NR_SLOTS; i++)
+			w->copies[place].stack.slot[i] = &nodes[4 * place + i];
+	}
+}
+
+static void begin_stacks(struct world *w)
+{
+	begin_stacks_of(w, 2, NR_SLOTS);
+}
+
+static void begin_full_stack(struct world *w)
+{
+	begin_stacks_of(w, NR_SLOTS, NR_SLOTS);
+}
+
+static void begin_empty_stack(struct world *w)
+{
+	begin_stacks_of(w, 0, NR_SLOTS);
+}
+
+static void begin_closed_stack(struct world *w)
+{
+	begin_stacks_of(w, 1, 0);
+}
+
+/* Opens a closed one; takes one off a full one; else gives one, another below it. */
+static void compete_stack(struct world *w, unsigned place)
+{
+	struct percpu__stack *stack = &w->copies[place].stack.head;
+
+	if (!stack->limit)
+		stack->limit = NR_SLOTS;
+	else if (stack->nr == NR_SLOTS)
+		stack->nr--;
+	else
+		w->copies[place].stack.slot[stack->nr++] = &nodes[12 + place];
+	w->copies[place].stack.slot[0] = &nodes[16 + place];
+}
+
+/* Closes it and takes what is in it. */
+static void compete_close(struct world *w, unsigned place)
+{
+	w->copies[place].stack.head.limit = w->copies[place].stack.head.nr = 0;
+}
+
+static void clean_stacks(struct world *w)
+{
+	for (unsigned place = 0; place < NR_PLACES; place++)
+		for (unsigned i = w->copies[place].stack.head.nr; i < NR_SLOTS; i++)
+			w->copies[place].stack.slot[i] = NULL;
+}
+
+static void plain_stack_push(struct world *w, unsigned place)
+{
+	struct percpu__stack *stack = &w->copies[place].stack.head;
+
+	w->result = place != FOREIGN && stack->nr < stack->limit;
+	if (w->result)
+		w->copies[place].stack.slot[stack->nr++] = &nodes[TO_PUSH];
+}
+
+static void plain_stack_pop(struct world *w, unsigned place)
+{
+	struct percpu__stack *stack = &w->copies[place].stack.head;
+	const bool done = place != FOREIGN && stack->limit && stack->nr;
+
+	w->result = done ? (uintptr_t)w->copies[place].stack.slot[--stack->nr] : 0;
+}
+
+static __attribute__((__noinline__)) void real_stack_push(void)
+{
+	result = percpu__stack_push((struct percpu__stack *)site, &nodes[TO_PUSH]);
+}
+
+static __attribute__((__noinline__)) void real_stack_pop(void)
+{
+	result = (uintptr_t)percpu__stack_pop((struct percpu__stack *)site);
+}
+
+/* ---- lists of free objects: which of two heads is in use, the number of operations says ---- */
+
+#define LINE_LIMIT 6
+
+static void begin_lines_of(struct world *w, unsigned nr_on_first, unsigned nr_operations)
+{
+	for (unsigned place = 0; place < FOREIGN; place++) {
+		struct percpu__cache_line *line = &w->copies[place].line;
+		const unsigned nr = place == FIRST ? nr_on_first : 4;
+		void **link = &line->head[nr_operations & 1];
+
+		line->word = (uint64_t)nr_operations << 16 | nr;
+		line->limit = LINE_LIMIT;
+		for (unsigned i = 0; i < nr; i++) {
+			*link = &nodes[LINE_LIMIT * place + i];
+			link = (void **)&in(w, *link)->next;
+		}
+	}
+}
+
+static void begin_even_lines(struct world *w)
+{
+	begin_lines_of(w, 4, 2);
+}
+
+static void begin_odd_lines(struct world *w)
+{
+	begin_lines_of(w, 4, 0xffffffff);
+}
+
+static void begin_full_line(struct world *w)
+{
+	begin_lines_of(w, LINE_LIMIT, 2);
+}
+
+static void begin_empty_line(struct world *w)
+{
+	begin_lines_of(w, 0, 2);
+}
+
+static void begin_no_list(struct world *w)
+{
+	begin_lines_of(w, 0, 0);
+	w->copies[FIRST].line.limit = 0;
+}
+
+/* The head is what is about to be freed. */
+static void begin_freed_before(struct world *w)
+{
+	begin_even_lines(w);
+	w->copies[FIRST].line.head[0] = &nodes[TO_PUSH];
+	w->nodes[TO_PUSH].next = &nodes[1];
+}
+
+/* After an operation: its count, the list's new head and length. */
+static void set_line(struct percpu__cache_line *line, void *head, unsigned nr)
+{
+	line->word = ((line->word >> 16) + 1) << 16 | nr;
+	line->head[line->word >> 16 & 1] = head;
+}
+
+static void *line_head(const struct percpu__cache_line *line)
+{
+	return line->head[line->word >> 16 & 1];
+}
+
+/* As compete_list, by operations of this kind: an odd number of them. */
+static void compete_line(struct world *w, unsigned place)
+{
+	struct percpu__cache_line *line = &w->copies[place].line;
+	const unsigned nr = line->word & 0xffff;
+	void *head = nr ? line_head(line) : NULL;
+
+	if (!line->limit) {
+		line->limit = LINE_LIMIT;
+		return;
+	}
+	if (nr < 2) {
+		in(w, &nodes[12 + place])->next = head;
+		set_line(line, &nodes[12 + place], nr + 1);
+		return;
+	}
+	in(w, head)->next = in(w, in(w, head)->next)->next;
+	for (unsigned i = 0; i < 3; i++)
+		set_line(line, head, nr - 1);
+}
+
+/* Takes the head. */
+static void compete_for_head(struct world *w, unsigned place)
+{
+	struct percpu__cache_line *line = &w->copies[place].line;
+
+	if (line->word & 0xffff)
+		set_line(line, in(w, line_head(line))->next, (line->word & 0xffff) - 1);
+}
+
+/* Closes all lists, and takes what is in this one. */
+static void compete_close_lines(struct world *w, unsigned place)
+{
+	w->is_closed = true;
+	w->copies[place].line.word &= ~UINT64_C(0xffff);
+}
+
+static void clean_lines(struct world *w)
+{
+	bool listed[NR_NODES] = { false };
+
+	for (unsigned place = 0; place < NR_PLACES; place++) {
+		struct percpu__cache_line *line = &w->copies[place].line;
+		struct percpu_list_node *node = line_head(line);
+
+		line->head[~line->word >> 16 & 1] = NULL;
+		if (!(line->word & 0xffff))
+			line->head[line->word >> 16 & 1] = NULL;
+		for (unsigned nr = line->word & 0xffff; nr && node && !listed[node - nodes]; nr--) {
+			listed[node - nodes] = true;
+			node = in(w, node)->next;
+		}
+	}
+	for (unsigned i = 0; i < NR_NODES; i++)
+		if (!listed[i])
+			w->nodes[i].next = NULL;
+}
+
+static void plain_take(struct world *w, unsigned place)
+{
+	struct percpu__cache_line *line = &w->copies[place].line;
+	struct percpu_list_node *head;
+
+	w->result = w->other_result = 0;
+	if (place == FOREIGN || w->is_closed || !(line->word & 0xffff))
+		return;
+	head = line_head(line);
+	w->result = (uintptr_t)head;
+	w->other_result = (uintptr_t)in(w, head)->next;
+	set_line(line, in(w, head)->next, (line->word & 0xffff) - 1);
+}
+
+static void plain_put(struct world *w, unsigned place)
+{
+	struct percpu__cache_line *line = &w->copies[place].line;
+	const unsigned nr = line->word & 0xffff;
+
+	w->result = place == FIRST && !w->is_closed && nr < line->limit && line_head(line) != &nodes[TO_PUSH];
+	if (!w->result)
+		return;
+	w->nodes[TO_PUSH].next = line_head(line);
+	set_line(line, &nodes[TO_PUSH], nr + 1);
+}
+
+static void plain_exchange(struct world *w, unsigned place)
+{
+	struct percpu__cache_line *line = &w->copies[place].line;
+
+	w->result = (uintptr_t)&nodes[TO_PUSH];
+	w->other_result = 1;
+	if (place != FIRST || w->is_closed || !line->limit)
+		return;
+	w->result = (uintptr_t)line_head(line);
+	w->other_result = line->word & 0xffff;
+	set_line(line, &nodes[TO_PUSH], 1);
+}
+
+static __attribute__((__noinline__)) void real_take(void)
+{
+	void *first = NULL, *next = NULL;
+
+	if (!percpu__cache_take(&line_now, &first, &next))
+		first = next = NULL;
+	result = (uintptr_t)first;
+	other_result = (uintptr_t)next;
+}
+
+static __attribute__((__noinline__)) void real_put(void)
+{
+	const uint64_t home = first_cpu * PERCPU_STRIDE;
+
+	result = percpu__cache_put(&line_now, &home, &nodes[TO_PUSH]);
+}
+
+static __attribute__((__noinline__)) void real_exchange(void)
+{
+	const uint64_t home = first_cpu * PERCPU_STRIDE;
+	void *first = &nodes[TO_PUSH];
+	uint64_t nr = 1;
+
+	percpu__cache_exchange(&line_now, &home, &first, &nr);
+	result = (uintptr_t)first;
+	other_result = nr;
+}
+
+/* ---- all of them, as scenarios ---- */
+
+static const struct operation *operation_of(const struct scenario *self)
+{
+	return self->detail;
+}
+
+static void prepare(const struct scenario *self)
+{
+	struct world w = { .result = 0 };
+
+	if (!site) {
+		site = (union site __percpu *)percpu_alloc(sizeof(*site), 64);
+		closed_site = (union site __percpu *)percpu_alloc(sizeof(*site), 64);
+	}
+	operation_of(self)->begin(&w);
+	make(&w);
+}
+
+static void run(const struct scenario *self)
+{
+	operation_of(self)->real();
+}
+
+/* The thread stands still: its world can be taken apart and put together again. */
+static void compete(const struct scenario *self, unsigned cpu)
+{
+	struct world w;
+
+	look(&w);
+	operation_of(self)->compete(&w, place_of(cpu));
+	make(&w);
+}
+
+/* The world after the operation was done at that point of the moves. */
+static void expect(const struct operation *operation, const struct moves *moves, unsigned done_at, struct world *w)
+{
+	memset(w, 0, sizeof(*w));
+	operation->begin(w);
+	if (!copy_at(SECOND))
+		memset(&w->copies[SECOND], 0, sizeof(union site));
+	for (unsigned i = 0; i <= moves->nr_stops; i++) {
+		if (i == done_at)
+			operation->plain(w, place_of(moves->cpu[i]));
+		if (i < moves->nr_stops)
+			operation->compete(w, place_of(moves->cpu[i]));
+	}
+	operation->clean(w);
+}
+
+static const char *verdict(const struct scenario *self, const struct moves *moves)
+{
+	const struct operation *operation = operation_of(self);
+	struct world seen, right;
+
+	look(&seen);
+	operation->clean(&seen);
+	for (unsigned done_at = 0; done_at <= moves->nr_stops; done_at++) {
+		expect(operation, moves, done_at, &right);
+		if (!memcmp(&seen, &right, sizeof(seen)))
+			return NULL;
+	}
+	return "not as if done at once, on a CPU that the thread was on, before the competitor came there";
+}
+
+#define SCENARIO(text, how, ...)                                                                             \
+	{ text, how, NULL, prepare, run, compete, verdict, &(const struct operation){ __VA_ARGS__ } },
+#define WORD_SCENARIOS(op, bits, begin)                                                                      \
+	SCENARIO(#op #bits, "value, " #begin, begin, value_##op##_##bits, plain_##op##_##bits, compete_##bits, clean_nothing) \
+	SCENARIO(#op #bits, "constant, " #begin, begin, constant_##op##_##bits, plain_constant_##op##_##bits, compete_##bits, \
+		 clean_nothing)                                                                              \
+	SCENARIO(#op #bits, "out of line, " #begin, begin, outline_##op##_##bits, plain_##op##_##bits, compete_##bits,  \
+		 clean_nothing)
+#define EVERY_WORD(shape, op, bits) WORD_SCENARIOS(op, bits, begin_words)
+#define EVERY_CMPXCHG(bits) WORD_SCENARIOS(cmpxchg, bits, begin_same_words)
+
+static const struct scenario scenarios[] = {
+	PERCPU__OPERATIONS(EVERY_WORD)
+	EVERY_CMPXCHG(8)
+	EVERY_CMPXCHG(16)
+	EVERY_CMPXCHG(32)
+	EVERY_CMPXCHG(64)
+	SCENARIO("list_push", "", begin_lists, real_push, plain_push, compete_list, clean_lists)
+	SCENARIO("list_push", "out of line", begin_lists, outline_push, plain_push, compete_list, clean_lists)
+	SCENARIO("list_push", "empty", begin_empty_list, real_push, plain_push, compete_list, clean_lists)
+	SCENARIO("list_pop", "", begin_lists, real_pop, plain_pop, compete_list, clean_popped)
+	SCENARIO("list_pop", "out of line", begin_lists, outline_pop, plain_pop, compete_list, clean_popped)
+	SCENARIO("list_pop", "empty", begin_empty_list, real_pop, plain_pop, compete_list, clean_popped)
+	SCENARIO("list_pop_all", "", begin_lists, real_pop_all, plain_pop_all, compete_list, clean_lists)
+	SCENARIO("list_pop_all", "out of line", begin_lists, outline_pop_all, plain_pop_all, compete_list, clean_lists)
+	SCENARIO("list_pop_all", "empty", begin_empty_list, real_pop_all, plain_pop_all, compete_list, clean_lists)
+	SCENARIO("stack_push", "", begin_stacks, real_stack_push, plain_stack_push, compete_stack, clean_stacks)
+	SCENARIO("stack_push", "full", begin_full_stack, real_stack_push, plain_stack_push, compete_stack, clean_stacks)
+	SCENARIO("stack_push", "opening", begin_closed_stack, real_stack_push, plain_stack_push, compete_stack, clean_stacks)
+	SCENARIO("stack_push", "closing", begin_stacks, real_stack_push, plain_stack_push, compete_close, clean_stacks)
+	SCENARIO("stack_pop", "", begin_stacks, real_stack_pop, plain_stack_pop, compete_stack, clean_stacks)
+	SCENARIO("stack_pop", "empty", begin_empty_stack, real_stack_pop, plain_stack_pop, compete_stack, clean_stacks)
+	SCENARIO("stack_pop", "opening", begin_closed_stack, real_stack_pop, plain_stack_pop, compete_stack, clean_stacks)
+	SCENARIO("stack_pop", "closing", begin_stacks, real_stack_pop, plain_stack_pop, compete_close, clean_stacks)
+	SCENARIO("cache_take", "even", begin_even_lines, real_take, plain_take, compete_line, clean_lines)
+	SCENARIO("cache_take", "odd", begin_odd_lines, real_take, plain_take, compete_line, clean_lines)
+	SCENARIO("cache_take", "empty", begin_empty_line, real_take, plain_take, compete_line, clean_lines)
+	SCENARIO("cache_take", "closing", begin_even_lines, real_take, plain_take, compete_close_lines, clean_lines)
+	SCENARIO("cache_put", "even", begin_even_lines, real_put, plain_put, compete_line, clean_lines)
+	SCENARIO("cache_put", "odd", begin_odd_lines, real_put, plain_put, compete_line, clean_lines)
+	SCENARIO("cache_put", "full", begin_full_line, real_put, plain_put, compete_line, clean_lines)
+	SCENARIO("cache_put", "no list yet", begin_no_list, real_put, plain_put, compete_line, clean_lines)
+	SCENARIO("cache_put", "closing", begin_odd_lines, real_put, plain_put, compete_close_lines, clean_lines)
+	SCENARIO("cache_put", "freed before", begin_freed_before, real_put, plain_put, compete_for_head, clean_lines)
+	SCENARIO("cache_exchange", "even", begin_even_lines, real_exchange, plain_exchange, compete_line, clean_lines)
+	SCENARIO("cache_exchange", "odd", begin_odd_lines, real_exchange, plain_exchange, compete_line, clean_lines)
+	SCENARIO("cache_exchange", "no list yet", begin_no_list, real_exchange, plain_exchange, compete_line, clean_lines)
+	SCENARIO("cache_exchange", "closing", begin_even_lines, real_exchange, plain_exchange, compete_close_lines, clean_lines)
+};
+
+size_t words_scenarios(const struct scenario **list)
+{
+	*list = scenarios;
+	return sizeof(scenarios) / sizeof(scenarios[0]);
+}
+
+static bool is_right(const struct operation *operation, struct world *w)
+{
+	const struct moves moves = { 1, { first_cpu, second_cpu } };
+	struct world right;
+
+	operation->clean(w);
+	for (unsigned done_at = 0; done_at <= moves.nr_stops; done_at++) {
+		expect(operation, &moves, done_at, &right);
+		if (!memcmp(w, &right, sizeof(right)))
+			return true;
+	}
+	return false;
+}
+
+/* What a thread does that was not told off: the whole operation late, or stores of what it knew before. */
+const char *words_blind_spot(void)
+{
+	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
+		const struct operation *operation = operation_of(&scenarios[i]);
+		struct world begun, early, late, stale;
+
+		memset(&begun, 0, sizeof(begun));
+		operation->begin(&begun);
+		early = late = begun;
+		operation->plain(&early, FIRST);
+		operation->compete(&late, FIRST);
+		stale = late;
+		operation->plain(&late, FIRST);
+		for (size_t byte = 0; byte < sizeof(stale); byte++)
+			if (((uint8_t *)&early)[byte] != ((uint8_t *)&begun)[byte])
+				((uint8_t *)&stale)[byte] = ((uint8_t *)&early)[byte];
+		if (is_right(operation, &late) && is_right(operation, &stale))
+			return scenarios[i].name;
+	}
+	return NULL;
+}

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The floor of counters: what is computed over all copies. Its interface is <percpu/sum.h>. */
+/*
+ * The floor of counting: what is computed over all copies, and what is more than one word of a copy.
+ * Its interface are <percpu/sum.h>, <percpu/counter.h>, <percpu/histogram.h> and <percpu/snapshot.h>.
+ */
 #ifndef PERCPU_COUNTER_FLOOR_H
 #define PERCPU_COUNTER_FLOOR_H
 
+#include <percpu/histogram.h>
+#include <percpu/pool.h>
 #include <percpu/sum.h>
 
 #endif

@@ -12,7 +12,7 @@
  *
  * The release of a push pairs with the acquire of percpu_op_list_pop and percpu_op_list_pop_all.
  */
-#include "ops/shared.h"
+#include "ops/ops.h"
 
 void percpu_op_list_push(struct percpu_list *p, struct percpu_list_node *node)
 {

@@ -16,4 +16,16 @@ static inline void percpu__start(void)
 		percpu_start();
 }
 
+/*
+ * Number of the copy for a caller whose sequence could not run: the foreign one in rseq mode, in atomic
+ * mode that of the CPU which getcpu() names. More than one CPU may update it at once, hence with atomic
+ * instructions alone. Starts the library.
+ */
+unsigned percpu__shared_cpu(void);
+
+static inline void *percpu__shared_copy(void *p)
+{
+	return percpu_ptr((char *)p, percpu__shared_cpu());
+}
+
 #endif

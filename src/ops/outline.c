@@ -12,7 +12,7 @@
  * Updates order nothing but themselves, as in the sequences. What hands data over (read, write, xchg,
  * cmpxchg, add_return) acquires and releases, because without rseq two CPUs can meet in one copy.
  */
-#include "ops/shared.h"
+#include "ops/ops.h"
 #include "platform/platform.h"
 
 unsigned percpu__shared_cpu(void)

@@ -316,6 +316,93 @@ PERCPU__INLINE bool percpu__cache_exchange(char *const *line, const uint64_t *ho
 	return true;
 }
 
+/*
+ * A copy of a counter (percpu/counter.h): its total, and what of it is published. An add that would bring
+ * the two further apart than margin is left to the slow half; span is twice the margin.
+ */
+PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *margin, const uint64_t *span)
+{
+	uint64_t done, total;
+
+	PERCPU__RUN("	ldp	%[total], x17, [x16]\n"
+		    "	add	%[total], %[total], %[v]\n"
+		    "	sub	x17, %[total], x17\n"
+		    "	add	x17, x17, %[margin]\n"
+		    "	cmp	x17, %[span]\n"
+		    "	cset	%w[done], ls\n"
+		    "	b.hi	2f\n"
+		    "	str	%[total], [x16]\n",
+		    ([done] "=&r"(done), [total] "=&r"(total), ),
+		    ([v] "r"(v), [margin] "r"(*margin), [span] "r"(*span), ));
+	return done;
+}
+
+/* Publishes the total. *result: how far it was from what was published before. */
+PERCPU__INLINE bool percpu__try_counter_publish(void *p, int64_t *result)
+PERCPU__TRY_RESULT(int64_t,
+		   "	ldp	x17, %[out], [x16]\n"
+		   "	sub	%[out], x17, %[out]\n"
+		   "	str	x17, [x16, #8]\n",
+		   ())
+
+/* The summary of a histogram's copy (percpu/histogram.h). False also where value is outside of min to max. */
+PERCPU__INLINE bool percpu__try_histogram_note(void *p, uint64_t value)
+{
+	uint64_t done, sum;
+
+	PERCPU__RUN("	mov	%[done], xzr\n"
+		    "	ldp	%[sum], x17, [x16]\n"
+		    "	cmp	x17, %[value]\n"
+		    "	b.lo	2f\n"                        /* max < value */
+		    "	ldr	x17, [x16, #16]\n"
+		    "	cmp	x17, %[inverse]\n"
+		    "	b.lo	2f\n"                        /* ~min < ~value */
+		    "	mov	%[done], #1\n"
+		    "	add	%[sum], %[sum], %[value]\n"
+		    "	str	%[sum], [x16]\n",            /* sum += value */
+		    ([done] "=&r"(done), [sum] "=&r"(sum), ), ([value] "r"(value), [inverse] "r"(~value), ));
+	return done;
+}
+
+/*
+ * A copy of a group of fields (percpu/snapshot.h): a word, and two slots that are `apart` bytes apart. The
+ * word's lowest bit says which slot holds; all fields go into the other one, and the word commits. The
+ * barriers keep the stores of one operation behind the commit before it, and ahead of its own; they pair
+ * with percpu_snapshot_read.
+ */
+#define PERCPU__GROUP_SECTION(nr, apart, shift)                                                              \
+	PERCPU__INLINE bool percpu__try_group_add_##nr(void *p, const uint64_t *v)                           \
+	{                                                                                                    \
+		uint64_t word, from, to;                                                                     \
+		PERCPU__RUN("	ldr	%[word], [x16]\n"                                                    \
+			    "	ubfiz	%[from], %[word], #" #shift ", #1\n"                                 \
+			    "	eor	%[to], %[from], #" #apart "\n"                                       \
+			    "	add	%[from], x16, %[from]\n"                                             \
+			    "	add	%[to], x16, %[to]\n"                                                 \
+			    "	dmb	ishst\n"                                                             \
+			    PERCPU__GROUP_STEPS_##nr                                                         \
+			    "	add	%[word], %[word], #1\n"                                              \
+			    "	dmb	ishst\n"                                                             \
+			    "	str	%[word], [x16]\n",                                                   \
+			    ([word] "=&r"(word), [from] "=&r"(from), [to] "=&r"(to), ),                      \
+			    (PERCPU__GROUP_INPUTS_##nr, ));                                                  \
+		return true;                                                                                 \
+	}
+#define PERCPU__GROUP_STEP(at, v) /* to[at] = from[at] + v */                                                \
+	"	ldr	x17, [%[from], #" #at "]\n"                                                          \
+	"	add	x17, x17, %[" #v "]\n"                                                               \
+	"	str	x17, [%[to], #" #at "]\n"
+#define PERCPU__GROUP_STEPS_2 PERCPU__GROUP_STEP(8, v0) PERCPU__GROUP_STEP(16, v1)
+#define PERCPU__GROUP_STEPS_3 PERCPU__GROUP_STEPS_2 PERCPU__GROUP_STEP(24, v2)
+#define PERCPU__GROUP_STEPS_4 PERCPU__GROUP_STEPS_3 PERCPU__GROUP_STEP(32, v3)
+#define PERCPU__GROUP_INPUTS_2 [v0] "r"(v[0]), [v1] "r"(v[1])
+#define PERCPU__GROUP_INPUTS_3 PERCPU__GROUP_INPUTS_2, [v2] "r"(v[2])
+#define PERCPU__GROUP_INPUTS_4 PERCPU__GROUP_INPUTS_3, [v3] "r"(v[3])
+PERCPU__GROUP_SECTION(2, 16, 4)
+PERCPU__GROUP_SECTION(3, 32, 5)
+PERCPU__GROUP_SECTION(4, 32, 5)
+#undef PERCPU__GROUP_SECTION
+
 /* The CPU's number as the kernel last wrote it; anything while the library is cold. */
 PERCPU__INLINE uint32_t percpu__cpu_id(void)
 {

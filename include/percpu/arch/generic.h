@@ -72,6 +72,31 @@ PERCPU__INLINE bool percpu__cache_exchange(char *const *line, const uint64_t *ho
 	return (void)line, (void)home, (void)first, (void)nr, false;
 }
 
+PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *margin, const uint64_t *span)
+{
+	return (void)p, (void)v, (void)margin, (void)span, false;
+}
+
+PERCPU__INLINE bool percpu__try_counter_publish(void *p, int64_t *result)
+{
+	return (void)p, *result = 0, false;
+}
+
+PERCPU__INLINE bool percpu__try_histogram_note(void *p, uint64_t value)
+{
+	return (void)p, (void)value, false;
+}
+
+#define PERCPU__GROUP_SECTION(nr)                                                                            \
+	PERCPU__INLINE bool percpu__try_group_add_##nr(void *p, const uint64_t *v)                           \
+	{                                                                                                    \
+		return (void)p, (void)v, false;                                                              \
+	}
+PERCPU__GROUP_SECTION(2)
+PERCPU__GROUP_SECTION(3)
+PERCPU__GROUP_SECTION(4)
+#undef PERCPU__GROUP_SECTION
+
 /* No limit is above it, so that percpu_this_cpu() asks the library. */
 PERCPU__INLINE uint32_t percpu__cpu_id(void)
 {

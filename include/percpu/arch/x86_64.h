@@ -347,6 +347,86 @@ PERCPU__INLINE bool percpu__cache_exchange(char *const *line, const uint64_t *ho
 }
 #undef PERCPU__CACHE_EXCHANGE
 
+/*
+ * A copy of a counter (percpu/counter.h): its total, and what of it is published. An add that would bring
+ * the two further apart than margin is left to the slow half; span is twice the margin.
+ */
+PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *margin, const uint64_t *span)
+{
+	PERCPU__RUN("	movq	" PERCPU__COPY "(%%rax), %%rdx\n"
+		    "	subq	8+" PERCPU__COPY "(%%rax), %%rdx\n"
+		    "	addq	%[v], %%rdx\n"
+		    "	addq	%[margin], %%rdx\n"           /* total - published + v + margin */
+		    "	cmpq	%[span], %%rdx\n"
+		    "	ja	%l[slow]\n"
+		    "	addq	%[v], " PERCPU__COPY "(%%rax)\n",
+		    (), ([v] "er"(v), [margin] "m"(*margin), [span] "m"(*span), ), ("rdx", ));
+	return true;
+	PERCPU__LEFT;
+}
+
+/* Publishes the total. *result: how far it was from what was published before. */
+PERCPU__INLINE bool percpu__try_counter_publish(void *p, int64_t *result)
+PERCPU__TRY_RESULT(int64_t,
+		   "	movq	" PERCPU__COPY "(%%rax), %[out]\n"
+		   "	movq	%[out], %%rdx\n"
+		   "	subq	8+" PERCPU__COPY "(%%rax), %[out]\n"
+		   "	movq	%%rdx, 8+" PERCPU__COPY "(%%rax)\n",
+		   (), ("rdx", ))
+
+/* The summary of a histogram's copy (percpu/histogram.h). False also where value is outside of min to max. */
+PERCPU__INLINE bool percpu__try_histogram_note(void *p, uint64_t value)
+{
+	PERCPU__RUN("	cmpq	%[value], 8+" PERCPU__COPY "(%%rax)\n"
+		    "	jb	%l[slow]\n"                            /* max < value */
+		    "	cmpq	%[inverse], 16+" PERCPU__COPY "(%%rax)\n"
+		    "	jb	%l[slow]\n"                            /* ~min < ~value */
+		    "	addq	%[value], " PERCPU__COPY "(%%rax)\n",  /* sum += value */
+		    (), ([value] "r"(value), [inverse] "r"(~value), ), ());
+	return true;
+	PERCPU__LEFT;
+}
+
+/*
+ * A copy of a group of fields (percpu/snapshot.h): a word, and two slots that are `apart` bytes apart. The
+ * word's lowest bit says which slot holds; all fields go into the other one, and the word commits. The
+ * slots are at computed addresses: a branch on that bit would be wrong every other time.
+ */
+#define PERCPU__GROUP_SECTION(nr, apart, shift)                                                              \
+	PERCPU__INLINE bool percpu__try_group_add_##nr(void *p, const uint64_t *v)                           \
+	{                                                                                                    \
+		uint64_t from, to;                                                                           \
+		PERCPU__RUN("	movq	" PERCPU__COPY "(%%rax), %%rcx\n"                                      \
+			    "	movl	%%ecx, %k[from]\n"                                                   \
+			    "	andl	$1, %k[from]\n"                                                      \
+			    "	shll	$" #shift ", %k[from]\n"                                             \
+			    "	movl	%k[from], %k[to]\n"                                                  \
+			    "	xorl	$" #apart ", %k[to]\n"                                               \
+			    "	addq	%%rax, %[from]\n"                                                    \
+			    "	addq	%%rax, %[to]\n"                                                      \
+			    PERCPU__GROUP_STEPS_##nr                                                         \
+			    "	addq	$1, %%rcx\n"                                                         \
+			    "	movq	%%rcx, " PERCPU__COPY "(%%rax)\n",                                   \
+			    ([from] "=&r"(from), [to] "=&r"(to)),                                            \
+			    (PERCPU__GROUP_INPUTS_##nr, ), ("rcx", "rdx", ));                                \
+		return true;                                                                                 \
+		PERCPU__LEFT;                                                                                \
+	}
+#define PERCPU__GROUP_STEP(at, v) /* to[at] = from[at] + v */                                                \
+	"	movq	" #at "+" PERCPU__COPY "(%[from]), %%rdx\n"                                          \
+	"	addq	%[" #v "], %%rdx\n"                                                                  \
+	"	movq	%%rdx, " #at "+" PERCPU__COPY "(%[to])\n"
+#define PERCPU__GROUP_STEPS_2 PERCPU__GROUP_STEP(8, v0) PERCPU__GROUP_STEP(16, v1)
+#define PERCPU__GROUP_STEPS_3 PERCPU__GROUP_STEPS_2 PERCPU__GROUP_STEP(24, v2)
+#define PERCPU__GROUP_STEPS_4 PERCPU__GROUP_STEPS_3 PERCPU__GROUP_STEP(32, v3)
+#define PERCPU__GROUP_INPUTS_2 [v0] "er"(v[0]), [v1] "er"(v[1])
+#define PERCPU__GROUP_INPUTS_3 PERCPU__GROUP_INPUTS_2, [v2] "er"(v[2])
+#define PERCPU__GROUP_INPUTS_4 PERCPU__GROUP_INPUTS_3, [v3] "er"(v[3])
+PERCPU__GROUP_SECTION(2, 16, 4)
+PERCPU__GROUP_SECTION(3, 32, 5)
+PERCPU__GROUP_SECTION(4, 32, 5)
+#undef PERCPU__GROUP_SECTION
+
 /* The CPU's number as the kernel last wrote it; anything while the library is cold. */
 PERCPU__INLINE uint32_t percpu__cpu_id(void)
 {

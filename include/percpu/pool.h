@@ -23,21 +23,25 @@ struct percpu_pool_attr {
 	uint32_t huge_pages;  /* enum percpu_switch; default off */
 	uint32_t populate;    /* enum percpu_switch; on: pages of every possible CPU at once; default: on first touch */
 	uint32_t node_policy; /* enum percpu_switch; default on */
-	uint32_t reserved;    /* zero */
-	size_t limit_bytes;   /* of live areas, per CPU, rounded up to granules; 0: none */
+	uint32_t published;   /* enum percpu_switch; on: other processes can read it: <percpu/publish.h>; default off */
+	size_t limit_bytes;   /* of live areas, per CPU, rounded up to granules; 0: none, or 16 MiB if published */
 };
 #define PERCPU_POOL_ATTR_INIT { sizeof(struct percpu_pool_attr), 0, 0, 0, 0, 0 }
 
 /*
  * percpu_pool_create - attr may be NULL. The name is copied; NULL is "".
- * Returns: a pool, or NULL with errno: EINVAL (attr), ENOMEM.
+ * Returns: a pool, or NULL with errno: EINVAL (attr), ENOMEM; if published, also what memfd_create(2) says, and
+ * EFBIG (RLIMIT_FSIZE).
  */
 PERCPU_API struct percpu_pool *percpu_pool_create(const char *name, const struct percpu_pool_attr *attr);
 
-/* Returns: 0; -EBUSY while allocations live; -EINVAL for the default pool (NULL). */
+/* Returns: 0; -EBUSY while allocations live; -EINVAL for the default pool (NULL); -EPERM in a child of the publisher. */
 PERCPU_API int percpu_pool_destroy(struct percpu_pool *pool);
 
-/* As percpu_alloc; ENOMEM also when the pool's limit would be passed. Freed by percpu_free. */
+/*
+ * As percpu_alloc; ENOMEM also when the pool's limit would be passed, EPERM in a child of the process that
+ * published the pool, which may update its copies but not free them either. Freed by percpu_free.
+ */
 PERCPU_API void __percpu *percpu_pool_alloc(struct percpu_pool *pool, size_t size, size_t align);
 
 /*

@@ -92,6 +92,8 @@ void __percpu *percpu_pool_alloc(struct percpu_pool *pool, size_t size, size_t a
 		return alloc(size, align, __builtin_return_address(0));
 	if (error)
 		return fail(error);
+	if (percpu__unlikely(percpu__pool_is_inherited(pool)))
+		return fail(-EPERM);
 	return take(pool, granules, align_granules, __builtin_return_address(0));
 }
 
@@ -99,7 +101,7 @@ void __percpu *percpu_pool_alloc(struct percpu_pool *pool, size_t size, size_t a
 
 /* The policy: a pointer passes all rules or the process ends. Neighbours may come and go meanwhile. */
 /* [doc:okay_to_free] */
-static struct percpu__area okay_to_free(const void __percpu *p, const char *who)
+static struct percpu__area okay_to_know(const void __percpu *p, const char *who)
 {
 	const uintptr_t address = (uintptr_t)p;
 	struct percpu__chunk *chunk = percpu__index_find(address);
@@ -116,6 +118,15 @@ static struct percpu__area okay_to_free(const void __percpu *p, const char *who)
 	if (percpu__unlikely(__atomic_load_n(percpu__word_of(p), __ATOMIC_RELAXED) & PERCPU__KEPT))
 		percpu__die(who, (const void *)address, "freed before");
 	return percpu__area_of(p);
+}
+
+static struct percpu__area okay_to_free(const void __percpu *p, const char *who)
+{
+	const struct percpu__area area = okay_to_know(p, who);
+
+	if (percpu__unlikely(percpu__pool_is_inherited(area.chunk->pool)))
+		percpu__die(who, (const void *)(uintptr_t)p, "of a pool that another process published");
+	return area;
 }
 /* [doc:end] */
 
@@ -179,7 +190,7 @@ void percpu_free(void __percpu *p)
 
 size_t percpu_usable_size(const void __percpu *p)
 {
-	return p ? okay_to_free(p, "percpu_usable_size").bytes : 0;
+	return p ? okay_to_know(p, "percpu_usable_size").bytes : 0;
 }
 
 /* ---- many at once: one lock and one look at the copies for each batch ---- */

@@ -39,7 +39,7 @@ static size_t own_bytes(void)
 
 size_t percpu__words_distance; /* every writer writes the same */
 
-static size_t reservation_bytes(void)
+size_t percpu__chunk_reservation_bytes(void)
 {
 	return units_bytes() + percpu__page_bytes() + own_bytes();
 }
@@ -115,42 +115,62 @@ static void apply_policy(struct percpu__chunk *chunk, const struct percpu_pool *
 	chunk->huge = percpu__advise_huge(first, bytes, pool->huge) == 0 && pool->huge && bytes >= HUGE_BYTES;
 }
 
+/* A base whose units are accessible: private memory, or the pool's file. NULL: there is none. */
+static char *obtain(struct percpu_pool *pool)
+{
+	const size_t bytes = percpu__chunk_reservation_bytes();
+	char *base;
+
+	if (pool->shared)
+		return percpu__shared_take(pool->shared);
+	/* The huge page is to begin where CPU 0's unit does, not where the guard does. */
+	base = pool->huge ? percpu__reserve(bytes, HUGE_BYTES, PERCPU_STRIDE) : percpu__reserve(bytes, PERCPU_STRIDE, 0);
+	if (base && percpu__commit(base + PERCPU_STRIDE, units_bytes() - PERCPU_STRIDE) < 0) {
+		percpu__release(base, bytes);
+		return NULL;
+	}
+	return base;
+}
+
+static void unobtain(struct percpu_pool *pool, char *base)
+{
+	if (pool->shared)
+		percpu__shared_untake(pool->shared);
+	else
+		percpu__release(base, percpu__chunk_reservation_bytes());
+}
+
 struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool)
 {
-	const size_t page = percpu__page_bytes(), bytes = reservation_bytes();
-	/* The huge page is to begin where CPU 0's unit does, not where the guard does. */
-	char *base = pool->huge ? percpu__reserve(bytes, HUGE_BYTES, PERCPU_STRIDE)
-				: percpu__reserve(bytes, PERCPU_STRIDE, 0);
-	char *own = base + units_bytes() + page;
+	char *base = obtain(pool), *own = base + units_bytes() + percpu__page_bytes();
 	struct percpu__chunk *chunk = (struct percpu__chunk *)own;
 
 	if (!base)
 		return NULL;
-	if (percpu__commit(base + PERCPU_STRIDE, units_bytes() - PERCPU_STRIDE) < 0 ||
-	    percpu__commit(own, own_bytes()) < 0)
-		goto release;
+	if (percpu__commit(own, own_bytes()) < 0)
+		goto give_back;
 	percpu__space_init(&chunk->space, &chunk->maps, (union percpu__word *)(own + WORDS_OFFSET));
 	__atomic_store_n(&percpu__words_distance, (size_t)(own + WORDS_OFFSET - base), __ATOMIC_RELAXED);
 	chunk->pool = pool;
 	chunk->base = base;
-	chunk->reserved_bytes = bytes;
+	chunk->reserved_bytes = percpu__chunk_reservation_bytes();
 	chunk->free_pages = ~UINT64_C(0);
 	apply_policy(chunk, pool);
 	if (pool->populate &&
 	    percpu__populate((void *)percpu__chunk_unit(chunk, 0), units_bytes() - 2 * PERCPU_STRIDE) < 0) {
 		budget_give(chunk->nr_mappings);
-		goto release;
+		goto give_back;
 	}
 	return chunk;
-release:
-	percpu__release(base, bytes);
+give_back:
+	unobtain(pool, base);
 	return NULL;
 }
 
 void percpu__chunk_destroy(struct percpu__chunk *chunk)
 {
 	budget_give(chunk->nr_mappings);
-	percpu__release(chunk->base, chunk->reserved_bytes);
+	unobtain(chunk->pool, chunk->base);
 }
 
 void percpu__chunk_purge_words(const struct percpu__chunk *chunk, uint64_t pages)

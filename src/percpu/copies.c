@@ -63,6 +63,15 @@ static void visit_all(const struct percpu__chunk *chunk, uintptr_t start, const 
 		     areas, nr, visit);
 }
 
+static int find_pages(const struct percpu__chunk *chunk, uintptr_t *start, uintptr_t end,
+		      struct percpu__extent *extents, unsigned capacity)
+{
+	const struct percpu__shared *shared = chunk->pool->shared;
+
+	return shared ? percpu__shared_find_pages(shared, start, end, extents, capacity)
+		      : percpu__find_pages(PERCPU__PAGES_MAPPED, start, end, extents, capacity);
+}
+
 /* Visits the copies that have pages; notes where so many have that asking was not worth it. */
 static void visit_mapped(struct percpu__chunk *chunk, const struct percpu__area *areas, unsigned nr, visit_fn *visit)
 {
@@ -73,7 +82,7 @@ static void visit_mapped(struct percpu__chunk *chunk, const struct percpu__area 
 
 	while (start < end) {
 		const uintptr_t asked = start;
-		int found = percpu__find_pages(PERCPU__PAGES_MAPPED, &start, end, extents, 64);
+		int found = find_pages(chunk, &start, end, extents, 64);
 
 		if (found < 0) {
 			visit_all(chunk, asked, areas, nr, visit);
@@ -87,10 +96,11 @@ static void visit_mapped(struct percpu__chunk *chunk, const struct percpu__area 
 		__atomic_store_n(&chunk->is_mapped, true, __ATOMIC_RELAXED);
 }
 
-/* Whether to look at every copy. */
+/* Whether to look at every copy. A look at a published one would make its page. */
 static bool looking_is_cheap(const struct percpu__chunk *chunk)
 {
-	return percpu__copies_are_few() || __atomic_load_n(&chunk->is_mapped, __ATOMIC_RELAXED);
+	return !chunk->pool->shared &&
+	       (percpu__copies_are_few() || __atomic_load_n(&chunk->is_mapped, __ATOMIC_RELAXED));
 }
 
 /* areas: nr of one chunk. */

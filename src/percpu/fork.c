@@ -27,6 +27,12 @@ static void unlock_pool(struct percpu_pool *pool, void *arg)
 	percpu__unlock(&pool->lock);
 }
 
+static void inherit_pool(struct percpu_pool *pool, void *arg)
+{
+	if (pool->shared)
+		pool->shared->is_inherited = true;
+}
+
 static void before(void)
 {
 	percpu__static_lock();
@@ -47,6 +53,7 @@ static void after_in_child(void)
 {
 	if (!is_front_quiet)
 		percpu__front_forget();
+	percpu__pools_visit(inherit_pool, NULL);
 	after();
 }
 

@@ -4,6 +4,7 @@
  *
  *   index.c   which chunk an address belongs to
  *   chunk.c   one reservation: its units, their placement, its bookkeeping
+ *   shared.c  the file of a published pool (wire.h), whose chunks lie in it
  *   copies.c  what is done to the same bytes of every copy: zero, poison, verify
  *   pool.c    chunks with a policy and a limit; taking areas and putting them back
  *   trim.c    when memory goes back to the kernel, and how
@@ -21,6 +22,7 @@
 
 #include "area/area.h"
 #include "ops/ops.h"
+#include "percpu/wire.h"
 #include "platform/platform.h"
 
 #include <percpu/alloc.h>
@@ -51,6 +53,7 @@ struct percpu_pool {
 	const char *name;
 	bool huge, populate, node_policy; /* for ever */
 	bool fronted;                     /* CPUs keep freed areas of this pool ready; for ever */
+	struct percpu__shared *shared;    /* a published pool's; NULL: private memory; for ever */
 	size_t limit_granules;            /* SIZE_MAX: none; for ever */
 	struct percpu__shelf shelf;       /* this and all below: lock */
 	size_t idle_pages;                /* free and dirty ones, over all chunks */
@@ -105,6 +108,9 @@ static inline uintptr_t percpu__chunk_unit(const struct percpu__chunk *chunk, un
 	return (uintptr_t)chunk->base + ((uintptr_t)copy + 1) * PERCPU_STRIDE;
 }
 
+/* Bytes of address space that a chunk takes, from its guard unit to its last word. */
+size_t percpu__chunk_reservation_bytes(void);
+
 /* From a per-CPU pointer to its area's word: as copies do, words lie at the offsets of a unit. */
 extern size_t percpu__words_distance;
 
@@ -121,6 +127,42 @@ void percpu__chunk_purge_words(const struct percpu__chunk *chunk, uint64_t pages
 
 /* Resident bytes of what the chunk keeps for itself. */
 size_t percpu__chunk_bookkeeping_bytes(const struct percpu__chunk *chunk);
+
+/* ---- shared.c ---- */
+
+#define PERCPU__SHARED_CLASSES 96u
+
+struct percpu__shared {
+	struct percpu__memfd file;          /* for ever, as all to is_inherited */
+	struct percpu__wire_header *header; /* and the directory; written by the creator alone, read by anybody */
+	size_t front_bytes;                 /* of the file, before the first chunk */
+	char *slots;
+	size_t slot_bytes, nr_slots;
+	size_t nr_taken;                    /* pool lock */
+	bool is_inherited;                  /* a fork gave it to us: not ours to change; set by the fork alone */
+	uint64_t vacant[PERCPU__SHARED_CLASSES]; /* of the publish floor; pool lock */
+};
+
+/* A file for chunks of chunk_bytes each, with room for limit_bytes of every copy; 0: what is usual. 0 or -errno. */
+int percpu__shared_create(struct percpu__shared **out, const char *name, size_t limit_bytes, size_t chunk_bytes);
+void percpu__shared_destroy(struct percpu__shared *shared);
+
+/* The base of one more chunk, its units accessible; NULL: no room. untake: the last one was of no use. Pool lock. */
+char *percpu__shared_take(struct percpu__shared *shared);
+void percpu__shared_untake(struct percpu__shared *shared);
+
+/* Where in the file an address of a unit lies. */
+uint64_t percpu__shared_offset(const struct percpu__shared *shared, uintptr_t address);
+
+/* As percpu__find_pages, whichever process made the pages; [*start, end) lies in the units of one chunk. */
+int percpu__shared_find_pages(const struct percpu__shared *shared, uintptr_t *start, uintptr_t end,
+			      struct percpu__extent *extents, unsigned capacity);
+
+/* Whether the caller is a child of the process that published the pool. */
+static inline bool percpu__pool_is_inherited(const struct percpu_pool *pool)
+{
+	return pool->shared && pool->shared->is_inherited;
+}
 
 /* ---- copies.c ---- */
 

@@ -257,7 +257,7 @@ static bool read_attr(const struct percpu_pool_attr *given, struct percpu_pool_a
 			return false;
 	memcpy(attr, given, given->size < known ? given->size : known);
 	return attr->huge_pages <= PERCPU_OFF && attr->populate <= PERCPU_OFF && attr->node_policy <= PERCPU_OFF &&
-	       !attr->reserved;
+	       attr->published <= PERCPU_OFF;
 }
 
 /* The name lies behind the pool, in the same mapping. */
@@ -270,6 +270,7 @@ struct percpu_pool *percpu_pool_create(const char *name, const struct percpu_poo
 {
 	struct percpu_pool_attr attr;
 	struct percpu_pool *pool;
+	int error;
 
 	if (!read_attr(given, &attr)) {
 		errno = EINVAL;
@@ -279,25 +280,36 @@ struct percpu_pool *percpu_pool_create(const char *name, const struct percpu_poo
 		name = "";
 	percpu__fork_init();
 	pool = percpu__map(pool_bytes(name));
-	if (!pool)
-		goto no_memory;
+	error = pool ? 0 : -ENOMEM;
+	if (error)
+		goto fail;
 	strcpy((char *)(pool + 1), name);
-	if (percpu__pool_init(pool, (const char *)(pool + 1), &attr, PERCPU__RANK_POOL) < 0)
+	error = percpu__pool_init(pool, (const char *)(pool + 1), &attr, PERCPU__RANK_POOL);
+	if (error)
 		goto release;
+	if (attr.published == PERCPU_ON) {
+		pool->huge = false; /* the machine decides alone whether shared memory gets huge pages */
+		error = percpu__shared_create(&pool->shared, name, attr.limit_bytes, percpu__chunk_reservation_bytes());
+	}
+	if (error)
+		goto release_shelf;
 	percpu__lock(&registry_lock);
 	enlist(pool);
 	percpu__unlock(&registry_lock);
 	return pool;
+release_shelf:
+	percpu__release(pool->shelf.tree, shelf_bytes());
 release:
 	percpu__release(pool, pool_bytes(name));
-no_memory:
-	errno = ENOMEM;
+fail:
+	errno = -error;
 	return NULL;
 }
 
 int percpu_pool_destroy(struct percpu_pool *pool)
 {
 	struct percpu_pool **link = &registry;
+	int error;
 
 	if (!pool)
 		return -EINVAL;
@@ -310,16 +322,19 @@ int percpu_pool_destroy(struct percpu_pool *pool)
 	}
 	percpu__lock(&pool->lock);
 	percpu_assert(percpu__pool_is_valid(pool));
-	if (pool->shelf.nr_live) {
+	if (pool->shelf.nr_live || percpu__pool_is_inherited(pool)) {
+		error = pool->shelf.nr_live ? -EBUSY : -EPERM;
 		percpu__unlock(&pool->lock);
 		percpu__unlock(&registry_lock);
-		return -EBUSY;
+		return error;
 	}
 	*link = pool->next;
 	percpu__shelf_for_each(&pool->shelf, slot)
 		percpu__pool_drop(pool, chunk_in(pool, slot));
 	percpu__unlock(&pool->lock);
 	percpu__unlock(&registry_lock);
+	if (pool->shared)
+		percpu__shared_destroy(pool->shared);
 	percpu__release(pool->shelf.tree, shelf_bytes());
 	percpu__release(pool, pool_bytes(pool->name));
 	return 0;

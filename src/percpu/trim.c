@@ -9,7 +9,8 @@
  *     purge could not give back (locked memory, parts of larger pages) do not count again.
  *
  * percpu_trim does the same without thresholds, and gives back what CPUs keep ready. Pools of huge
- * pages are given back in whole chunks alone: purging one page would split the huge one.
+ * pages are given back in whole chunks alone: purging one page would split the huge one. Published pools
+ * are given back whole: the kernel takes no page out of a sealed file.
  */
 #include <errno.h>
 
@@ -163,6 +164,8 @@ static size_t enough_idle_pages(const struct percpu_pool *pool)
 
 void percpu__trim_after_free(struct percpu_pool *pool, struct percpu__chunk *chunk)
 {
+	if (pool->shared)
+		return;
 	if (percpu__space_is_empty(&chunk->space) && pool->nr_empty > 1)
 		unmap_chunk(pool, chunk);
 	if (percpu__unlikely(pool->idle_pages > KEPT_IDLE_PAGES + pool->stuck_pages) &&
@@ -175,6 +178,8 @@ static size_t trim(struct percpu_pool *pool)
 {
 	size_t given_back = 0;
 
+	if (pool->shared)
+		return 0;
 	percpu__lock(&pool->lock);
 	percpu_assert(percpu__pool_is_valid(pool));
 	if (pool->fronted)

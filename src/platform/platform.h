@@ -106,6 +106,58 @@ void percpu__close(int fd);
  */
 ssize_t percpu__read_file(const char *path, char *buffer, size_t size);
 
+/* ---- memfd.c: memory that other processes may read ---- */
+
+struct percpu__memfd {
+	int fd;
+	uint64_t inode; /* whether fd is still the file that it was */
+};
+
+/* A file of bytes, all of them a hole. The name may be cut. 0 or -errno. */
+int percpu__memfd_create(struct percpu__memfd *file, const char *name, uint64_t bytes);
+void percpu__memfd_close(const struct percpu__memfd *file);
+
+/* Puts part of the file where a range is reserved, readable and writable, shared with children. 0 or -errno. */
+int percpu__memfd_map(const struct percpu__memfd *file, uint64_t offset, void *start, size_t bytes);
+
+/* No other size any more, and no writer but those who have mapped it. 0 or -errno. */
+int percpu__memfd_seal(const struct percpu__memfd *file);
+
+enum percpu__find { PERCPU__FIND_DATA, PERCPU__FIND_HOLE };
+
+/* As percpu__find; -EBADF: the program has closed the file. */
+int64_t percpu__memfd_find(const struct percpu__memfd *file, enum percpu__find find, uint64_t offset);
+
+/* For reading, what another process made with percpu__memfd_create; -EINVAL: it is something else. */
+int percpu__open_memfd(const char *path);
+
+struct percpu__file_facts {
+	uint64_t inode;
+	uint64_t bytes;      /* its size */
+	uint64_t held_bytes; /* of memory and swap */
+};
+int percpu__file_facts(int fd, struct percpu__file_facts *facts);
+
+/* Returns: bytes read, fewer at the end of the file alone; -errno. */
+ssize_t percpu__read_at(int fd, void *buffer, size_t bytes, uint64_t offset);
+
+/* The first data or hole at or after offset; -ENXIO: there is none. Fills no hole. */
+int64_t percpu__find(int fd, enum percpu__find find, uint64_t offset);
+
+/* ---- process.c ---- */
+
+/* Calls visit for every entry of the folder that is a number, until it returns something else than 0. */
+int percpu__for_each_number(const char *path, int (*visit)(int number, void *arg), void *arg);
+
+/* Bytes of a symbolic link's text, cut to size - 1; -errno. */
+ssize_t percpu__read_link(const char *path, char *text, size_t size);
+
+pid_t percpu__own_pid(void);
+
+/* A descriptor that knows when the process has ended, for percpu__has_ended and percpu__close; -errno. */
+int percpu__watch_process(pid_t pid);
+bool percpu__has_ended(int watch);
+
 /* ---- cpu.c ---- */
 
 /* CPU of the caller a moment ago; UINT_MAX where the kernel does not say. */

@@ -155,7 +155,7 @@ START_TEST(attributes_of_no_meaning)
 		{ .size = sizeof(struct percpu_pool_attr), .huge_pages = 3 },
 		{ .size = sizeof(struct percpu_pool_attr), .populate = 3 },
 		{ .size = sizeof(struct percpu_pool_attr), .node_policy = UINT32_MAX },
-		{ .size = sizeof(struct percpu_pool_attr), .reserved = 1 },
+		{ .size = sizeof(struct percpu_pool_attr), .published = 3 },
 	};
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Statistics that other processes can read while they are counted, at no cost to who counts.
+ *
+ * A pool made with the attribute published lies in memory that another process of the same user, or root,
+ * may open through /proc/PID/fd and read. percpu_publish gives a name to a value in it. Nothing is left
+ * behind by a crash, nothing needs cleaning up, and processes forked from the publisher count into the same copies.
+ *
+ * The reader's side is percpu_reader_*, which relies on nothing that a publisher wrote.
+ */
+#ifndef PERCPU_PUBLISH_H
+#define PERCPU_PUBLISH_H
+
+#include <percpu/alloc.h>
+#include <percpu/pool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- what a metric is ---- */
+
+enum percpu_metric_kind {
+	PERCPU_METRIC_COUNTER = 1, /* uint64_t, its value the sum of all copies; only ever grows */
+	PERCPU_METRIC_GAUGE = 2,   /* int64_t, its value the sum of all copies */
+};
+
+struct percpu_label {
+	const char *name, *value;
+};
+
+/*
+ * A description. Set size to sizeof(struct percpu_metric). Strings are of any length, best in UTF-8; all but
+ * the name may be NULL, which is "".
+ */
+struct percpu_metric {
+	size_t size;
+	uint32_t kind;      /* enum percpu_metric_kind */
+	uint32_t nr_labels;
+	const char *name;   /* "http_requests" */
+	const char *unit;   /* "bytes"; "" for a number of things */
+	const char *help;   /* one sentence */
+	const struct percpu_label *labels;
+};
+
+/* ---- the publisher's side ---- */
+
+struct percpu_published;
+
+/*
+ * percpu_publish - describes the value at p, which lies in an allocation of a published pool and is a multiple of
+ * 8 bytes; it may be a field of a struct. metric and its strings are copied. A value may have several names.
+ * Context: MT-safe; not async-signal-safe.
+ * Returns: a handle for percpu_unpublish, or NULL with errno: EINVAL (metric, or p is not in a published pool), EPERM (a
+ * child of the process that published the pool), ENOMEM (no room for more descriptions: they have 16 times the
+ * pool's limit_bytes, at most 1 GiB).
+ */
+PERCPU_API struct percpu_published *percpu_publish(const void __percpu *p, const struct percpu_metric *metric);
+
+/* Takes the description back; before percpu_free of the value. Returns: 0, -EINVAL (NULL), -EPERM. */
+PERCPU_API int percpu_unpublish(struct percpu_published *published);
+
+/* ---- the reader's side ---- */
+
+/* A published pool that somebody has open. */
+struct percpu_publisher {
+	pid_t pid;
+	int fd;            /* its number there */
+	uint64_t file;     /* the same for all processes that share the pool */
+	const char *name;  /* as /proc shows it, maybe cut; valid during the visit */
+};
+
+/*
+ * percpu_publishers - calls visit for each published pool of process pid, or for pid 0 of all processes that let the
+ * caller look, until it returns another value than 0. Forked workers show up beside their parent.
+ * Returns: what visit returned last, 0 if it was never called; for a pid -ENOENT (no such process), -EACCES.
+ */
+PERCPU_API int percpu_publishers(pid_t pid, int (*visit)(const struct percpu_publisher *publisher, void *arg),
+				 void *arg);
+
+struct percpu_reader;
+
+/*
+ * percpu_reader_open - of a pool that percpu_publishers found.
+ * Returns: a reader, or NULL with errno: ENOENT (it is gone), EACCES (another user's, or not dumpable), EINVAL (no
+ * published pool), EPROTO (another version, or nonsense), ENOMEM, EMFILE.
+ * Context: a reader is used by one thread at a time.
+ */
+PERCPU_API struct percpu_reader *percpu_reader_open(pid_t pid, int fd);
+PERCPU_API void percpu_reader_close(struct percpu_reader *reader);
+
+/* Fixed when the pool was made. The name is whole; the CPUs are the publisher's, whose last copy is the foreign one. */
+PERCPU_API const char *percpu_reader_name(const struct percpu_reader *reader);
+PERCPU_API unsigned percpu_reader_nr_copies(const struct percpu_reader *reader);
+
+/* The process that made the pool, as it knew itself; its children may go on without it. */
+PERCPU_API pid_t percpu_reader_creator(const struct percpu_reader *reader);
+
+/*
+ * percpu_reader_group - from the next update on, values are sums over groups of copies: copy i belongs to
+ * group_of[i], below nr_groups, or to none (UINT32_MAX). NULL: one group of all, as in the beginning.
+ * Returns: 0, -EINVAL, -ENOMEM.
+ */
+PERCPU_API int percpu_reader_group(struct percpu_reader *reader, const uint32_t *group_of, uint32_t nr_groups);
+
+/*
+ * percpu_reader_update - reads all descriptions and values. What was added or removed meanwhile is there or not;
+ * what is there is whole. Costs the publisher nothing and makes no page of it.
+ * Returns: 0, -ESRCH (the process has ended: these are the last values, unless its children go on), -EPROTO (the contents
+ * contradict themselves: there are no values), -ENOMEM, -E2BIG (more than a reader holds: 1 GiB), -EIO.
+ */
+PERCPU_API int percpu_reader_update(struct percpu_reader *reader);
+
+/* Of the last update, in the order of publishing where none was removed; valid until the next one. */
+PERCPU_API size_t percpu_reader_nr(const struct percpu_reader *reader);
+PERCPU_API const struct percpu_metric *percpu_reader_metric(const struct percpu_reader *reader, size_t i);
+
+/* The words of metric i, summed over the copies of a group; *nr of them (may be NULL). A gauge's is an int64_t. */
+PERCPU_API const uint64_t *percpu_reader_words(const struct percpu_reader *reader, size_t i, uint32_t group, size_t *nr);
+
+/* Bytes of memory that the pool holds, and that the reader does. */
+PERCPU_API uint64_t percpu_reader_held_bytes(const struct percpu_reader *reader);
+PERCPU_API size_t percpu_reader_own_bytes(const struct percpu_reader *reader);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

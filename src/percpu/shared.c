@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns what a published pool has instead of private memory: a file (wire.h says what it looks like), and
+ * address space for all the chunks that it has room for, their units mapped from the file at once. So a
+ * worker forked at any time sees what is allocated later.
+ *
+ *	address space:  | guard | cpu 0 | ... | foreign | fence, chunk, words |  next slot ...
+ *	file:   | front |       | cpu 0 | ... | foreign |                        cpu 0 | ...
+ *
+ * A slot is taken once and stays until the pool goes: the seal that keeps others from writing also keeps
+ * the kernel from taking pages back. What is beside the units is private to each process, and the process
+ * that made the pool alone changes it.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "percpu/percpu.h"
+
+#define DEFAULT_LIMIT_BYTES ((size_t)16 << 20)
+#define DIRECTORY_SHARE 16u                         /* bytes of directory for each of a copy */
+#define DIRECTORY_MAX_BYTES ((uint64_t)1 << 30)     /* what readers believe at most */
+
+static uint64_t round_up(uint64_t bytes, uint64_t to)
+{
+	return (bytes + to - 1) / to * to;
+}
+
+static size_t units_bytes(void)
+{
+	return (size_t)percpu_abi.nr_copies * PERCPU_STRIDE;
+}
+
+/* Everything but magic, so that readers wait. name_bytes: without the zero byte. */
+static struct percpu__wire_header describe(size_t name_bytes, size_t limit_bytes)
+{
+	const uint64_t name_end = sizeof(struct percpu__wire_header) + name_bytes + 1;
+	const uint64_t directory_offset = round_up(name_end, percpu__page_bytes());
+	const uint64_t wanted = limit_bytes > DIRECTORY_MAX_BYTES / DIRECTORY_SHARE ? DIRECTORY_MAX_BYTES
+										    : limit_bytes * DIRECTORY_SHARE;
+	const uint64_t chunks_offset = round_up(directory_offset + wanted, PERCPU_STRIDE);
+
+	return (struct percpu__wire_header){
+		.version = PERCPU__WIRE_VERSION,
+		.nr_copies = percpu_abi.nr_copies,
+		.unit_bytes = PERCPU_STRIDE,
+		.nr_chunks = limit_bytes / PERCPU_STRIDE + 1,
+		.name_offset = sizeof(struct percpu__wire_header),
+		.name_bytes = name_bytes,
+		.directory_offset = directory_offset,
+		.directory_bytes = chunks_offset - directory_offset < DIRECTORY_MAX_BYTES ? chunks_offset - directory_offset
+											  : DIRECTORY_MAX_BYTES,
+		.chunks_offset = chunks_offset,
+		.pid = percpu__own_pid(),
+	};
+}
+
+/* The name of the file begins as readers expect; the whole name stands inside. */
+static int create_file(struct percpu__memfd *file, const char *name, uint64_t bytes)
+{
+	char short_name[64] = PERCPU__WIRE_PREFIX;
+
+	strncat(short_name, name, sizeof(short_name) - sizeof(PERCPU__WIRE_PREFIX));
+	return percpu__memfd_create(file, short_name, bytes);
+}
+
+static int map_front(struct percpu__shared *shared)
+{
+	shared->header = percpu__reserve(shared->front_bytes, percpu__page_bytes(), 0);
+	return shared->header ? percpu__memfd_map(&shared->file, 0, shared->header, shared->front_bytes) : -ENOMEM;
+}
+
+static int map_slots(struct percpu__shared *shared)
+{
+	int error = 0;
+
+	shared->slots = percpu__reserve(shared->nr_slots * shared->slot_bytes, PERCPU_STRIDE, 0);
+	if (!shared->slots)
+		return -ENOMEM;
+	for (size_t i = 0; i < shared->nr_slots && !error; i++)
+		error = percpu__memfd_map(&shared->file, shared->front_bytes + i * units_bytes(),
+					  shared->slots + i * shared->slot_bytes + PERCPU_STRIDE, units_bytes());
+	return error;
+}
+
+static void unmap(struct percpu__shared *shared)
+{
+	if (shared->slots)
+		percpu__release(shared->slots, shared->nr_slots * shared->slot_bytes);
+	if (shared->header)
+		percpu__release(shared->header, shared->front_bytes);
+	percpu__memfd_close(&shared->file);
+	percpu__release(shared, sizeof(*shared));
+}
+
+int percpu__shared_create(struct percpu__shared **out, const char *name, size_t limit_bytes, size_t chunk_bytes)
+{
+	const size_t room = limit_bytes ? limit_bytes : DEFAULT_LIMIT_BYTES;
+	const struct percpu__wire_header header = describe(strlen(name), room);
+	struct percpu__shared *shared = percpu__map(sizeof(*shared));
+	uint64_t file_bytes;
+	int error = -ENOMEM;
+
+	if (!shared)
+		return -ENOMEM;
+	shared->front_bytes = header.chunks_offset;
+	shared->nr_slots = header.nr_chunks;
+	shared->slot_bytes = round_up(chunk_bytes, PERCPU_STRIDE);
+	shared->file.fd = -1;
+	if (!__builtin_mul_overflow(header.nr_chunks, shared->slot_bytes, &file_bytes) && file_bytes < INT64_MAX / 2)
+		error = create_file(&shared->file, name, header.chunks_offset + header.nr_chunks * units_bytes());
+	if (!error)
+		error = map_front(shared);
+	if (!error)
+		error = map_slots(shared);
+	if (!error)
+		error = percpu__memfd_seal(&shared->file);
+	if (error) {
+		unmap(shared);
+		return error;
+	}
+	*shared->header = header;
+	strcpy((char *)(shared->header + 1), name);
+	__atomic_store_n(&shared->header->magic, PERCPU__WIRE_MAGIC, __ATOMIC_RELEASE); /* pairs with read_header */
+	*out = shared;
+	return 0;
+}
+
+void percpu__shared_destroy(struct percpu__shared *shared)
+{
+	unmap(shared);
+}
+
+char *percpu__shared_take(struct percpu__shared *shared)
+{
+	return shared->nr_taken < shared->nr_slots ? shared->slots + shared->nr_taken++ * shared->slot_bytes : NULL;
+}
+
+void percpu__shared_untake(struct percpu__shared *shared)
+{
+	shared->nr_taken--;
+}
+
+uint64_t percpu__shared_offset(const struct percpu__shared *shared, uintptr_t address)
+{
+	const uint64_t at = address - (uintptr_t)shared->slots;
+
+	return shared->front_bytes + at / shared->slot_bytes * units_bytes() + at % shared->slot_bytes - PERCPU_STRIDE;
+}
+
+int percpu__shared_find_pages(const struct percpu__shared *shared, uintptr_t *start, uintptr_t end,
+			      struct percpu__extent *extents, unsigned capacity)
+{
+	unsigned nr = 0;
+
+	while (*start < end && nr < capacity) {
+		const uint64_t offset = percpu__shared_offset(shared, *start);
+		const int64_t data = percpu__memfd_find(&shared->file, PERCPU__FIND_DATA, offset);
+		int64_t hole;
+
+		if (data == -ENXIO || (data >= 0 && data - offset >= end - *start)) {
+			*start = end;
+			break;
+		}
+		hole = data < 0 ? data : percpu__memfd_find(&shared->file, PERCPU__FIND_HOLE, data);
+		if (hole < 0)
+			return hole;
+		extents[nr].start = *start + (data - offset);
+		extents[nr].end = hole - offset < end - *start ? *start + (hole - offset) : end;
+		*start = extents[nr++].end;
+	}
+	return nr;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the descriptions in the directory of a published pool. A record's length is one of a few classes, so
+ * that one that was vacated serves another metric; vacant ones of a class are linked. All of it happens under
+ * the pool's lock, in the process that made the pool; readers in other processes take no lock, see wire.h.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "publish/publish.h"
+
+#define CLASS_STEP_BITS 2 /* four lengths for each power of two */
+#define CLASS_STEPS (1u << CLASS_STEP_BITS)
+#define FIRST_BYTES ((uint64_t)64)
+
+/* [doc:class_bytes] */
+static uint64_t class_bytes(unsigned class)
+{
+	return (FIRST_BYTES << class / CLASS_STEPS) / CLASS_STEPS * (CLASS_STEPS + class % CLASS_STEPS);
+}
+/* [doc:end] */
+
+/* The smallest class that has room; PERCPU__SHARED_CLASSES: none. */
+static unsigned class_of(uint64_t bytes)
+{
+	unsigned class = 0;
+
+	while (class < PERCPU__SHARED_CLASSES && class_bytes(class) < bytes)
+		class++;
+	return class;
+}
+
+static struct percpu__wire_record *record_at(const struct percpu__shared *shared, uint64_t at)
+{
+	return (struct percpu__wire_record *)((char *)shared->header + shared->header->directory_offset + at);
+}
+
+static uint64_t place_of(const struct percpu__shared *shared, const struct percpu__wire_record *record)
+{
+	return (const char *)record - (const char *)record_at(shared, 0);
+}
+
+/* ---- what readers watch; the fences and the release pair with settled_changes ---- */
+
+static void begin_change(struct percpu__wire_header *header)
+{
+	__atomic_store_n(&header->changes, header->changes + 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+static void end_change(struct percpu__wire_header *header)
+{
+	__atomic_store_n(&header->changes, header->changes + 1, __ATOMIC_RELEASE);
+}
+
+/* Odd: nobody reads it; even: it is whole. */
+static void turn_generation(struct percpu__wire_record *record)
+{
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	__atomic_store_n(&record->generation, record->generation + 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+/* ---- records ---- */
+
+/* A vacant record; NULL: no room. */
+static struct percpu__wire_record *take_record(struct percpu__shared *shared, uint64_t bytes)
+{
+	struct percpu__wire_header *header = shared->header;
+	const unsigned class = class_of(bytes);
+	struct percpu__wire_record *record;
+
+	if (class == PERCPU__SHARED_CLASSES)
+		return NULL;
+	if (shared->vacant[class]) {
+		record = record_at(shared, shared->vacant[class] - 1);
+		shared->vacant[class] = record->next_vacant;
+		return record;
+	}
+	if (class_bytes(class) > header->directory_bytes - header->used_bytes)
+		return NULL;
+	record = record_at(shared, header->used_bytes);
+	record->generation = 1;
+	record->bytes = class_bytes(class);
+	__atomic_store_n(&header->used_bytes, header->used_bytes + record->bytes, __ATOMIC_RELEASE); /* pairs with read_image */
+	return record;
+}
+
+static void vacate_record(struct percpu__shared *shared, struct percpu__wire_record *record)
+{
+	const unsigned class = class_of(record->bytes);
+
+	record->next_vacant = shared->vacant[class];
+	shared->vacant[class] = place_of(shared, record) + 1; /* 0 is the end */
+}
+
+/* ---- text ---- */
+
+static const char *or_empty(const char *text)
+{
+	return text ? text : "";
+}
+
+static uint64_t text_bytes(const struct percpu_metric *metric)
+{
+	uint64_t bytes = strlen(metric->name) + strlen(or_empty(metric->unit)) + strlen(or_empty(metric->help)) + 3;
+
+	for (uint32_t i = 0; i < metric->nr_labels; i++)
+		bytes += strlen(or_empty(metric->labels[i].name)) + strlen(or_empty(metric->labels[i].value)) + 2;
+	return bytes;
+}
+
+static char *put(char *at, const char *text)
+{
+	return stpcpy(at, or_empty(text)) + 1;
+}
+
+static void write_text(char *at, const struct percpu_metric *metric)
+{
+	at = put(put(put(at, metric->name), metric->unit), metric->help);
+	for (uint32_t i = 0; i < metric->nr_labels; i++)
+		at = put(put(at, metric->labels[i].name), metric->labels[i].value);
+}
+
+/* ---- the public entries ---- */
+
+static bool is_valid(const struct percpu_metric *metric)
+{
+	return metric && metric->size >= sizeof(*metric) && metric->name && metric->name[0] &&
+	       (metric->kind == PERCPU_METRIC_COUNTER || metric->kind == PERCPU_METRIC_GAUGE) &&
+	       (!metric->nr_labels || metric->labels);
+}
+
+/* The pool whose per-CPU pointer p is, if it is a published one. */
+static struct percpu_pool *published_pool(const void __percpu *p)
+{
+	const uintptr_t address = (uintptr_t)p;
+	const struct percpu__chunk *chunk = percpu__index_find(address);
+
+	if (!chunk || !chunk->pool->shared || address - (uintptr_t)chunk->base >= PERCPU_STRIDE ||
+	    address % sizeof(uint64_t))
+		return NULL;
+	return chunk->pool;
+}
+
+static struct percpu_published *fail(int error)
+{
+	errno = -error;
+	return NULL;
+}
+
+/* The caller holds the lock. */
+static struct percpu__wire_record *describe(struct percpu__shared *shared, const void __percpu *p,
+					    const struct percpu_metric *metric)
+{
+	const uint64_t bytes = text_bytes(metric);
+	struct percpu__wire_record *record;
+
+	begin_change(shared->header);
+	record = take_record(shared, sizeof(*record) + bytes);
+	if (record) {
+		record->value = percpu__shared_offset(shared, (uintptr_t)percpu_ptr((const char *)p, 0));
+		record->kind = metric->kind;
+		record->nr_words = 1;
+		record->detail = 0;
+		record->nr_labels = metric->nr_labels;
+		record->text_bytes = bytes;
+		write_text(record->text, metric);
+		turn_generation(record);
+	}
+	end_change(shared->header);
+	return record;
+}
+
+struct percpu_published *percpu_publish(const void __percpu *p, const struct percpu_metric *metric)
+{
+	struct percpu_pool *pool = published_pool(p);
+	struct percpu__wire_record *record;
+
+	if (!pool || !is_valid(metric))
+		return fail(-EINVAL);
+	if (percpu__pool_is_inherited(pool))
+		return fail(-EPERM);
+	percpu__lock(&pool->lock);
+	record = describe(pool->shared, p, metric);
+	percpu__unlock(&pool->lock);
+	return record ? (struct percpu_published *)record : fail(-ENOMEM);
+}
+
+struct find_pool {
+	const struct percpu__wire_record *record;
+	struct percpu_pool *pool;
+};
+
+static void match_pool(struct percpu_pool *pool, void *arg)
+{
+	struct find_pool *find = arg;
+
+	if (pool->shared && (uintptr_t)find->record - (uintptr_t)pool->shared->header < pool->shared->front_bytes)
+		find->pool = pool;
+}
+
+int percpu_unpublish(struct percpu_published *published)
+{
+	struct percpu__wire_record *record = (struct percpu__wire_record *)published;
+	struct find_pool find = { .record = record };
+
+	percpu__pools_lock();
+	percpu__pools_visit(match_pool, &find);
+	percpu__pools_unlock();
+	if (!find.pool)
+		return -EINVAL;
+	if (percpu__pool_is_inherited(find.pool))
+		return -EPERM;
+	percpu__lock(&find.pool->lock);
+	begin_change(find.pool->shared->header);
+	turn_generation(record);
+	vacate_record(find.pool->shared, record);
+	end_change(find.pool->shared->header);
+	percpu__unlock(&find.pool->lock);
+	return 0;
+}

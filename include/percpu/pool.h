@@ -62,13 +62,22 @@ struct percpu_pool_stats {
 	size_t bookkeeping_bytes;   /* the library's own, resident */
 	size_t cached_bytes;        /* freed areas kept ready per CPU, in one unit */
 	size_t purged_bytes;        /* given back so far, all copies */
-	size_t nr_chunks_unplaced;  /* chunks whose node policy was refused or over the budget of mappings */
+	size_t nr_chunks_unplaced;  /* chunks whose node policy was refused, over the budget of mappings, or not
+				       known yet when they were made, before libnuma's constructor */
 	size_t nr_chunks_huge;      /* chunks advised to use huge pages */
 	size_t limit_bytes;         /* as in the attribute; 0: none */
 };
 
 /* Returns: 0, or -EINVAL (out NULL or out->size too small to be any version). NULL: the default pool. */
 PERCPU_API int percpu_pool_stats(struct percpu_pool *pool, struct percpu_pool_stats *out);
+
+/*
+ * percpu_pool_misplaced - looks where the pages are. Each costs the kernel some 100 ns. The foreign copy belongs
+ * nowhere, and so does that of a CPU whose node is not known.
+ * Returns: bytes of copies that lie on another node than the nearest to their CPU that has memory, because that one
+ * was full or the chunk is unplaced; 0 on a machine of one node; -errno where the kernel does not say.
+ */
+PERCPU_API ssize_t percpu_pool_misplaced(struct percpu_pool *pool);
 
 #ifdef __cplusplus
 }

@@ -45,14 +45,15 @@ size_t percpu__chunk_reservation_bytes(void)
 }
 
 /*
- * Mappings spent on node policy, by all pools. Half of what the kernel grants a process is for the
- * rest of the program and for chunks as such.
+ * Mappings spent on node policy, by all pools. A quarter of what the kernel grants a process: ten thousand
+ * chunks take more than half of it as such, four mappings each, and the rest of the program wants some.
  */
+#define POLICY_SHARE 4
 static size_t nr_policy_mappings;
 
 static bool budget_take(size_t nr)
 {
-	if (__atomic_add_fetch(&nr_policy_mappings, nr, __ATOMIC_RELAXED) <= percpu__mapping_limit() / 2)
+	if (__atomic_add_fetch(&nr_policy_mappings, nr, __ATOMIC_RELAXED) <= percpu__mapping_limit() / POLICY_SHARE)
 		return true;
 	__atomic_sub_fetch(&nr_policy_mappings, nr, __ATOMIC_RELAXED);
 	return false;
@@ -109,7 +110,7 @@ static void apply_policy(struct percpu__chunk *chunk, const struct percpu_pool *
 	void *first = (void *)percpu__chunk_unit(chunk, 0);
 	const size_t bytes = units_bytes() - PERCPU_STRIDE;
 
-	chunk->placed = true;
+	chunk->placed = !pool->node_policy || percpu__nodes_are_known();
 	if (pool->node_policy && percpu__has_nodes())
 		place(chunk);
 	chunk->huge = percpu__advise_huge(first, bytes, pool->huge) == 0 && pool->huge && bytes >= HUGE_BYTES;
@@ -180,7 +181,7 @@ void percpu__chunk_purge_words(const struct percpu__chunk *chunk, uint64_t pages
 	while (pages) {
 		const unsigned first = __builtin_ctzll(pages);
 		const uint64_t from = pages >> first;
-		const unsigned nr = ~from ? __builtin_ctzll(~from) : PERCPU__UNIT_PAGES;
+		const unsigned nr = ~from ? (unsigned)__builtin_ctzll(~from) : PERCPU__UNIT_PAGES;
 		const uintptr_t words = (uintptr_t)chunk + WORDS_OFFSET + first * unit_page;
 		const uintptr_t start = (words + PERCPU__GRANULE + page - 1) & ~(page - 1);
 		const uintptr_t end = (words + nr * unit_page) & ~(page - 1);
@@ -189,6 +190,48 @@ void percpu__chunk_purge_words(const struct percpu__chunk *chunk, uint64_t pages
 			percpu__purge((void *)start, end - start);
 		pages &= first + nr < PERCPU__UNIT_PAGES ? ~UINT64_C(0) << (first + nr) : 0;
 	}
+}
+
+/* The pages of one run of CPUs. */
+static ssize_t misplaced_bytes(uintptr_t start, uintptr_t end, unsigned node)
+{
+	struct percpu__extent extents[64];
+	ssize_t bytes = 0;
+
+	while (start < end) {
+		const int nr = percpu__find_pages(PERCPU__PAGES_OWN, &start, end, extents, 64);
+
+		if (nr < 0)
+			return nr;
+		for (int i = 0; i < nr; i++) {
+			const ssize_t elsewhere = percpu__bytes_elsewhere(extents[i].start, extents[i].end, node);
+
+			if (elsewhere < 0)
+				return elsewhere;
+			bytes += elsewhere;
+		}
+	}
+	return bytes;
+}
+
+ssize_t percpu__chunk_misplaced_bytes(const struct percpu__chunk *chunk)
+{
+	ssize_t bytes = 0;
+	unsigned end;
+	int node;
+
+	for (unsigned cpu = 0; cpu < percpu_abi.nr_copies - 1; cpu = end) {
+		ssize_t of_run;
+
+		end = run_end(cpu, &node);
+		if (node < 0)
+			continue;
+		of_run = misplaced_bytes(percpu__chunk_unit(chunk, cpu), percpu__chunk_unit(chunk, end), node);
+		if (of_run < 0)
+			return of_run;
+		bytes += of_run;
+	}
+	return bytes;
 }
 
 size_t percpu__chunk_bookkeeping_bytes(const struct percpu__chunk *chunk)

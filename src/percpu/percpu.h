@@ -125,6 +125,9 @@ static inline uint64_t *percpu__word_of(const void __percpu *p)
  */
 void percpu__chunk_purge_words(const struct percpu__chunk *chunk, uint64_t pages);
 
+/* Bytes of copies in memory that do not lie where percpu__cpu_to_memory_node says. Or -errno. */
+ssize_t percpu__chunk_misplaced_bytes(const struct percpu__chunk *chunk);
+
 /* Resident bytes of what the chunk keeps for itself. */
 size_t percpu__chunk_bookkeeping_bytes(const struct percpu__chunk *chunk);
 

@@ -14,6 +14,7 @@
 
 #include "percpu/front.h"
 #include "percpu/percpu.h"
+#include "topology/topology.h"
 
 static struct percpu__lock registry_lock = PERCPU__LOCK_INIT(PERCPU__RANK_REGISTRY);
 static struct percpu_pool *registry; /* registry lock */
@@ -364,7 +365,7 @@ static void collect_stats(const struct percpu_pool *pool, struct percpu_pool_sta
 		stats->bookkeeping_bytes += percpu__chunk_bookkeeping_bytes(chunk_in(pool, slot));
 	}
 	stats->purged_bytes = pool->purged_bytes;
-	stats->nr_chunks_unplaced = pool->nr_unplaced;
+	stats->nr_chunks_unplaced = percpu__has_nodes() ? pool->nr_unplaced : 0;
 	stats->nr_chunks_huge = pool->nr_huge;
 	stats->limit_bytes = pool->limit_granules == SIZE_MAX ? 0 : pool->limit_granules * PERCPU__GRANULE;
 }
@@ -388,4 +389,30 @@ int percpu_pool_stats(struct percpu_pool *pool, struct percpu_pool_stats *out)
 	stats.size = size;
 	memcpy(out, &stats, size);
 	return 0;
+}
+
+ssize_t percpu_pool_misplaced(struct percpu_pool *pool)
+{
+	ssize_t bytes = 0;
+	uint32_t slot = 0;
+
+	pool = percpu__pool_or_default(pool);
+	if (!pool)
+		return -ENOMEM;
+	if (!percpu__has_nodes())
+		return 0;
+	/* Chunk by chunk: others want the lock, too. */
+	do {
+		ssize_t of_chunk = 0;
+
+		percpu__lock(&pool->lock);
+		slot = percpu__shelf_next(&pool->shelf, slot);
+		if (slot != PERCPU__NO_SLOT)
+			of_chunk = percpu__chunk_misplaced_bytes(chunk_in(pool, slot++));
+		percpu__unlock(&pool->lock);
+		if (of_chunk < 0)
+			return of_chunk;
+		bytes += of_chunk;
+	} while (slot != PERCPU__NO_SLOT);
+	return bytes;
 }

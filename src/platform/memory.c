@@ -136,6 +136,30 @@ int percpu__bind(void *start, size_t bytes, unsigned node)
 	return keep_errno(syscall(SYS_mbind, start, bytes, MPOL_PREFERRED, nodes, 64 * word_bits + 1, 0), saved_errno);
 }
 
+ssize_t percpu__bytes_elsewhere(uintptr_t start, uintptr_t end, unsigned node)
+{
+	const size_t page = percpu__page_bytes();
+	const int saved_errno = errno;
+	size_t elsewhere = 0;
+
+	while (start < end) {
+		void *pages[128];
+		int where[128];
+		unsigned long nr = 0;
+		long result;
+
+		for (; nr < 128 && start < end; start += page)
+			pages[nr++] = (void *)start;
+		/* Without nodes to move them to it only looks. */
+		result = keep_errno(syscall(SYS_move_pages, 0, nr, pages, NULL, where, 0), saved_errno);
+		if (result < 0)
+			return result;
+		while (nr--)
+			elsewhere += where[nr] >= 0 && (unsigned)where[nr] != node ? page : 0;
+	}
+	return elsewhere;
+}
+
 size_t percpu__mapping_limit(void)
 {
 	char text[32];

@@ -73,6 +73,9 @@ int percpu__advise_huge(void *start, size_t bytes, bool huge);
 /* Prefers pages from node, for pages not yet touched. 0 or -errno. */
 int percpu__bind(void *start, size_t bytes, unsigned node);
 
+/* Bytes of [start, end), whole pages in memory, that lie on another node. Or -errno. */
+ssize_t percpu__bytes_elsewhere(uintptr_t start, uintptr_t end, unsigned node);
+
 /* Mappings that one process may have (vm.max_map_count). */
 size_t percpu__mapping_limit(void);
 

@@ -8,7 +8,11 @@
 #include <numa.h>
 #include <stdint.h>
 
-/* libnuma knows nothing before its constructor has run, which may be later than the first allocation. */
+bool percpu__nodes_are_known(void)
+{
+	return numa_available() < 0 || numa_all_nodes_ptr;
+}
+
 bool percpu__has_nodes(void)
 {
 	return numa_available() >= 0 && numa_all_nodes_ptr && numa_bitmask_weight(numa_all_nodes_ptr) > 1;
@@ -62,6 +66,11 @@ int percpu__cpu_to_memory_node(unsigned cpu)
 	return node;
 }
 #else
+bool percpu__nodes_are_known(void)
+{
+	return true;
+}
+
 bool percpu__has_nodes(void)
 {
 	return false;

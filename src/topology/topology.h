@@ -22,6 +22,9 @@ unsigned percpu__cpu_list_end(const char *text);
 
 /* ---- node.c ---- */
 
+/* Whether the next two can be asked: not before libnuma's constructor has run, which may be later than the first allocation. */
+bool percpu__nodes_are_known(void);
+
 /* More than one node with memory: placing pages means something. */
 bool percpu__has_nodes(void);
 

@@ -460,7 +460,7 @@ START_TEST(mappings_have_a_budget)
 	void *p[6];
 
 	with_options("cpus:8");
-	mapping_limit = 50; /* half of which are for three chunks */
+	mapping_limit = 100; /* a quarter of which is for three chunks */
 	for (int i = 0; i < 6; i++)
 		ck_assert_ptr_nonnull(p[i] = percpu_alloc(PERCPU_MAX_SIZE, 8));
 	ck_assert_uint_eq(nr_binds, 24);

@@ -2,7 +2,7 @@
 /*
  * Memory given back. A million areas of mixed sizes, each written in one copy, and a random nine of ten of them freed:
  * the test keeps its own list of which pages still hold a live area and asks the kernel about every page
- * of every copy.
+ * of every copy. Small machines have fewer areas, and larger pages larger ones.
  */
 #include "harness/harness.h"
 #include "percpu/world.h"
@@ -16,12 +16,20 @@ static struct unit {
 	char *base;         /* where its chunk begins */
 	uint64_t has_live;  /* pages of 4 KiB that hold a live area */
 } units[MAX_UNITS];
-static unsigned nr_units, nr_objects = NR_OBJECTS;
+static unsigned nr_units, nr_objects;
 static uint64_t state = 88172645463325252u;
 
 static size_t size_of(unsigned i)
 {
-	return 1 + i * 2654435761u % 512;
+	return 1 + i * 2654435761u % (page_bytes() / 8);
+}
+
+static void setup(unsigned nr)
+{
+	const size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * page_bytes();
+
+	nr_objects = memory < (size_t)4 << 30 ? nr / 8 : nr;
+	nr_objects /= page_bytes() / 4096;
 }
 
 static void grow(void)
@@ -114,6 +122,7 @@ START_TEST(a_random_tenth_that_lives_holds_its_own_pages_alone)
 {
 	struct resident full, freed, trimmed;
 
+	setup(NR_OBJECTS);
 	grow();
 	full = count_resident();
 	shrink();
@@ -138,7 +147,7 @@ START_TEST(with_many_cpus_too)
 	struct resident freed, trimmed;
 
 	with_options("cpus:32");
-	nr_objects = NR_OBJECTS / 4;
+	setup(NR_OBJECTS / 4);
 	grow();
 	shrink();
 	freed = count_resident();
@@ -154,7 +163,7 @@ START_TEST(chunks_without_a_live_area_are_unmapped)
 	struct resident count;
 	char *first;
 
-	nr_objects = NR_OBJECTS / 4;
+	setup(NR_OBJECTS / 4);
 	grow();
 	list_units();
 	/* All but what lies with the first object. */
@@ -221,7 +230,7 @@ START_TEST(ten_cycles_end_where_the_first_ended)
 {
 	struct held full[10], shrunk[10], before, after;
 
-	nr_objects = NR_OBJECTS / 4;
+	setup(NR_OBJECTS / 4);
 	memset(objects, 0, sizeof(objects));
 	percpu_free(percpu_alloc(8, 8));
 	before = held_now();
@@ -250,7 +259,7 @@ START_TEST(to_and_fro_settles)
 {
 	size_t purged_bytes = 0;
 
-	nr_objects = NR_OBJECTS / 4;
+	setup(NR_OBJECTS / 4);
 	grow();
 	for (int turn = 0; turn < 20; turn++) {
 		for (unsigned i = 0; i < nr_objects; i++)

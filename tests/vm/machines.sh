@@ -12,13 +12,14 @@
 #	limit	seconds until it is given up
 #	hot_add	a CPU that the monitor can add
 
-all_machines="arm64 nodes interleaved old checked gaps pages16k old_arm64 many"
+all_machines="arm64 nodes interleaved old checked gaps absent wide pages16k old_arm64 many"
 quick_machines="arm64 nodes interleaved"
 
 floors="platform/test_options platform/test_platform platform/test_memory topology/test_possible
 	ops/test_words ops/test_kernel percpu/test_errors percpu/test_copies percpu/test_pool percpu/test_memory
 	percpu/test_watched counter/test_sum"
-slow_floors="percpu/test_model percpu/test_threads"
+slow_floors="percpu/test_model percpu/test_threads percpu/test_returned cache/test_cache cache/test_stress"
+places="vm/placement vm/slabs vm/refused vm/early"
 
 # nodes N SIZE: memory
 node_memory()
@@ -36,10 +37,10 @@ machine_arm64()
 {
 	arch=arm64
 	suite=trixie-backports
-	qemu="-M virt,gic-version=3 -cpu max,pauth-impdef=on -m 1G -smp 4
-		-object memory-backend-ram,id=m0,size=512M -numa node,nodeid=0,memdev=m0,cpus=0-1
-		-object memory-backend-ram,id=m1,size=512M -numa node,nodeid=1,memdev=m1,cpus=2-3"
-	tests="vm/mode~rseq vm/placement $floors"
+	qemu="-M virt,gic-version=3 -cpu max,pauth-impdef=on -m 1536M -smp 4
+		-object memory-backend-ram,id=m0,size=768M -numa node,nodeid=0,memdev=m0,cpus=0-1
+		-object memory-backend-ram,id=m1,size=768M -numa node,nodeid=1,memdev=m1,cpus=2-3"
+	tests="vm/mode~rseq $places $floors"
 	races="vm/race ops/test_storm"
 	limit=1200
 }
@@ -54,7 +55,7 @@ machine_nodes()
 			printf ' -numa cpu,node-id=%d,socket-id=%d' $((socket % 4)) "$socket"
 		done)"
 	hot_add="max-x86_64-cpu,socket-id=5,core-id=1,thread-id=0"
-	tests="vm/mode~rseq vm/placement $floors"
+	tests="vm/mode~rseq $places $floors"
 	races=vm/race
 	limit=900
 }
@@ -69,7 +70,7 @@ machine_interleaved()
 			printf ' -numa cpu,node-id=%d,socket-id=%d' $((socket % 4)) "$socket"
 		done)"
 	hot_add="max-x86_64-cpu,socket-id=11,core-id=0,thread-id=0"
-	tests="vm/mode~rseq vm/placement topology/test_possible percpu/test_copies"
+	tests="vm/mode~rseq $places topology/test_possible percpu/test_copies"
 	races=
 	limit=600
 }
@@ -106,8 +107,41 @@ machine_gaps()
 		$(for socket in 0 1 2 3 4 5 6 7; do
 			printf ' -numa cpu,node-id=%d,socket-id=%d' "$(echo 0 1 3 0 1 3 1 3 | cut -d' ' -f$((socket + 1)))" "$socket"
 		done)"
-	tests="vm/mode~rseq vm/placement topology/test_possible percpu/test_copies"
+	tests="vm/mode~rseq $places topology/test_possible percpu/test_copies"
 	limit=600
+}
+
+# Node 1 is possible, and comes with its first CPU; it has no memory then.
+machine_absent()
+{
+	arch=amd64
+	suite=trixie-backports
+	qemu="$x86 -m 1536M -smp 6,sockets=8,cores=1,threads=1,maxcpus=8
+		-object memory-backend-ram,id=m0,size=512M -numa node,nodeid=0,memdev=m0
+		-numa node,nodeid=1
+		-object memory-backend-ram,id=m2,size=512M -numa node,nodeid=2,memdev=m2
+		-object memory-backend-ram,id=m3,size=512M -numa node,nodeid=3,memdev=m3
+		$(for socket in 0 1 2 3 4 5 6 7; do
+			printf ' -numa cpu,node-id=%d,socket-id=%d' "$(echo 0 2 3 0 2 3 1 1 | cut -d' ' -f$((socket + 1)))" "$socket"
+		done)"
+	hot_add="max-x86_64-cpu,socket-id=6,core-id=0,thread-id=0"
+	tests="vm/mode~rseq $places topology/test_possible percpu/test_copies"
+	limit=600
+}
+
+# Eight CPUs of 320, one of the last to be plugged in: more than x2APIC without interrupt remapping can have.
+machine_wide()
+{
+	arch=amd64
+	suite=trixie-backports
+	qemu="$x86 -m 1536M -smp 8,sockets=320,cores=1,threads=1,maxcpus=320 -device intel-iommu,intremap=on,eim=on
+		$(node_memory 2 768M)
+		$(for socket in $(seq 0 319); do
+			printf ' -numa cpu,node-id=%d,socket-id=%d' $((socket / 4 % 2)) "$socket"
+		done)"
+	hot_add="max-x86_64-cpu,socket-id=299,core-id=0,thread-id=0"
+	tests="vm/mode~rseq $places topology/test_possible percpu/test_copies"
+	limit=900
 }
 
 # The first machine with larger pages, and with an older kernel.
@@ -115,6 +149,7 @@ machine_pages16k()
 {
 	machine_arm64
 	flavour=arm64-16k
+	tests="$tests percpu/test_returned"
 }
 machine_old_arm64()
 {
@@ -132,6 +167,6 @@ machine_many()
 		$(for socket in $(seq 0 254); do
 			printf ' -numa cpu,node-id=%d,socket-id=%d' $((socket / 8 % 8)) "$socket"
 		done)"
-	tests="vm/mode~rseq vm/placement topology/test_possible"
+	tests="vm/mode~rseq $places topology/test_possible"
 	limit=1800
 }

@@ -1,25 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every touched page of every copy lies on the node of its CPU, or the nearest that has memory, whoever
- * touched it first; and CPUs that are not there cost no page. Which node that is, each CPU says itself; where a page lies, move_pages
- * says, which moves nothing when it is given no nodes.
+ * touched it first; and CPUs that are not there cost no page.
  */
-#include "harness/harness.h"
+#include "vm/nodes.h"
 
-#include <limits.h>
+#include <errno.h>
+#include <linux/mempolicy.h>
 #include <pthread.h>
-#include <sched.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/syscall.h>
+#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
-#include <percpu/percpu.h>
-
-#define MAX_CPUS 1024
 #define NR_CHUNKS 3
 
 struct block {
@@ -28,118 +19,8 @@ struct block {
 #define NR_BLOCKS (NR_CHUNKS * PERCPU_STRIDE / sizeof(struct block))
 
 static struct block __percpu *blocks[NR_BLOCKS];
-static int node_of[MAX_CPUS]; /* where its memory belongs; -1: not online */
 
 static PERCPU_DEFINE(struct block, static_block);
-
-static bool pin(unsigned cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	return !sched_setaffinity(0, sizeof(set), &set);
-}
-
-/* Whether a number is on the list of a file, such as "0-3,8". */
-static bool is_listed(const char *path, unsigned number)
-{
-	FILE *file = fopen(path, "r");
-	unsigned first, last;
-	bool found = false;
-
-	ck_assert_ptr_nonnull(file);
-	while (fscanf(file, "%u", &first) == 1) {
-		if (fscanf(file, "-%u", &last) != 1)
-			last = first;
-		found |= first <= number && number <= last;
-		if (fgetc(file) != ',')
-			break;
-	}
-	fclose(file);
-	return found;
-}
-
-/* The node itself, or the nearest that has memory. */
-static int memory_near(unsigned node)
-{
-	static const char has_memory[] = "/sys/devices/system/node/has_memory";
-	char path[64];
-	FILE *file;
-	unsigned distance, least = UINT_MAX;
-	int nearest = -1;
-
-	if (is_listed(has_memory, node))
-		return (int)node;
-	snprintf(path, sizeof(path), "/sys/devices/system/node/node%u/distance", node);
-	file = fopen(path, "r");
-	ck_assert_ptr_nonnull(file);
-	for (unsigned other = 0; fscanf(file, "%u", &distance) == 1; other++) {
-		while (!is_listed("/sys/devices/system/node/online", other)) /* the line has none for these */
-			other++;
-		if (distance < least && is_listed(has_memory, other)) {
-			least = distance;
-			nearest = (int)other;
-		}
-	}
-	fclose(file);
-	return nearest;
-}
-
-static int ask_node(unsigned cpu)
-{
-	unsigned is_cpu, is_node;
-
-	if (!pin(cpu) || syscall(SYS_getcpu, &is_cpu, &is_node, NULL) || is_cpu != cpu)
-		return -1;
-	return memory_near(is_node);
-}
-
-static void ask_nodes(void)
-{
-	ck_assert_uint_le(percpu_nr_cpus(), MAX_CPUS);
-	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
-		node_of[cpu] = ask_node(cpu);
-}
-
-static unsigned count_online(void)
-{
-	unsigned nr = 0;
-
-	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
-		nr += node_of[cpu] >= 0;
-	return nr;
-}
-
-/* Node of a page, or a negative number where there is none. */
-static int node_of_page(const void *address)
-{
-	void *page = (void *)((uintptr_t)address & -(uintptr_t)sysconf(_SC_PAGESIZE));
-	int status = -1;
-
-	ck_assert_int_eq(syscall(SYS_move_pages, 0, 1ul, &page, NULL, &status, 0), 0);
-	return status;
-}
-
-static unsigned random_below(unsigned end)
-{
-	static uint64_t state = 88172645463325252u;
-
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (unsigned)(state % end);
-}
-
-static unsigned random_online(void)
-{
-	unsigned cpu;
-
-	do
-		cpu = random_below(percpu_nr_cpus());
-	while (node_of[cpu] < 0);
-	return cpu;
-}
 
 /* Every copy of a CPU that is there is written from some CPU, more often than not another one's. */
 static void touch(struct block __percpu *block)
@@ -183,6 +64,7 @@ static void check_stats(void)
 
 	ck_assert_int_eq(percpu_pool_stats(NULL, &stats), 0);
 	ck_assert_uint_eq(stats.nr_chunks_unplaced, 0);
+	ck_assert_int_eq(percpu_pool_misplaced(NULL), 0);
 }
 
 START_TEST(touched_pages_are_on_their_nodes)
@@ -214,15 +96,9 @@ END_TEST
 START_TEST(control_without_policy)
 {
 	const struct percpu_pool_attr attr = { .size = sizeof(attr), .node_policy = PERCPU_OFF };
-	bool seen[MAX_CPUS] = { false };
-	unsigned nr_nodes = 0, nr_wrong = 0;
+	unsigned nr_wrong = 0;
 
 	ask_nodes();
-	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
-		if (node_of[cpu] >= 0 && !seen[node_of[cpu]]) {
-			seen[node_of[cpu]] = true;
-			nr_nodes++;
-		}
 	allocate_blocks(percpu_pool_create("anywhere", &attr));
 	for (unsigned i = 0; i < NR_BLOCKS; i++) {
 		touch(blocks[i]);
@@ -230,7 +106,25 @@ START_TEST(control_without_policy)
 			nr_wrong += node_of[cpu] >= 0 &&
 				    node_of_page(percpu_ptr(blocks[i], cpu)->word) != node_of[cpu];
 	}
-	ck_assert(nr_nodes > 1 ? nr_wrong > 0 : nr_wrong == 0);
+	ck_assert(count_nodes() > 1 ? nr_wrong > 0 : nr_wrong == 0);
+}
+END_TEST
+
+/* What makes the detour around nodes without memory necessary. */
+START_TEST(control_of_nodes_without_memory)
+{
+	void *page = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (unsigned node = 0; node < 64; node++) {
+		const unsigned long nodes = 1ul << node;
+
+		if (!is_listed("/sys/devices/system/node/online", node))
+			continue;
+		errno = 0;
+		ck_assert_int_eq(syscall(SYS_mbind, page, sysconf(_SC_PAGESIZE), MPOL_PREFERRED, &nodes, 65, 0),
+				 is_listed("/sys/devices/system/node/has_memory", node) ? 0 : -1);
+		ck_assert_int_eq(errno, is_listed("/sys/devices/system/node/has_memory", node) ? 0 : EINVAL);
+	}
 }
 END_TEST
 
@@ -313,40 +207,6 @@ START_TEST(narrow_affinity_changes_nothing)
 END_TEST
 
 /* ---- CPUs that come and go ---- */
-
-/* Not the CPUs of a machine that others use: /init of a guest sets VM_GUEST. */
-static bool is_guest(void)
-{
-	return getenv("VM_GUEST");
-}
-
-static bool set_online(unsigned cpu, bool online)
-{
-	char path[64];
-	FILE *file;
-	bool done;
-
-	ck_assert(is_guest());
-	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/online", cpu);
-	file = fopen(path, "w");
-	if (!file)
-		return false;
-	done = fputs(online ? "1" : "0", file) >= 0;
-	return !fclose(file) && done;
-}
-
-/* Two CPUs of different nodes that can be switched off, the first after CPU 0. */
-static unsigned find_switchable(unsigned *which, unsigned max)
-{
-	unsigned nr = 0;
-
-	for (unsigned cpu = 1; cpu < MAX_CPUS && nr < max; cpu++)
-		if (node_of[cpu] >= 0 && set_online(cpu, false)) {
-			ck_assert(set_online(cpu, true));
-			which[nr++] = cpu;
-		}
-	return nr;
-}
 
 #define NR_WRITERS 6
 static uint64_t __percpu *counter;
@@ -470,9 +330,9 @@ END_TEST
 int main(void)
 {
 	const TTest *tests[] = { touched_pages_are_on_their_nodes, static_variables_are_too, control_without_policy,
-		populated_pages_are_too, so_are_pages_after_trim_and_reuse, reuse_touches_nobodys_page,
-		narrow_affinity_changes_nothing, NULL, NULL, NULL, NULL };
-	unsigned nr = 7;
+		control_of_nodes_without_memory, populated_pages_are_too, so_are_pages_after_trim_and_reuse,
+		reuse_touches_nobodys_page, narrow_affinity_changes_nothing, NULL, NULL, NULL, NULL };
+	unsigned nr = 8;
 
 	if (is_guest()) {
 		tests[nr++] = counting_while_cpus_go_and_come;

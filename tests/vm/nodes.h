@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What tests on machines with nodes share: which node each CPU is on, which it says itself, and where a page lies,
+ * which move_pages says, for it moves nothing when it is given no nodes.
+ */
+#ifndef TESTS_VM_NODES_H
+#define TESTS_VM_NODES_H
+
+#include "harness/harness.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <percpu/percpu.h>
+
+#define MAX_CPUS 1024
+
+static int node_of[MAX_CPUS]; /* where its memory belongs; -1: not online */
+
+static inline bool pin(unsigned cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return !sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* Whether a number is on the list of a file, such as "0-3,8". */
+static inline bool is_listed(const char *path, unsigned number)
+{
+	FILE *file = fopen(path, "r");
+	unsigned first, last;
+	bool found = false;
+
+	ck_assert_ptr_nonnull(file);
+	while (fscanf(file, "%u", &first) == 1) {
+		if (fscanf(file, "-%u", &last) != 1)
+			last = first;
+		found |= first <= number && number <= last;
+		if (fgetc(file) != ',')
+			break;
+	}
+	fclose(file);
+	return found;
+}
+
+/* The node itself, or the nearest that has memory. */
+static inline int memory_near(unsigned node)
+{
+	static const char has_memory[] = "/sys/devices/system/node/has_memory";
+	char path[64];
+	FILE *file;
+	unsigned distance, least = UINT_MAX;
+	int nearest = -1;
+
+	if (is_listed(has_memory, node))
+		return (int)node;
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%u/distance", node);
+	file = fopen(path, "r");
+	ck_assert_ptr_nonnull(file);
+	for (unsigned other = 0; fscanf(file, "%u", &distance) == 1; other++) {
+		while (!is_listed("/sys/devices/system/node/online", other)) /* the line has none for these */
+			other++;
+		if (distance < least && is_listed(has_memory, other)) {
+			least = distance;
+			nearest = (int)other;
+		}
+	}
+	fclose(file);
+	return nearest;
+}
+
+static inline int ask_node(unsigned cpu)
+{
+	unsigned is_cpu, is_node;
+
+	if (!pin(cpu) || syscall(SYS_getcpu, &is_cpu, &is_node, NULL) || is_cpu != cpu)
+		return -1;
+	return memory_near(is_node);
+}
+
+static inline void ask_nodes(void)
+{
+	ck_assert_uint_le(percpu_nr_cpus(), MAX_CPUS);
+	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
+		node_of[cpu] = ask_node(cpu);
+}
+
+static inline unsigned count_online(void)
+{
+	unsigned nr = 0;
+
+	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
+		nr += node_of[cpu] >= 0;
+	return nr;
+}
+
+/* Nodes with memory that belongs to a CPU. */
+static inline unsigned count_nodes(void)
+{
+	bool seen[MAX_CPUS] = { false };
+	unsigned nr = 0;
+
+	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
+		if (node_of[cpu] >= 0 && !seen[node_of[cpu]]) {
+			seen[node_of[cpu]] = true;
+			nr++;
+		}
+	return nr;
+}
+
+/* Node of a page, or a negative number where there is none. */
+static inline int node_of_page(const void *address)
+{
+	void *page = (void *)((uintptr_t)address & -(uintptr_t)sysconf(_SC_PAGESIZE));
+	int status = -1;
+
+	ck_assert_int_eq(syscall(SYS_move_pages, 0, 1ul, &page, NULL, &status, 0), 0);
+	return status;
+}
+
+static inline unsigned random_below(unsigned end)
+{
+	static uint64_t state = 88172645463325252u;
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (unsigned)(state % end);
+}
+
+static inline unsigned random_online(void)
+{
+	unsigned cpu;
+
+	do
+		cpu = random_below(percpu_nr_cpus());
+	while (node_of[cpu] < 0);
+	return cpu;
+}
+
+/* ---- CPUs that come and go ---- */
+
+/* Not the CPUs of a machine that others use: /init of a guest sets VM_GUEST. */
+static inline bool is_guest(void)
+{
+	return getenv("VM_GUEST");
+}
+
+static inline bool set_online(unsigned cpu, bool online)
+{
+	char path[64];
+	FILE *file;
+	bool done;
+
+	ck_assert(is_guest());
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/online", cpu);
+	file = fopen(path, "w");
+	if (!file)
+		return false;
+	done = fputs(online ? "1" : "0", file) >= 0;
+	return !fclose(file) && done;
+}
+
+/* Two CPUs of different nodes that can be switched off, the first after CPU 0. */
+static inline unsigned find_switchable(unsigned *which, unsigned max)
+{
+	unsigned nr = 0;
+
+	for (unsigned cpu = 1; cpu < MAX_CPUS && nr < max; cpu++)
+		if (node_of[cpu] >= 0 && set_online(cpu, false)) {
+			ck_assert(set_online(cpu, true));
+			which[nr++] = cpu;
+		}
+	return nr;
+}
+
+#endif

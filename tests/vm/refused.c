@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Nodes and mappings that a process does not get: everything works all the same, and the library says what was
+ * not placed. On a machine of one node there is nothing to place.
+ */
+#include "vm/nodes.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/mempolicy.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#define NR_CHUNKS 10000
+#define MAPPING_LIMIT 65530
+
+static char __percpu *chunks[NR_CHUNKS]; /* each the whole of one */
+static unsigned nr_nodes;
+
+static void setup(void)
+{
+	ask_nodes();
+	nr_nodes = count_nodes();
+}
+
+static struct percpu_pool_stats stats_now(void)
+{
+	struct percpu_pool_stats stats = { .size = sizeof(stats) };
+
+	ck_assert_int_eq(percpu_pool_stats(NULL, &stats), 0);
+	return stats;
+}
+
+static unsigned last_online(void)
+{
+	unsigned cpu = percpu_nr_cpus();
+
+	while (node_of[--cpu] < 0)
+		;
+	return cpu;
+}
+
+static void take_chunks(unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		ck_assert_ptr_nonnull((void *)(uintptr_t)(chunks[i] = percpu_alloc(PERCPU_MAX_SIZE, 8)));
+}
+
+static void free_chunks(unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		percpu_free(chunks[i]);
+	ck_assert_int_ge(percpu_trim(NULL), 0);
+}
+
+/* A page of every copy, touched from this CPU. Returns: how many lie elsewhere than they should. */
+static size_t touch_from(unsigned cpu, unsigned chunk, size_t offset)
+{
+	size_t nr_wrong = 0;
+
+	ck_assert(pin(cpu));
+	for (unsigned copy = 0; copy < percpu_nr_cpus(); copy++)
+		if (node_of[copy] >= 0) {
+			char *at = percpu_ptr(chunks[chunk], copy) + offset;
+
+			*at = 1;
+			nr_wrong += node_of_page(at) != node_of[copy];
+		}
+	return nr_wrong;
+}
+
+static void check_counting(void)
+{
+	uint64_t *counter = percpu_new(uint64_t);
+
+	for (unsigned i = 0; i < 1000; i++) {
+		ck_assert(pin(random_online()));
+		percpu_inc(counter);
+	}
+	ck_assert_uint_eq(percpu_sum(counter), 1000);
+	percpu_free(counter);
+}
+
+/* ---- the policy of the whole process, as numactl sets it ---- */
+
+START_TEST(bound_to_one_node_as_by_numactl)
+{
+	unsigned long nodes;
+
+	setup();
+	nodes = 1ul << node_of[last_online()];
+	ck_assert_int_eq(syscall(SYS_set_mempolicy, MPOL_BIND, &nodes, 8 * sizeof(nodes) + 1), 0);
+	take_chunks(4);
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_uint_eq(touch_from(random_online(), i, 0), 0);
+	check_counting();
+	ck_assert_uint_eq(stats_now().nr_chunks_unplaced, 0);
+	ck_assert_int_eq(percpu_pool_misplaced(NULL), 0);
+	free_chunks(4);
+}
+END_TEST
+
+/* ---- a node that is full ---- */
+
+#define HOG_BYTES ((size_t)2 << 20)
+#define MAX_HOGS 1024
+
+/* Takes a node's memory, until more comes from another. */
+static unsigned fill_node(int node, char **hogs)
+{
+	unsigned long nodes = 1ul << node;
+
+	for (unsigned nr = 0; nr < MAX_HOGS; nr++) {
+		hogs[nr] = mmap(NULL, HOG_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		ck_assert_ptr_ne(hogs[nr], MAP_FAILED);
+		madvise(hogs[nr], HOG_BYTES, MADV_NOHUGEPAGE);
+		ck_assert_int_eq(syscall(SYS_mbind, hogs[nr], HOG_BYTES, MPOL_PREFERRED, &nodes, 8 * sizeof(nodes) + 1, 0), 0);
+		memset(hogs[nr], 1, HOG_BYTES);
+		if (node_of_page(hogs[nr] + HOG_BYTES - 1) != node)
+			return nr + 1;
+	}
+	ck_abort_msg("node %d has no end", node);
+}
+
+START_TEST(a_full_node)
+{
+	static char *hogs[MAX_HOGS];
+	size_t nr_wrong;
+	unsigned nr_hogs;
+	int node;
+
+	setup();
+	if (nr_nodes < 2 || !is_guest())
+		return;
+	node = node_of[last_online()];
+	take_chunks(4);
+	ck_assert_uint_eq(touch_from(0, 0, 0), 0);
+	nr_hogs = fill_node(node, hogs);
+	printf("# node %d was full with %zu MiB more\n", node, nr_hogs * HOG_BYTES >> 20);
+	fflush(stdout);
+	nr_wrong = 0;
+	for (size_t at = 0; at < PERCPU_STRIDE; at += 4096)
+		nr_wrong += touch_from(0, 1, at);
+	ck_assert_uint_gt(nr_wrong, 0);
+	ck_assert_int_ge(percpu_pool_misplaced(NULL), (ssize_t)(nr_wrong * 4096));
+	check_counting();
+	for (unsigned i = 0; i < nr_hogs; i++)
+		munmap(hogs[i], HOG_BYTES);
+	/* There is room again, for pages that come now. */
+	ck_assert_uint_eq(touch_from(0, 2, 0), 0);
+	free_chunks(4);
+	ck_assert_int_eq(percpu_pool_misplaced(NULL), 0);
+}
+END_TEST
+
+/* ---- a sandbox ---- */
+
+static void refuse_mbind(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mbind, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+START_TEST(a_sandbox_without_mbind)
+{
+	size_t nr_wrong = 0;
+
+	setup();
+	refuse_mbind();
+	take_chunks(4);
+	for (unsigned i = 0; i < 4; i++)
+		nr_wrong += touch_from(0, i, 0);
+	check_counting();
+	ck_assert_uint_eq(stats_now().nr_chunks_unplaced, nr_nodes > 1 ? stats_now().nr_chunks : 0);
+	ck_assert_int_eq(percpu_pool_misplaced(NULL), (ssize_t)(nr_wrong * (size_t)sysconf(_SC_PAGESIZE)));
+	ck_assert(nr_nodes == 1 || nr_wrong > 0);
+	free_chunks(4);
+}
+END_TEST
+
+/* ---- mappings ---- */
+
+static void set_mapping_limit(void)
+{
+	FILE *file = is_guest() ? fopen("/proc/sys/vm/max_map_count", "w") : NULL;
+
+	ck_assert(!is_guest() || file);
+	if (file) {
+		fprintf(file, "%u\n", MAPPING_LIMIT);
+		fclose(file);
+	}
+}
+
+/* That do not merge. */
+static void map_a_thousand(void)
+{
+	char *pages = mmap(NULL, 2000 * 4096ul * 16, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ck_assert_ptr_ne(pages, MAP_FAILED);
+	for (unsigned i = 0; i < 500; i++)
+		ck_assert_int_eq(mprotect(pages + i * 2 * 65536ul, 65536, PROT_READ), 0);
+	munmap(pages, 2000 * 4096ul * 16);
+}
+
+START_TEST(ten_thousand_chunks_leave_room_for_other_mappings)
+{
+	unsigned nr_placed;
+
+	setup();
+	set_mapping_limit();
+	take_chunks(NR_CHUNKS);
+	map_a_thousand();
+	nr_placed = NR_CHUNKS - (unsigned)stats_now().nr_chunks_unplaced;
+	printf("# %u of %u chunks placed\n", nr_placed, NR_CHUNKS);
+	fflush(stdout);
+	ck_assert_uint_gt(nr_placed, nr_nodes > 1 ? 100 : NR_CHUNKS - 1);
+	/* Those that came first are; the others lie where they were touched. */
+	for (unsigned i = 0; i < nr_placed; i += nr_placed / 20)
+		ck_assert_uint_eq(touch_from(random_online(), i, 0), 0);
+	ck_assert_int_eq(percpu_pool_misplaced(NULL), 0);
+	if (nr_placed < NR_CHUNKS) {
+		ck_assert_uint_gt(touch_from(0, NR_CHUNKS - 1, 0), 0);
+		ck_assert_int_gt(percpu_pool_misplaced(NULL), 0);
+	}
+	check_counting();
+	free_chunks(NR_CHUNKS);
+	/* What went gave back its share. */
+	take_chunks(10);
+	ck_assert_uint_le(stats_now().nr_chunks_unplaced, 1);
+	free_chunks(10);
+}
+END_TEST
+
+/* ---- a cpuset ---- */
+
+static bool write_to(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+	bool done = file && fputs(text, file) >= 0;
+
+	return file && fclose(file) == 0 && done;
+}
+
+static void enter_cpuset(unsigned cpu)
+{
+	char text[32];
+
+	ck_assert(write_to("/sys/fs/cgroup/cgroup.subtree_control", "+cpuset"));
+	ck_assert(mkdir("/sys/fs/cgroup/narrow", 0755) == 0 || errno == EEXIST);
+	snprintf(text, sizeof(text), "%u", cpu);
+	ck_assert(write_to("/sys/fs/cgroup/narrow/cpuset.cpus", text));
+	snprintf(text, sizeof(text), "%d", (int)getpid());
+	ck_assert(write_to("/sys/fs/cgroup/narrow/cgroup.procs", text));
+}
+
+START_TEST(a_cpuset_changes_nothing_but_what_is_touched)
+{
+	cpu_set_t allowed;
+	unsigned last;
+
+	setup();
+	if (!is_guest())
+		return;
+	last = last_online();
+	enter_cpuset(last);
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+	ck_assert_int_eq(CPU_COUNT(&allowed), 1);
+	take_chunks(4);
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_uint_eq(touch_from(last, i, 0), 0);
+	ck_assert_int_eq(percpu_pool_misplaced(NULL), 0);
+	ck_assert_uint_eq(stats_now().nr_chunks_unplaced, 0);
+	percpu_inc(chunks[0]);
+	ck_assert_int_eq(percpu_ptr(chunks[0], last)[0], 2);
+	free_chunks(4);
+}
+END_TEST
+
+TEST_MAIN("vm/refused", 120, bound_to_one_node_as_by_numactl, a_full_node, a_sandbox_without_mbind,
+	  ten_thousand_chunks_leave_room_for_other_mappings, a_cpuset_changes_nothing_but_what_is_touched)

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Object caches on machines with nodes: every object lies on the node of the CPU that it was allocated on, whoever
+ * wrote it first, also when it was freed elsewhere and given again; and CPUs that go strand no object.
+ */
+#include "vm/nodes.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#define OBJECT_BYTES 1000
+#define NR_EACH 300 /* objects of a CPU: several slabs */
+
+static char *objects[MAX_CPUS][NR_EACH];
+static struct percpu_cache *cache;
+
+static struct percpu_cache_stats stats_now(void)
+{
+	struct percpu_cache_stats stats = { .size = sizeof(stats) };
+
+	ck_assert_int_eq(percpu_cache_stats(cache, &stats), 0);
+	return stats;
+}
+
+static void setup(void)
+{
+	ask_nodes();
+	cache = percpu_cache_create("slabs", OBJECT_BYTES, 0, 0, NULL);
+	ck_assert_ptr_nonnull(cache);
+}
+
+/* On its CPU; written from any. */
+static void allocate_on(unsigned cpu)
+{
+	ck_assert(pin(cpu));
+	for (unsigned i = 0; i < NR_EACH; i++)
+		ck_assert_ptr_nonnull(objects[cpu][i] = percpu_cache_alloc(cache));
+	ck_assert(pin(random_online()));
+	for (unsigned i = 0; i < NR_EACH; i++)
+		memset(objects[cpu][i], (int)i, OBJECT_BYTES);
+}
+
+static void allocate_all(void)
+{
+	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
+		if (node_of[cpu] >= 0)
+			allocate_on(cpu);
+}
+
+static void free_on(unsigned cpu, unsigned whose)
+{
+	ck_assert(pin(cpu));
+	for (unsigned i = 0; i < NR_EACH; i++)
+		percpu_cache_free(cache, objects[whose][i]);
+}
+
+static void free_all_elsewhere(void)
+{
+	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
+		if (node_of[cpu] >= 0)
+			free_on(random_online(), cpu);
+}
+
+static void check_all_placed(void)
+{
+	size_t node_bytes[MAX_CPUS] = { 0 };
+
+	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
+		for (unsigned i = 0; node_of[cpu] >= 0 && i < NR_EACH; i++) {
+			const int first = node_of_page(objects[cpu][i]);
+			const int last = node_of_page(objects[cpu][i] + OBJECT_BYTES - 1);
+
+			ck_assert_msg(first == node_of[cpu] && last == node_of[cpu],
+				      "CPU %u is on node %d, its object on %d and %d", cpu, node_of[cpu], first, last);
+			node_bytes[node_of[cpu]] += OBJECT_BYTES;
+		}
+	for (unsigned node = 0; node < PERCPU_CACHE_NODES; node++)
+		ck_assert_uint_ge(stats_now().node_bytes[node], count_nodes() > 1 ? node_bytes[node] : 0);
+}
+
+START_TEST(objects_are_on_the_nodes_of_their_homes)
+{
+	setup();
+	allocate_all();
+	check_all_placed();
+	free_all_elsewhere();
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+START_TEST(also_after_they_went_home)
+{
+	setup();
+	for (unsigned turn = 0; turn < 3; turn++) {
+		allocate_all();
+		check_all_placed();
+		free_all_elsewhere();
+		if (turn == 1)
+			ck_assert_int_gt(percpu_cache_shrink(cache), 0);
+	}
+	ck_assert_uint_eq(stats_now().nr_objects, 0);
+	ck_assert_int_ge(percpu_cache_shrink(cache), 0);
+	ck_assert_uint_eq(stats_now().nr_slabs, 0);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+/* Objects whose home is off, and free ones that it held. */
+START_TEST(cpus_that_are_off_hold_nothing_back)
+{
+	unsigned gone[2], nr;
+
+	setup();
+	nr = find_switchable(gone, 2);
+	ck_assert_uint_eq(nr, 2);
+	allocate_on(gone[0]);
+	allocate_on(gone[1]);
+	free_on(gone[1], gone[1]);
+	for (unsigned i = 0; i < nr; i++)
+		ck_assert(set_online(gone[i], false));
+	free_on(0, gone[0]);
+	ck_assert_uint_eq(stats_now().nr_objects, 0);
+	ck_assert_int_gt(percpu_cache_shrink(cache), 0);
+	ck_assert_uint_eq(stats_now().nr_slabs, 0);
+	for (unsigned i = 0; i < nr; i++) {
+		ck_assert(set_online(gone[i], true));
+		allocate_on(gone[i]);
+		free_on(gone[i], gone[i]);
+	}
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+/* ---- threads that pass objects on, while CPUs go and come ---- */
+
+#define NR_WORKERS 4
+static void *passed[NR_WORKERS];
+static bool is_over;
+
+static void *pass_on(void *arg)
+{
+	const size_t self = (size_t)arg;
+
+	for (size_t i = 0; !__atomic_load_n(&is_over, __ATOMIC_RELAXED); i++) {
+		void *mine = percpu_cache_alloc(cache), *other;
+
+		if (!mine)
+			abort();
+		other = __atomic_exchange_n(&passed[(self + i) % NR_WORKERS], mine, __ATOMIC_ACQ_REL);
+		if (other)
+			percpu_cache_free(cache, other);
+	}
+	return NULL;
+}
+
+START_TEST(no_object_is_lost_while_cpus_go_and_come)
+{
+	unsigned switchable[8], nr_switchable, nr_turns = 0;
+	pthread_t workers[NR_WORKERS];
+	cpu_set_t all;
+	time_t end;
+
+	ck_assert(!sched_getaffinity(0, sizeof(all), &all));
+	setup();
+	ck_assert(!sched_setaffinity(0, sizeof(all), &all));
+	nr_switchable = find_switchable(switchable, 8);
+	ck_assert_uint_gt(nr_switchable, 0);
+	for (size_t i = 0; i < NR_WORKERS; i++)
+		ck_assert(!pthread_create(&workers[i], NULL, pass_on, (void *)i));
+	for (end = time(NULL) + 4; time(NULL) < end || nr_turns < 2 * nr_switchable; nr_turns++) {
+		const unsigned cpu = switchable[nr_turns % nr_switchable];
+
+		ck_assert(set_online(cpu, false));
+		usleep(20000);
+		ck_assert(set_online(cpu, true));
+	}
+	__atomic_store_n(&is_over, true, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < NR_WORKERS; i++)
+		ck_assert(!pthread_join(workers[i], NULL));
+	for (unsigned i = 0; i < NR_WORKERS; i++)
+		percpu_cache_free(cache, passed[i]);
+	ck_assert_uint_eq(stats_now().nr_objects, 0);
+	ck_assert_int_gt(percpu_cache_shrink(cache), 0);
+	ck_assert_uint_eq(stats_now().nr_slabs, 0);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+/* The last ones want a guest. */
+int main(void)
+{
+	const TTest *tests[] = { objects_are_on_the_nodes_of_their_homes, also_after_they_went_home, NULL, NULL, NULL };
+
+	if (is_guest()) {
+		tests[2] = cpus_that_are_off_hold_nothing_back;
+		tests[3] = no_object_is_lost_while_cpus_go_and_come;
+	}
+	return run_suite(suite_of("vm/slabs", tests, 60));
+}

@@ -22,6 +22,7 @@
 
 #include <percpu/alloc.h>
 #include <percpu/cache.h>
+#include <percpu/counter.h>
 #include <percpu/ops.h>
 #include <percpu/static.h>
 
@@ -173,6 +174,43 @@ PERCPU__INLINE void *percpu__located(uintptr_t address)
 #define raw_cpu_dec_return(v) this_cpu_dec_return(v)
 #define raw_cpu_xchg(v, value) this_cpu_xchg(v, value)
 #define raw_cpu_cmpxchg(v, old, value) this_cpu_cmpxchg(v, old, value)
+
+/* ---- Counters ---- */
+
+/*
+ * Most names are the native ones; init takes the kernel's arguments in a file that includes this header.
+ * The batch is the counter's own: what a call names is not needed for a right answer.
+ */
+#define percpu_counter_init(counter, value, gfp) ((void)(gfp), (percpu_counter_init)((counter), (value), 0))
+#define percpu_counter_init_many(counters, value, gfp, nr)                                                   \
+	((void)(gfp), percpu_counter_init_bulk((nr), (counters), (value), 0))
+#define percpu_counter_destroy(counter) percpu_counter_fini(counter)
+#define percpu_counter_destroy_many(counters, nr) percpu_counter_fini_bulk((nr), (counters))
+#define percpu_counter_add_batch(counter, amount, batch) ((void)(batch), percpu_counter_add((counter), (amount)))
+#define percpu_counter_add_local(counter, amount) percpu_counter_add((counter), (amount))
+#define percpu_counter_sub_local(counter, amount) percpu_counter_sub((counter), (amount))
+#define __percpu_counter_compare(counter, limit, batch) ((void)(batch), percpu_counter_compare((counter), (limit)))
+#define percpu_counter_sum_all(counter) percpu_counter_sum(counter)
+
+/* A counter that cannot be negative may be read so. */
+PERCPU__INLINE int64_t percpu_counter_read_positive(const struct percpu_counter *counter)
+{
+	const int64_t value = percpu_counter_read(counter);
+
+	return value < 0 ? 0 : value;
+}
+
+PERCPU__INLINE int64_t percpu_counter_sum_positive(const struct percpu_counter *counter)
+{
+	const int64_t value = percpu_counter_sum(counter);
+
+	return value < 0 ? 0 : value;
+}
+
+PERCPU__INLINE bool percpu_counter_initialized(const struct percpu_counter *counter)
+{
+	return counter->copies != NULL;
+}
 
 /* ---- Object caches ---- */
 

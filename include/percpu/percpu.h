@@ -5,6 +5,7 @@
 
 #include <percpu/alloc.h>
 #include <percpu/cache.h>
+#include <percpu/counter.h>
 #include <percpu/histogram.h>
 #include <percpu/ops.h>
 #include <percpu/pool.h>

@@ -6,6 +6,7 @@
 #ifndef PERCPU_COUNTER_FLOOR_H
 #define PERCPU_COUNTER_FLOOR_H
 
+#include <percpu/counter.h>
 #include <percpu/histogram.h>
 #include <percpu/pool.h>
 #include <percpu/sum.h>

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* Limit-checking counters: what they count, how far a reading may be off, and resets that lose nothing. */
+#include "harness/harness.h"
+
+#include <errno.h>
+
+#define require(condition) ck_assert(condition)
+#include "ops/storm.h"
+
+static struct percpu_counter counter;
+
+/* For values that are as good as settled: nobody is adding. */
+static void check_settled(int64_t value)
+{
+	const int64_t error = percpu_counter_error(&counter), read = percpu_counter_read(&counter);
+
+	ck_assert_int_eq(percpu_counter_sum(&counter), value);
+	ck_assert_int_lt(read - value, error);
+	ck_assert_int_lt(value - read, error);
+	percpu_for_each_copy(i) {
+		const struct percpu__counter_copy *copy = percpu_ptr(counter.copies, i);
+
+		ck_assert_uint_le((uint64_t)(copy->total - copy->published) + counter.margin, counter.span);
+	}
+}
+
+static void check_compare(int64_t value)
+{
+	static const int64_t distances[] = { 0, 1, 2, 31, 32, 95, 96, 97, 1000, INT64_C(1) << 40 };
+
+	for (size_t i = 0; i < sizeof(distances) / sizeof(distances[0]); i++) {
+		ck_assert_int_eq(percpu_counter_compare(&counter, value + distances[i]), -(distances[i] > 0));
+		ck_assert_int_eq(percpu_counter_compare(&counter, value - distances[i]), distances[i] > 0);
+	}
+	ck_assert_int_eq(percpu_counter_compare(&counter, INT64_MAX), -1);
+	ck_assert_int_eq(percpu_counter_compare(&counter, INT64_MIN), 1);
+}
+
+/* ---- one thread, in every state ---- */
+
+static void count_by(uint64_t batch)
+{
+	static const int64_t steps[] = { 1, -1, 5, -3, 31, 32, 33, -31, -32, -33, 1000, -999, INT64_C(1) << 40, 0,
+					 -(INT64_C(1) << 40), 7 };
+	int64_t value = 100;
+
+	ck_assert_int_eq(percpu_counter_init(&counter, value, batch), 0);
+	check_settled(100);
+	for (unsigned i = 0; i < 3000; i++) {
+		const int64_t step = steps[i * 7 / 3 % (sizeof(steps) / sizeof(steps[0]))];
+
+		percpu_counter_add(&counter, step);
+		value += step;
+		check_settled(value);
+	}
+	for (unsigned i = 0; i < 1000; i++) {
+		percpu_counter_inc(&counter);
+		percpu_counter_sub(&counter, 3);
+		percpu_counter_dec(&counter);
+		value -= 3;
+		check_settled(value);
+	}
+	check_compare(value);
+	percpu_counter_set(&counter, -5);
+	check_settled(-5);
+	check_compare(-5);
+	percpu_counter_add(&counter, 12);
+	ck_assert_int_eq(percpu_counter_reset(&counter), 7);
+	check_settled(0);
+	percpu_counter_inc(&counter);
+	ck_assert_int_eq(percpu_counter_reset(&counter), 1);
+	percpu_counter_fini(&counter);
+	percpu_counter_fini(&counter);
+}
+
+START_TEST(counts_in_every_state)
+{
+	if (enter((enum state)_i) >= 0)
+		count_by(0);
+}
+END_TEST
+
+START_TEST(counts_with_small_and_large_batches)
+{
+	static const uint64_t batches[] = { 1, 2, 3, 1000, UINT64_C(1) << 48 };
+
+	if (enter((enum state)_i) < 0)
+		return;
+	for (size_t i = 0; i < sizeof(batches) / sizeof(batches[0]); i++)
+		count_by(batches[i]);
+}
+END_TEST
+
+/* What happens rarely must not become the rule: who goes up and down by one publishes nothing after the first time. */
+START_TEST(a_gauge_at_a_boundary_stays_local)
+{
+	int64_t read;
+
+	ck_assert_int_ge(pin_to_nth(0), 0);
+	percpu_counter_init(&counter, 0, 32);
+	for (int start = 0; start < 40; start++) {
+		percpu_counter_inc(&counter);
+		percpu_counter_inc(&counter);
+		percpu_counter_dec(&counter);
+		read = percpu_counter_read(&counter);
+		for (unsigned i = 0; i < 100; i++) {
+			percpu_counter_dec(&counter);
+			percpu_counter_inc(&counter);
+			ck_assert_int_eq(percpu_counter_read(&counter), read);
+		}
+	}
+	percpu_counter_fini(&counter);
+}
+END_TEST
+
+START_TEST(extremes_wrap)
+{
+	percpu_counter_init(&counter, INT64_MAX, 0);
+	percpu_counter_inc(&counter);
+	ck_assert_int_eq(percpu_counter_sum(&counter), INT64_MIN);
+	percpu_counter_sub(&counter, INT64_MIN);
+	ck_assert_int_eq(percpu_counter_sum(&counter), 0);
+	percpu_counter_set(&counter, INT64_MIN);
+	ck_assert_int_eq(percpu_counter_compare(&counter, INT64_MAX), -1);
+	percpu_counter_fini(&counter);
+	ck_assert_int_eq(percpu_counter_init(&counter, 0, (UINT64_C(1) << 48) + 1), -EINVAL);
+}
+END_TEST
+
+START_TEST(many_at_once)
+{
+	enum { NR = 300 };
+	struct percpu_counter *counters = calloc(NR, sizeof(*counters));
+	struct percpu_pool_stats before = { .size = sizeof(before) }, after = before;
+
+	percpu_pool_stats(NULL, &before);
+	ck_assert_int_eq(percpu_counter_init_bulk(NR, counters, 7, 0), 0);
+	for (int i = 0; i < NR; i++)
+		percpu_counter_add(&counters[i], i);
+	for (int i = 0; i < NR; i++)
+		ck_assert_int_eq(percpu_counter_sum(&counters[i]), 7 + i);
+	percpu_counter_fini(&counters[5]);
+	percpu_counter_fini_bulk(NR, counters);
+	percpu_pool_stats(NULL, &after);
+	ck_assert_uint_eq(after.live_bytes, before.live_bytes);
+	free(counters);
+}
+END_TEST
+
+/* ---- storms ---- */
+
+#define EVERY 512
+static int64_t taken; /* by resets */
+
+static void step_count(struct storm_thread *self, bool in_handler)
+{
+	const uint64_t step = self->steps + self->handler_steps;
+
+	if (self->number == 1 && self->steps == 100 && !in_handler && self->state)
+		unregister_rseq();
+	/* Two steps forward, one back, now and then a leap. */
+	percpu_counter_add(&counter, step % 64 ? 2 : 1002);
+	percpu_counter_add(&counter, step % 64 ? -1 : -1001);
+	if (self->number == 2 && step % EVERY == 0)
+		__atomic_fetch_add(&taken, percpu_counter_reset(&counter), __ATOMIC_RELAXED);
+	if (self->number == 3 && step % EVERY == 0) {
+		const int64_t was = percpu_counter_reset(&counter);
+
+		must(was > -1100 * (int64_t)NR_THREADS);
+		percpu_counter_add(&counter, was);
+	}
+}
+
+START_TEST(a_storm_with_resets_loses_none)
+{
+	const enum state state = _i;
+	uint64_t steps;
+
+	if (state == ATOMIC)
+		setenv("PERCPU_OPTIONS", "mode:atomic", 1);
+	if (state == CPU_TOO_HIGH)
+		setenv("PERCPU_OPTIONS", "cpus:1", 1);
+	percpu_counter_init(&counter, 0, 0);
+	storm_threads[1].state = state == UNREGISTERED && percpu_mode() == PERCPU_MODE_RSEQ ? &counter : NULL;
+	steps = storm(step_count, 0.6);
+	check_settled((int64_t)steps - taken);
+	ck_assert_int_gt(taken, 0);
+	percpu_counter_fini(&counter);
+}
+END_TEST
+
+/*
+ * A reading beside others that add: off by less than the error, and for each call under way by a batch and
+ * what the others add meanwhile; there are at most two calls a thread (a handler's on top).
+ */
+static uint64_t announced, finished;
+
+static void step_read(struct storm_thread *self, bool in_handler)
+{
+	int64_t slack, least, read;
+
+	if (self->number || in_handler) {
+		__atomic_fetch_add(&announced, 1, __ATOMIC_SEQ_CST);
+		percpu_counter_inc(&counter);
+		__atomic_fetch_add(&finished, 1, __ATOMIC_SEQ_CST);
+		return;
+	}
+	slack = percpu_counter_error(&counter) + 2 * NR_THREADS * (32 + 2 * NR_THREADS);
+	least = __atomic_load_n(&finished, __ATOMIC_SEQ_CST);
+	read = percpu_counter_read(&counter);
+	must(read > least - slack);
+	must(read < (int64_t)__atomic_load_n(&announced, __ATOMIC_SEQ_CST) + slack);
+	least = __atomic_load_n(&finished, __ATOMIC_SEQ_CST);
+	read = percpu_counter_sum(&counter);
+	must(read >= least);
+	must(read <= (int64_t)__atomic_load_n(&announced, __ATOMIC_SEQ_CST));
+}
+
+START_TEST(readings_in_a_storm_are_near)
+{
+	if (_i)
+		setenv("PERCPU_OPTIONS", "mode:atomic", 1);
+	percpu_counter_init(&counter, 0, 32);
+	storm(step_read, 0.6);
+	check_settled(announced);
+	percpu_counter_fini(&counter);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = { a_gauge_at_a_boundary_stays_local, extremes_wrap, many_at_once, NULL };
+	Suite *suite = suite_of("counter: counters", tests, 120);
+	TCase *modes = tcase_create("modes");
+
+	tcase_set_timeout(modes, 120);
+	tcase_add_loop_test(modes, counts_in_every_state, 0, NR_STATES);
+	tcase_add_loop_test(modes, counts_with_small_and_large_batches, 0, NR_STATES);
+	tcase_add_loop_test(modes, a_storm_with_resets_loses_none, 0, NR_STATES);
+	tcase_add_loop_test(modes, readings_in_a_storm_are_near, 0, 2);
+	suite_add_tcase(suite, modes);
+	return run_suite(suite);
+}

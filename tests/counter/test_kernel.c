@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* Code with counters as it stands in kernels: a file system's free blocks, and an array of them per object. */
+#include "harness/harness.h"
+
+#include <pthread.h>
+
+#include <percpu/kernel.h>
+#include <percpu/percpu.h>
+
+#define EXAMPLE_WATERMARK 1000
+
+struct example_sb_info {
+	struct percpu_counter s_freeblocks_counter;
+	struct percpu_counter s_dirs[3];
+};
+
+static struct example_sb_info sbi;
+
+static int example_fill_super(struct example_sb_info *sb)
+{
+	int err = percpu_counter_init(&sb->s_freeblocks_counter, 100000, GFP_KERNEL);
+
+	if (err)
+		return err;
+	err = percpu_counter_init_many(sb->s_dirs, 0, GFP_KERNEL | __GFP_ZERO, 3);
+	if (err)
+		percpu_counter_destroy(&sb->s_freeblocks_counter);
+	return err;
+}
+
+static int example_has_free_blocks(struct example_sb_info *sb, int64_t nblocks)
+{
+	struct percpu_counter *fbc = &sb->s_freeblocks_counter;
+
+	if (percpu_counter_read_positive(fbc) - nblocks < EXAMPLE_WATERMARK)
+		return percpu_counter_sum_positive(fbc) >= nblocks;
+	return 1;
+}
+
+static void *example_allocate(void *arg)
+{
+	for (int i = 0; i < 10000; i++) {
+		percpu_counter_dec(&sbi.s_freeblocks_counter);
+		percpu_counter_add_batch(&sbi.s_dirs[i % 3], 2, 128);
+		percpu_counter_sub(&sbi.s_dirs[i % 3], 1);
+	}
+	return arg;
+}
+
+START_TEST(kernel_code_counts)
+{
+	pthread_t threads[4];
+
+	ck_assert(!percpu_counter_initialized(&sbi.s_freeblocks_counter));
+	ck_assert_int_eq(example_fill_super(&sbi), 0);
+	ck_assert(percpu_counter_initialized(&sbi.s_freeblocks_counter));
+	for (int i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, example_allocate, NULL);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_int_eq(percpu_counter_sum(&sbi.s_freeblocks_counter), 60000);
+	ck_assert(example_has_free_blocks(&sbi, 60000));
+	ck_assert(!example_has_free_blocks(&sbi, 60001));
+	ck_assert_int_eq(percpu_counter_compare(&sbi.s_freeblocks_counter, 60000), 0);
+	ck_assert_int_eq(__percpu_counter_compare(&sbi.s_freeblocks_counter, 59999, 1), 1);
+	ck_assert_int_eq(percpu_counter_sum(&sbi.s_dirs[0]) + percpu_counter_sum(&sbi.s_dirs[1]) +
+				 percpu_counter_sum(&sbi.s_dirs[2]), 40000);
+	percpu_counter_set(&sbi.s_freeblocks_counter, -100000);
+	ck_assert_int_eq(percpu_counter_sum_positive(&sbi.s_freeblocks_counter), 0);
+	ck_assert_int_eq(percpu_counter_read_positive(&sbi.s_freeblocks_counter), 0);
+	percpu_counter_destroy_many(sbi.s_dirs, 3);
+	percpu_counter_destroy(&sbi.s_freeblocks_counter);
+	ck_assert(!percpu_counter_initialized(&sbi.s_freeblocks_counter));
+}
+END_TEST
+
+TEST_MAIN("counter/kernel", 60, kernel_code_counts)

@@ -9,7 +9,7 @@
 #include "percpu/percpu.h"
 #include "topology/topology.h"
 
-#define HUGE_BYTES ((size_t)2 << 20)
+#define UNITS_PER_HUGE_PAGE (PERCPU__HUGE_BYTES / PERCPU_STRIDE)
 
 _Static_assert(PERCPU__UNIT_GRANULES * PERCPU__GRANULE == PERCPU_STRIDE, "a space is a unit");
 _Static_assert(sizeof(union percpu__word) * PERCPU__UNIT_GRANULES == PERCPU_STRIDE, "words take a unit more");
@@ -105,6 +105,30 @@ static void place(struct percpu__chunk *chunk)
 	}
 }
 
+/* Whether the copies [first, end) fill a huge page: they begin with CPU 0's, and none is of two nodes. */
+static bool fill_huge_page(unsigned first, unsigned end)
+{
+	return round_up(first, UNITS_PER_HUGE_PAGE) + UNITS_PER_HUGE_PAGE <= end;
+}
+
+/* What is not placed gets none: the node of whoever comes first would be that of all its neighbours. */
+static bool can_be_huge(const struct percpu__chunk *chunk, const struct percpu_pool *pool)
+{
+	unsigned end;
+	int node;
+
+	if (!pool->huge || !chunk->placed || !percpu__huge_pages_exist())
+		return false;
+	if (!pool->node_policy || !percpu__has_nodes())
+		return fill_huge_page(0, percpu_abi.nr_copies);
+	for (unsigned cpu = 0; cpu < percpu_abi.nr_copies - 1; cpu = end) {
+		end = run_end(cpu, &node);
+		if (fill_huge_page(cpu, end))
+			return true;
+	}
+	return false;
+}
+
 static void apply_policy(struct percpu__chunk *chunk, const struct percpu_pool *pool)
 {
 	void *first = (void *)percpu__chunk_unit(chunk, 0);
@@ -113,7 +137,10 @@ static void apply_policy(struct percpu__chunk *chunk, const struct percpu_pool *
 	chunk->placed = !pool->node_policy || percpu__nodes_are_known();
 	if (pool->node_policy && percpu__has_nodes())
 		place(chunk);
-	chunk->huge = percpu__advise_huge(first, bytes, pool->huge) == 0 && pool->huge && bytes >= HUGE_BYTES;
+	/* Mappings end where the node changes, and no page is part of two. */
+	chunk->huge = can_be_huge(chunk, pool);
+	if (percpu__advise_huge(first, bytes, chunk->huge) < 0)
+		chunk->huge = false;
 }
 
 /* A base whose units are accessible: private memory, or the pool's file. NULL: there is none. */
@@ -125,7 +152,7 @@ static char *obtain(struct percpu_pool *pool)
 	if (pool->shared)
 		return percpu__shared_take(pool->shared);
 	/* The huge page is to begin where CPU 0's unit does, not where the guard does. */
-	base = pool->huge ? percpu__reserve(bytes, HUGE_BYTES, PERCPU_STRIDE) : percpu__reserve(bytes, PERCPU_STRIDE, 0);
+	base = pool->huge ? percpu__reserve(bytes, PERCPU__HUGE_BYTES, PERCPU_STRIDE) : percpu__reserve(bytes, PERCPU_STRIDE, 0);
 	if (base && percpu__commit(base + PERCPU_STRIDE, units_bytes() - PERCPU_STRIDE) < 0) {
 		percpu__release(base, bytes);
 		return NULL;

@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <linux/mempolicy.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -114,6 +116,26 @@ int percpu__populate(void *start, size_t bytes)
 	for (size_t at = 0; at < bytes; at += percpu__page_bytes())
 		((volatile char *)start)[at] = 0;
 	return 0;
+}
+
+#define HUGE_SYSFS "/sys/kernel/mm/transparent_hugepage/"
+
+bool percpu__huge_pages_exist(void)
+{
+	const int saved_errno = errno;
+	char text[64];
+	bool refused = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1;
+
+	errno = saved_errno;
+	/* Since Linux 6.8 each size has a switch of its own, which may refer to the general one. */
+	if (percpu__read_file(HUGE_SYSFS "hugepages-2048kB/enabled", text, sizeof(text)) > 0) {
+		if (!strstr(text, "[inherit]"))
+			return !refused && !strstr(text, "[never]");
+	} else if (percpu__read_file(HUGE_SYSFS "hpage_pmd_size", text, sizeof(text)) <= 0 ||
+		   strtoul(text, NULL, 10) != PERCPU__HUGE_BYTES) {
+		return false;
+	}
+	return !refused && percpu__read_file(HUGE_SYSFS "enabled", text, sizeof(text)) > 0 && !strstr(text, "[never]");
 }
 
 int percpu__advise_huge(void *start, size_t bytes, bool huge)

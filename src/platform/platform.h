@@ -67,7 +67,12 @@ int percpu__purge(void *start, size_t bytes);
 /* Touches every page for writing. 0 or -errno. */
 int percpu__populate(void *start, size_t bytes);
 
-/* Asks for pages of 2 MiB, or for none. 0 or -errno (-EINVAL: this kernel has none). */
+#define PERCPU__HUGE_BYTES ((size_t)2 << 20)
+
+/* Whether this process would be given pages of that size if it asked. */
+bool percpu__huge_pages_exist(void);
+
+/* Asks for them, or for none. 0 or -errno (-EINVAL: this kernel has none). */
 int percpu__advise_huge(void *start, size_t bytes, bool huge);
 
 /* Prefers pages from node, for pages not yet touched. 0 or -errno. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "harness/harness.h"
+#include "percpu/huge.h"
 #include "percpu/world.h"
 
 /* ---- statistics ---- */
@@ -232,7 +233,7 @@ START_TEST(huge_pages_begin_with_the_first_unit)
 	p = percpu_pool_alloc(pool, PERCPU_MAX_SIZE, 4096);
 	ck_assert_uint_eq(((uintptr_t)percpu_ptr(p, 0) & ~(PERCPU_STRIDE - 1)) % ((size_t)2 << 20), 0);
 	stats = stats_of(pool);
-	if (access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0)
+	if (has_huge_pages())
 		ck_assert_uint_eq(stats.nr_chunks_huge, 1);
 	fill(p, PERCPU_MAX_SIZE, 1);
 	ck_assert(is_filled(p, PERCPU_MAX_SIZE, 1));
@@ -259,7 +260,7 @@ START_TEST(the_option_asks_for_all_pools_but_those_that_refuse)
 {
 	struct percpu_pool *asks, *refuses;
 	void *p, *q, *r;
-	const bool has_huge = access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
+	const bool has_huge = has_huge_pages();
 
 	with_options("cpus:16,huge");
 	asks = percpu_pool_create("asks", NULL);

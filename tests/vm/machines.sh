@@ -12,7 +12,7 @@
 #	limit	seconds until it is given up
 #	hot_add	a CPU that the monitor can add
 
-all_machines="arm64 nodes interleaved old checked gaps absent wide pages16k old_arm64 many"
+all_machines="arm64 nodes interleaved old checked gaps absent wide uneven pages16k old_arm64 many"
 quick_machines="arm64 nodes interleaved"
 
 floors="platform/test_options platform/test_platform platform/test_memory topology/test_possible
@@ -70,7 +70,7 @@ machine_interleaved()
 			printf ' -numa cpu,node-id=%d,socket-id=%d' $((socket % 4)) "$socket"
 		done)"
 	hot_add="max-x86_64-cpu,socket-id=11,core-id=0,thread-id=0"
-	tests="vm/mode~rseq $places topology/test_possible percpu/test_copies"
+	tests="vm/mode~rseq $places vm/huge topology/test_possible percpu/test_copies"
 	races=
 	limit=600
 }
@@ -111,7 +111,7 @@ machine_gaps()
 	limit=600
 }
 
-# Node 1 is possible, and comes with its first CPU; it has no memory then.
+# A node that is possible and comes with its first CPU; it has no memory then.
 machine_absent()
 {
 	arch=amd64
@@ -142,6 +142,19 @@ machine_wide()
 	hot_add="max-x86_64-cpu,socket-id=299,core-id=0,thread-id=0"
 	tests="vm/mode~rseq $places topology/test_possible percpu/test_copies"
 	limit=900
+}
+
+# Eight CPUs fill a huge page; twelve of one node and four of another fill one.
+machine_uneven()
+{
+	arch=amd64
+	suite=trixie-backports
+	qemu="$x86 -m 1G -smp 16,sockets=16,cores=1,threads=1,maxcpus=16 $(node_memory 2 512M)
+		$(for socket in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+			printf ' -numa cpu,node-id=%d,socket-id=%d' $((socket / 12)) "$socket"
+		done)"
+	tests="vm/mode~rseq vm/huge vm/placement"
+	limit=600
 }
 
 # The first machine with larger pages, and with an older kernel.

@@ -44,6 +44,8 @@ echo 'static const char *planted(void) { return getenv("X"); }' >>"$tree/src/are
 finds floors "area leaves the system to platform" 'getenv("")'
 printf '#include <sys/mman.h>\n' >"$tree/src/percpu/planted.h"
 finds floors "percpu leaves the system to platform" "<sys/mman.h>"
+printf '#include "platform/platform.h"\n' >"$tree/src/tool/planted.c"
+finds floors "tool uses the public interface alone" "platform/platform.h"
 mkdir "$tree/src/cellar" && : >"$tree/src/cellar/Makefile.inc"
 finds floors "every folder of src/ is a floor" "src/cellar/ is not in the order"
 

@@ -12,6 +12,7 @@
 #define PERCPU_PUBLISH_H
 
 #include <percpu/alloc.h>
+#include <percpu/histogram.h>
 #include <percpu/pool.h>
 
 #ifdef __cplusplus
@@ -21,8 +22,9 @@ extern "C" {
 /* ---- what a metric is ---- */
 
 enum percpu_metric_kind {
-	PERCPU_METRIC_COUNTER = 1, /* uint64_t, its value the sum of all copies; only ever grows */
-	PERCPU_METRIC_GAUGE = 2,   /* int64_t, its value the sum of all copies */
+	PERCPU_METRIC_COUNTER = 1,   /* uint64_t, its value the sum of all copies; only ever grows */
+	PERCPU_METRIC_GAUGE = 2,     /* int64_t, its value the sum of all copies */
+	PERCPU_METRIC_HISTOGRAM = 3, /* the copies of a struct percpu_histogram */
 };
 
 struct percpu_label {
@@ -41,6 +43,8 @@ struct percpu_metric {
 	const char *unit;   /* "bytes"; "" for a number of things */
 	const char *help;   /* one sentence */
 	const struct percpu_label *labels;
+	const struct percpu_histogram_shape *shape; /* of a histogram; else NULL */
+	double scale;       /* units that one is worth: 1e-9 for nanoseconds where the unit is "seconds"; 1e-30 to 1e30; 0: 1 */
 };
 
 /* ---- the publisher's side ---- */
@@ -48,8 +52,8 @@ struct percpu_metric {
 struct percpu_published;
 
 /*
- * percpu_publish - describes the value at p, which lies in an allocation of a published pool and is a multiple of
- * 8 bytes; it may be a field of a struct. metric and its strings are copied. A value may have several names.
+ * percpu_publish - describes the value at p, which lies in an allocation of a published pool, at a multiple of
+ * 8 bytes; it may be a field of a struct. Of a histogram, p is its copies. metric and its strings are copied. A value may have several names.
  * Context: MT-safe; not async-signal-safe.
  * Returns: a handle for percpu_unpublish, or NULL with errno: EINVAL (metric, or p is not in a published pool), EPERM (a
  * child of the process that published the pool), ENOMEM (no room for more descriptions: they have 16 times the
@@ -115,7 +119,10 @@ PERCPU_API int percpu_reader_update(struct percpu_reader *reader);
 PERCPU_API size_t percpu_reader_nr(const struct percpu_reader *reader);
 PERCPU_API const struct percpu_metric *percpu_reader_metric(const struct percpu_reader *reader, size_t i);
 
-/* The words of metric i, summed over the copies of a group; *nr of them (may be NULL). A gauge's is an int64_t. */
+/*
+ * The words of metric i, summed over the copies of a group; *nr of them (may be NULL). A gauge's is an int64_t; a
+ * histogram's are a merged struct percpu_histogram_copy, for percpu_histogram_data_add.
+ */
 PERCPU_API const uint64_t *percpu_reader_words(const struct percpu_reader *reader, size_t i, uint32_t group, size_t *nr);
 
 /* Bytes of memory that the pool holds, and that the reader does. */

@@ -11,7 +11,7 @@
  *
  * A record's length never changes, so the row can always be walked. Its text is name, unit, help, then a
  * name and a value for each label, every one closed by a zero byte. Its value is nr_words words of 64 bits
- * in each copy; those of copy i begin at value + i * unit_bytes.
+ * in each copy; those of copy i begin at value + i * unit_bytes. A histogram's are a struct percpu_histogram_copy.
  *
  * Who changes the directory makes `changes` odd before and even after, and a record's generation odd while
  * the record is vacant or half written. So one who reads a number that is even, then records and values, and
@@ -51,13 +51,15 @@ struct percpu__wire_record {
 	uint64_t next_vacant;      /* the publisher's own */
 	uint32_t kind;             /* enum percpu_metric_kind */
 	uint32_t nr_words;
-	uint32_t detail;           /* what the kind says */
 	uint32_t nr_labels;
+	uint16_t unit_shift;       /* of a histogram's shape */
+	uint16_t precision_bits;
+	double scale;
 	uint64_t text_bytes;
 	char text[];
 };
 
 _Static_assert(sizeof(struct percpu__wire_header) == 192, "the file's layout");
-_Static_assert(sizeof(struct percpu__wire_record) == 56, "the file's layout");
+_Static_assert(sizeof(struct percpu__wire_record) == 64, "the file's layout");
 
 #endif

@@ -47,9 +47,19 @@ static bool words_are_valid(const struct percpu__wire_header *header, uint64_t v
 	       nr_words && fits(at % chunk_bytes, nr_words * sizeof(uint64_t), header->unit_bytes);
 }
 
-static bool kind_is_valid(const struct percpu__wire_record *record)
+/* Whether the words are what the kind has; *shape: of a histogram. */
+static bool kind_is_valid(const struct percpu__wire_record *record, struct percpu_histogram_shape *shape)
 {
-	return (record->kind == PERCPU_METRIC_COUNTER || record->kind == PERCPU_METRIC_GAUGE) && record->nr_words == 1;
+	if (record->kind == PERCPU_METRIC_COUNTER || record->kind == PERCPU_METRIC_GAUGE)
+		return record->nr_words == 1;
+	if (record->kind != PERCPU_METRIC_HISTOGRAM || record->nr_words <= PERCPU__HISTOGRAM_WORDS)
+		return false;
+	*shape = (struct percpu_histogram_shape){
+		.unit_shift = record->unit_shift,
+		.precision_bits = record->precision_bits,
+		.nr_buckets = record->nr_words - PERCPU__HISTOGRAM_WORDS,
+	};
+	return percpu_histogram_shape_is_valid(shape);
 }
 
 /* The next string of *at, which moves on; NULL: it does not end before end. */
@@ -67,17 +77,19 @@ bool percpu__record_read(const struct percpu__wire_header *header, const struct 
 {
 	const char *at = record->text, *end;
 	struct percpu_metric *metric = &entry->metric;
+	struct percpu_histogram_shape shape = { .nr_buckets = 0 };
 
-	if (!fits(sizeof(*record), record->text_bytes, record->bytes) || !kind_is_valid(record) ||
-	    !words_are_valid(header, record->value, record->nr_words))
+	if (!fits(sizeof(*record), record->text_bytes, record->bytes) || !kind_is_valid(record, &shape) ||
+	    !percpu__scale_is_valid(record->scale) || !words_are_valid(header, record->value, record->nr_words))
 		return false;
 	end = at + record->text_bytes;
 	*entry = (struct percpu__entry){
-		.metric = { .size = sizeof(*metric), .kind = record->kind, .nr_labels = record->nr_labels },
+		.metric = { .size = sizeof(*metric), .kind = record->kind, .nr_labels = record->nr_labels,
+			    .scale = record->scale },
 		.generation = record->generation,
 		.value = record->value,
 		.nr_words = record->nr_words,
-		.detail = record->detail,
+		.shape = shape,
 	};
 	metric->name = take_string(&at, end);
 	metric->unit = metric->name ? take_string(&at, end) : NULL;

@@ -124,11 +124,18 @@ static void write_text(char *at, const struct percpu_metric *metric)
 
 /* ---- the public entries ---- */
 
+static bool is_histogram(const struct percpu_metric *metric)
+{
+	return metric->kind == PERCPU_METRIC_HISTOGRAM;
+}
+
 static bool is_valid(const struct percpu_metric *metric)
 {
 	return metric && metric->size >= sizeof(*metric) && metric->name && metric->name[0] &&
-	       (metric->kind == PERCPU_METRIC_COUNTER || metric->kind == PERCPU_METRIC_GAUGE) &&
-	       (!metric->nr_labels || metric->labels);
+	       metric->kind >= PERCPU_METRIC_COUNTER && metric->kind <= PERCPU_METRIC_HISTOGRAM &&
+	       is_histogram(metric) == !!metric->shape &&
+	       (!metric->shape || percpu_histogram_shape_is_valid(metric->shape)) &&
+	       (!metric->scale || percpu__scale_is_valid(metric->scale)) && (!metric->nr_labels || metric->labels);
 }
 
 /* The pool whose per-CPU pointer p is, if it is a published one. */
@@ -161,8 +168,10 @@ static struct percpu__wire_record *describe(struct percpu__shared *shared, const
 	if (record) {
 		record->value = percpu__shared_offset(shared, (uintptr_t)percpu_ptr((const char *)p, 0));
 		record->kind = metric->kind;
-		record->nr_words = 1;
-		record->detail = 0;
+		record->nr_words = metric->shape ? PERCPU__HISTOGRAM_WORDS + metric->shape->nr_buckets : 1;
+		record->unit_shift = metric->shape ? metric->shape->unit_shift : 0;
+		record->precision_bits = metric->shape ? metric->shape->precision_bits : 0;
+		record->scale = metric->scale ? metric->scale : 1;
 		record->nr_labels = metric->nr_labels;
 		record->text_bytes = bytes;
 		write_text(record->text, metric);

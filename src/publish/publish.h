@@ -12,12 +12,22 @@
 #ifndef PERCPU_PUBLISH_FLOOR_H
 #define PERCPU_PUBLISH_FLOOR_H
 
+#include "counter/counter.h"
 #include "percpu/percpu.h"
 #include "platform/platform.h"
 
 #include <percpu/publish.h>
 
+/* Words of a histogram's copy before its counts, as struct percpu_histogram_copy has them. */
+#define PERCPU__HISTOGRAM_WORDS (sizeof(struct percpu_histogram_copy) / sizeof(uint64_t))
+
 #define PERCPU__READER_MAX_BYTES ((uint64_t)1 << 30) /* of a directory, and of values */
+
+/* A scale, or what claims to be one: neither it nor what it makes of 64 bits leaves the range of a double. */
+static inline bool percpu__scale_is_valid(double scale)
+{
+	return scale >= 1e-30 && scale <= 1e30;
+}
 
 /* ---- parse.c ---- */
 
@@ -28,7 +38,7 @@ struct percpu__entry {
 	uint64_t generation;
 	uint64_t value;              /* offset of copy 0's words in the file */
 	uint32_t nr_words;
-	uint32_t detail;
+	struct percpu_histogram_shape shape;
 	uint64_t first_word;         /* among those of a group */
 	uint64_t first_label;
 };

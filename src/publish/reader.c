@@ -154,6 +154,13 @@ static int add_entry(struct percpu_reader *reader, const struct percpu__wire_rec
 	return reader->nr_words * reader->nr_groups > PERCPU__READER_MAX_BYTES / sizeof(uint64_t) ? -E2BIG : 0;
 }
 
+/* Once nothing moves any more. */
+static void point_inside(const struct percpu_reader *reader, struct percpu__entry *entry)
+{
+	entry->metric.labels = reader->labels + entry->first_label;
+	entry->metric.shape = entry->metric.kind == PERCPU_METRIC_HISTOGRAM ? &entry->shape : NULL;
+}
+
 static int by_value(const void *a, const void *b, void *entries)
 {
 	const struct percpu__entry *x = (struct percpu__entry *)entries + *(const uint32_t *)a;
@@ -184,7 +191,7 @@ static int read_entries(struct percpu_reader *reader, bool one_by_one)
 			return error;
 	}
 	for (size_t i = 0; i < reader->nr; i++)
-		reader->entries[i].metric.labels = reader->labels + reader->entries[i].first_label;
+		point_inside(reader, &reader->entries[i]);
 	if (reader->nr)
 		qsort_r(reader->order, reader->nr, sizeof(*reader->order), by_value, reader->entries);
 	return 0;
@@ -201,8 +208,10 @@ static int drop_changed(struct percpu_reader *reader)
 
 		if (error)
 			return error;
-		if (generation == reader->entries[i].generation)
-			reader->entries[kept++] = reader->entries[i];
+		if (generation != reader->entries[i].generation)
+			continue;
+		reader->entries[kept] = reader->entries[i];
+		point_inside(reader, &reader->entries[kept++]);
 	}
 	reader->nr = kept;
 	return 0;
@@ -245,6 +254,16 @@ static bool is_too_much(const struct percpu_reader *reader, struct part part)
 	return nr_words > NAMES_PER_WORD * PERCPU_STRIDE / sizeof(uint64_t);
 }
 
+static void merge_histogram(struct percpu_histogram_copy *to, const struct percpu_histogram_copy *from,
+			    uint32_t nr_buckets)
+{
+	to->sum += from->sum;
+	to->max = from->max > to->max ? from->max : to->max;
+	to->inverse_min = from->inverse_min > to->inverse_min ? from->inverse_min : to->inverse_min;
+	for (uint32_t i = 0; i < nr_buckets; i++)
+		to->counts[i] += from->counts[i];
+}
+
 static void add_words(struct percpu_reader *reader, struct part part, uint32_t group)
 {
 	uint64_t *row = reader->words + group * reader->nr_words;
@@ -253,8 +272,10 @@ static void add_words(struct percpu_reader *reader, struct part part, uint32_t g
 		const struct percpu__entry *entry = &reader->entries[reader->order[i]];
 		const uint64_t *from = reader->unit + (entry->value - part.chunk_at) / sizeof(uint64_t);
 
-		for (uint32_t word = 0; word < entry->nr_words; word++)
-			row[entry->first_word + word] += from[word];
+		if (entry->metric.kind == PERCPU_METRIC_HISTOGRAM)
+			merge_histogram((void *)(row + entry->first_word), (const void *)from, entry->shape.nr_buckets);
+		else
+			row[entry->first_word] += *from;
 	}
 }
 

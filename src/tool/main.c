@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the command line: every mistake in it is one line and status 2, every failure one line and status 1. */
+#include <getopt.h>
+#include <locale.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool/tool.h"
+
+static const char usage[] =
+	"Usage: percpu COMMAND [OPTION]... [PID|NAME]\n"
+	"Shows statistics that programs publish with libpercpu, of one process or pool, or of all.\n"
+	"\n"
+	"  list    who publishes\n"
+	"  show    values, once\n"
+	"  top     values, rates and how they spread over CPUs, again and again\n"
+	"  export  values in the Prometheus text format\n"
+	"\n"
+	"  --by KIND           show, export: tell apart by cpu, core, l3, node or package\n"
+	"  --json              list, show: as JSON\n"
+	"  --listen ADDRESS    export: by HTTP, at PORT of loopback, ADDRESS:PORT or [ADDRESS]:PORT\n"
+	"  --interval SECONDS  top: how often (1)\n"
+	"  --sort COLUMN       top: name, value, rate or skew (rate)\n"
+	"  --help, --version\n"
+	"\n"
+	"Status: 0; 1 where nothing was found or something failed; 2 for a mistake in the command line.\n";
+
+static int say(const char *end, const char *format, va_list args, int status)
+{
+	fflush(stdout);
+	fputs("percpu: ", stderr);
+	vfprintf(stderr, format, args);
+	fputs(end, stderr);
+	return status;
+}
+
+int complain(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say("\n", format, args, STATUS_FAILED);
+	va_end(args);
+	return STATUS_FAILED;
+}
+
+int complain_of_usage(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say("; see percpu --help\n", format, args, STATUS_USAGE);
+	va_end(args);
+	return STATUS_USAGE;
+}
+
+void *grow(void *memory, size_t nr, size_t bytes)
+{
+	void *grown = reallocarray(memory, nr, bytes);
+
+	if (!grown)
+		exit(complain("no memory"));
+	return grown;
+}
+
+/* ---- commands, and the options that they know ---- */
+
+enum knob { BY = 1, JSON = 2, LISTEN = 4, INTERVAL = 8, SORT = 16 };
+
+static const struct option long_options[] = {
+	{ "by", required_argument, NULL, BY },
+	{ "json", no_argument, NULL, JSON },
+	{ "listen", required_argument, NULL, LISTEN },
+	{ "interval", required_argument, NULL, INTERVAL },
+	{ "sort", required_argument, NULL, SORT },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const struct command {
+	const char *name;
+	int (*run)(const struct options *options);
+	unsigned knobs;
+} commands[] = {
+	{ "list", command_list, JSON },
+	{ "show", command_show, BY | JSON },
+	{ "export", command_export, BY | LISTEN },
+	{ "top", command_top, INTERVAL | SORT },
+};
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static const char *knob_name(int knob)
+{
+	size_t i = 0;
+
+	while (long_options[i].val != knob)
+		i++;
+	return long_options[i].name;
+}
+
+static int read_interval(const char *text, struct options *options)
+{
+	char *end;
+
+	options->interval = strtod(text, &end);
+	if (end == text || *end || !(options->interval >= 0.1 && options->interval <= 3600))
+		return complain_of_usage("--interval takes 0.1 to 3600 seconds, not \"%s\"", text);
+	return STATUS_OK;
+}
+
+static int set_knob(int knob, const char *value, struct options *options)
+{
+	switch (knob) {
+	case BY:
+		options->by = value;
+		return group_is_known(value) ? STATUS_OK
+					     : complain_of_usage("--by takes cpu, core, l3, node or package, not \"%s\"", value);
+	case JSON:
+		options->json = true;
+		return STATUS_OK;
+	case LISTEN:
+		options->listen = value;
+		return STATUS_OK;
+	case INTERVAL:
+		return read_interval(value, options);
+	default:
+		options->sort = value;
+		return top_sort_is_known(value) ? STATUS_OK
+						: complain_of_usage("--sort takes name, value, rate or skew, not \"%s\"", value);
+	}
+}
+
+/* argv[0] is the command. */
+static int read_options(const struct command *command, int argc, char **argv, struct options *options)
+{
+	int knob, status = STATUS_OK;
+
+	opterr = 0;
+	while (!status && (knob = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+		const char *given = argv[optind - 1];
+
+		if (knob == ':')
+			status = complain_of_usage("%s wants a value", given);
+		else if (knob == '?')
+			status = complain_of_usage("there is no option %s", given);
+		else if (!(command->knobs & knob))
+			status = complain_of_usage("%s has no option --%s", command->name, knob_name(knob));
+		else
+			status = set_knob(knob, optarg, options);
+	}
+	if (!status && argc - optind > 1)
+		status = complain_of_usage("one process or name at a time, not \"%s\" too", argv[optind + 1]);
+	if (!status && argc > optind)
+		options->target = argv[optind];
+	return status;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+	struct options options = { .interval = 1 };
+	int status = read_options(command, argc, argv, &options);
+
+	if (!status)
+		status = command->run(&options);
+	if (fflush(stdout) || ferror(stdout))
+		status = complain("cannot write the output");
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+
+	setlocale(LC_CTYPE, "");
+	if (argc < 2)
+		return complain_of_usage("a command is wanted");
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))
+		return fputs(usage, stdout) < 0;
+	if (!strcmp(argv[1], "--version"))
+		return printf("percpu of libpercpu %s\n", PACKAGE_VERSION) < 0;
+	command = find_command(argv[1]);
+	if (!command)
+		return complain_of_usage("there is no command \"%s\"", argv[1]);
+	return run(command, argc - 1, argv + 1);
+}

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+# Completion of percpu(1) for bash: commands, their options, and what is published now.
+# shellcheck shell=bash
+
+_percpu()
+{
+	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} words=
+	if [ "$COMP_CWORD" = 1 ]; then
+		words="list show top export --help --version"
+	elif [ "$before" = --by ]; then
+		words="cpu core l3 node package"
+	elif [ "$before" = --sort ]; then
+		words="name value rate skew"
+	elif [ "$before" = --listen ] || [ "$before" = --interval ]; then
+		return
+	elif [[ $word == -* ]]; then
+		case $command in
+		list) words="--json" ;;
+		show) words="--by --json" ;;
+		top) words="--interval --sort" ;;
+		export) words="--by --listen" ;;
+		esac
+	else
+		words=$(percpu list 2>/dev/null | awk 'NR > 1 { print $1; if (NF == 6) print $6 }')
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+}
+complete -F _percpu percpu

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh
+# Publishers for shell tests, beside scripts/tap.sh: each lives until its test ends.
+
+# shellcheck disable=SC2034
+percpu=$top_builddir/percpu
+publishers=
+
+# publisher NAME THREADS ROUNDS [METRICS]: starts it, waits until all is counted, sets pid.
+publisher()
+{
+	mkfifo "$tap_dir/in.$1" "$tap_dir/out.$1"
+	# The program itself, not libtool's wrapper, so that its number is known.
+	"$top_builddir/libtool" --mode=execute "$top_builddir/tests/tool/publisher" "$@" <"$tap_dir/in.$1" >"$tap_dir/out.$1" &
+	pid=$!
+	publishers="$publishers $pid"
+	exec 9>"$tap_dir/in.$1"
+	read -r _ <"$tap_dir/out.$1"
+}
+
+end_publishers()
+{
+	for each in $publishers; do
+		kill "$each" 2>/dev/null && wait "$each" 2>/dev/null
+	done
+	publishers=
+}
+trap 'end_publishers; rm -rf "$tap_dir"' EXIT
+
+# same NAME EXPECTED: what command said, in $tap_dir/said, is that.
+same()
+{
+	printf '%s\n' "$2" >"$tap_dir/want"
+	report "$1" "$(diff "$tap_dir/want" "$tap_dir/said")"
+}

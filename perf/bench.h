@@ -12,6 +12,8 @@
 #include <config.h>
 
 #include <errno.h>
+#include <libgen.h>
+#include <limits.h>
 #include <math.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -192,6 +194,34 @@ BENCH_UNUSED static void bench_skip(const char *what, const char *why)
 }
 
 /* ---- workloads in processes of their own ---- */
+
+/* Runs a sibling of this program; arg may be NULL. Returns: its life in ns; *inside: what it says of itself. */
+BENCH_UNUSED static double bench_life(const char *name, const char *arg, double *inside)
+{
+	char path[PATH_MAX] = "";
+	double start;
+	int fds[2], status;
+	pid_t child;
+
+	bench_check(readlink("/proc/self/exe", path, sizeof(path) - 1) > 0);
+	dirname(path);
+	strncat(path, name, sizeof(path) - strlen(path) - 1);
+	bench_check(!pipe(fds));
+	start = bench_now_ns();
+	child = vfork();
+	bench_check(child >= 0);
+	if (!child) {
+		dup2(fds[1], STDOUT_FILENO);
+		execl(path, name, arg, (char *)NULL);
+		_exit(127);
+	}
+	close(fds[1]);
+	bench_check(waitpid(child, &status, 0) == child && !status);
+	start = bench_now_ns() - start;
+	bench_check(read(fds[0], inside, sizeof(*inside)) == sizeof(*inside));
+	close(fds[0]);
+	return start;
+}
 
 struct bench_workload {
 	const char *name;

@@ -6,38 +6,7 @@
  */
 #include "bench.h"
 
-#include <libgen.h>
-#include <limits.h>
-
 #define ROUNDS 501
-
-/* Runs a sibling of this program. Returns: its life in ns; *inside: what it says of itself. */
-static double life(const char *name, double *inside)
-{
-	char path[PATH_MAX] = "";
-	double start;
-	int fds[2], status;
-	pid_t child;
-
-	bench_check(readlink("/proc/self/exe", path, sizeof(path) - 1) > 0);
-	dirname(path);
-	strncat(path, name, sizeof(path) - strlen(path) - 1);
-	bench_check(!pipe(fds));
-	start = bench_now_ns();
-	child = vfork();
-	bench_check(child >= 0);
-	if (!child) {
-		dup2(fds[1], STDOUT_FILENO);
-		execl(path, name, (char *)NULL);
-		_exit(127);
-	}
-	close(fds[1]);
-	bench_check(waitpid(child, &status, 0) == child && !status);
-	start = bench_now_ns() - start;
-	bench_check(read(fds[0], inside, sizeof(*inside)) == sizeof(*inside));
-	close(fds[0]);
-	return start;
-}
 
 static void print(const char *what, struct bench_series *ours, struct bench_series *theirs, double share,
 		  const char *how, enum bench_want want)
@@ -54,12 +23,12 @@ static void start(void)
 	double ns;
 
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		const double whole = life("/first", &ns);
+		const double whole = bench_life("/first", NULL, &ns);
 		double nothing;
 
 		bench_add(&inside, ns);
 		bench_add(&first, whole);
-		nothing = life("/bare", &ns);
+		nothing = bench_life("/bare", NULL, &ns);
 		bench_add(&bare, nothing);
 		bench_add(&more, whole - nothing);
 	}

@@ -7,7 +7,7 @@
 cd "$top_srcdir" || exit 1
 {
 	find scripts tests perf examples -name '*.sh' ! -name tap.sh
-	printf '%s\n' bootstrap quickstart .ci/run perf/run tests/vm/run tests/vm/init
+	printf '%s\n' bootstrap quickstart .ci/run perf/plot perf/run tests/vm/run tests/vm/init
 } | sort >"$tap_dir/files"
 while read -r file; do
 	if command -v shellcheck >/dev/null; then

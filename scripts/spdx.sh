@@ -8,7 +8,7 @@ cd "$top_srcdir" || exit 1
 {
 	find src include tests perf examples man scripts doc -type f \( -name '*.[chS1-8]' -o -name '*.hpp' \
 		-o -name '*.cc' -o -name '*.inc' -o -name '*.sh' -o -name '*.map' \)
-	printf '%s\n' bootstrap configure.ac Makefile.am quickstart .ci/run perf/run tests/vm/run tests/vm/init
+	printf '%s\n' bootstrap configure.ac Makefile.am quickstart .ci/run perf/plot perf/run tests/vm/run tests/vm/init
 } | sort >"$tap_dir/files"
 report "SPDX lines" "$(while read -r file; do
 	head -n 3 "$file" | grep -qE '^\.so |SPDX-License-Identifier: MIT' || echo "$file"

@@ -8,9 +8,8 @@
  *     within that, and the cost of a purge is shared by the frees that led to it. Those that the last
  *     purge could not give back (locked memory, parts of larger pages) do not count again.
  *
- * percpu_trim does the same without thresholds, and gives back what CPUs keep ready. Pools of huge
- * pages are given back in whole chunks alone: purging one page would split the huge one. Published pools
- * are given back whole: the kernel takes no page out of a sealed file.
+ * percpu_trim does the same without thresholds, and gives back what CPUs keep ready. Chunks of huge
+ * pages are given back whole: purging one page would split the huge one. Published pools are, too: the kernel takes no page out of a sealed file.
  */
 #include <errno.h>
 
@@ -114,7 +113,7 @@ static size_t purge_pool(struct percpu_pool *pool)
 	percpu__shelf_for_each(&pool->shelf, slot) {
 		struct percpu__chunk *chunk = (struct percpu__chunk *)percpu__shelf_space(&pool->shelf, slot);
 
-		if (!pool->huge || percpu__space_is_empty(&chunk->space))
+		if (!chunk->huge || percpu__space_is_empty(&chunk->space))
 			given_back += purge_chunk(pool, chunk);
 	}
 	pool->stuck_pages = pool->idle_pages;

@@ -113,7 +113,7 @@ END_TEST
 START_TEST(without_them_too_and_statistics_say_so)
 {
 	struct percpu_pool *pool;
-	char *p;
+	char *p, *stays;
 
 	ck_assert_int_eq(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0), 0);
 	pool = huge_pool();
@@ -122,7 +122,16 @@ START_TEST(without_them_too_and_statistics_say_so)
 	memset(percpu_ptr(p, 1), 1, PERCPU_MAX_SIZE);
 	ck_assert_uint_eq(leaves_of(percpu_ptr(p, 0), 16 * PERCPU_STRIDE).nr_huge, 0);
 	ck_assert_uint_eq(stats_of(pool).nr_chunks_huge, 0);
+	/* Small pages go back one by one. */
+	stays = percpu_pool_alloc(pool, 8, 8);
+	*percpu_ptr(stays, 1) = 1;
 	percpu_free(p);
+	p = percpu_pool_alloc(pool, 100000, 8);
+	memset(percpu_ptr(p, 1), 1, 100000);
+	percpu_free(p);
+	ck_assert_int_ge(percpu_trim(pool), 0);
+	ck_assert_uint_eq(stats_of(pool).held_page_bytes, 4096);
+	percpu_free(stays);
 	ck_assert_int_eq(percpu_pool_destroy(pool), 0);
 }
 END_TEST

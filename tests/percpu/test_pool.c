@@ -288,10 +288,13 @@ START_TEST(a_huge_pool_is_purged_in_whole_chunks_alone)
 	p = percpu_pool_alloc(pool, 100000, 8);
 	fill(p, 100000, 1);
 	percpu_free(p);
-	ck_assert_int_eq(percpu_trim(pool), 0);
-	ck_assert_uint_eq(stats_of(pool).purged_bytes, 0);
+	if (has_huge_pages()) {
+		ck_assert_int_eq(percpu_trim(pool), 0);
+		ck_assert_uint_eq(stats_of(pool).purged_bytes, 0);
+	}
 	percpu_free(stays);
-	ck_assert_int_gt(percpu_trim(pool), 100000);
+	ck_assert_int_gt(percpu_trim(pool), 0);
+	ck_assert_uint_gt(stats_of(pool).purged_bytes, 100000);
 	ck_assert_uint_eq(stats_of(pool).held_page_bytes, 0);
 	ck_assert_int_eq(percpu_pool_destroy(pool), 0);
 }

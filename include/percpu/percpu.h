@@ -9,6 +9,7 @@
 #include <percpu/histogram.h>
 #include <percpu/ops.h>
 #include <percpu/pool.h>
+#include <percpu/snapshot.h>
 #include <percpu/publish.h>
 #include <percpu/static.h>
 #include <percpu/sum.h>

@@ -9,6 +9,7 @@
 #include <percpu/counter.h>
 #include <percpu/histogram.h>
 #include <percpu/pool.h>
+#include <percpu/snapshot.h>
 #include <percpu/sum.h>
 
 #endif

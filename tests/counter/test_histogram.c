@@ -374,6 +374,35 @@ START_TEST(a_storm_loses_none)
 }
 END_TEST
 
+/* Ever greater values: what was recorded is never above the greatest that a copy knows, whoever comes in between. */
+static uint64_t greatest;
+
+static void step_climb(struct storm_thread *self, bool in_handler)
+{
+	const uint64_t value = __atomic_add_fetch(&greatest, 1, __ATOMIC_RELAXED);
+	uint64_t max = 0;
+
+	percpu_histogram_record(&histogram, value);
+	percpu_for_each_copy(i) {
+		const uint64_t here = __atomic_load_n(&percpu_ptr(histogram.copies, i)->max, __ATOMIC_RELAXED);
+
+		max = here > max ? here : max;
+	}
+	must(max >= value);
+}
+
+START_TEST(the_greatest_is_not_forgotten)
+{
+	if (_i)
+		setenv("PERCPU_OPTIONS", "mode:atomic", 1);
+	begin(1, INT64_MAX, 0);
+	storm(step_climb, 0.5);
+	percpu_histogram_read(&histogram, &data);
+	ck_assert_uint_eq(data.max, greatest);
+	end();
+}
+END_TEST
+
 /* One process a mode. */
 int main(void)
 {
@@ -387,6 +416,7 @@ int main(void)
 
 	tcase_set_timeout(modes, 120);
 	tcase_add_loop_test(modes, a_storm_loses_none, 0, NR_STATES);
+	tcase_add_loop_test(modes, the_greatest_is_not_forgotten, 0, 2);
 	suite_add_tcase(suite, modes);
 	return run_suite(suite);
 }

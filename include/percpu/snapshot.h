@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Groups of fields that agree: bytes with packets, requests with errors.
+ *
+ *	struct percpu_snapshot traffic;
+ *	percpu_snapshot_init(&traffic, 2);
+ *	percpu_snapshot_add(&traffic, 1, nr_bytes);		both or neither, whoever reads
+ *
+ *	copy:	| word | slot 0: fields | slot 1: fields |
+ *
+ * The word's lowest bit says which slot holds. An addition writes all fields into the other slot and then
+ * stores the next word, which commits. A reader takes the slot that holds, and again where the word
+ * changed meanwhile: no writer waits for it, and none that was interrupted keeps it waiting.
+ */
+#ifndef PERCPU_SNAPSHOT_H
+#define PERCPU_SNAPSHOT_H
+
+#include <percpu/ops.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PERCPU_SNAPSHOT_MAX_FIELDS 4u
+
+/* One copy, by its words; [2] has the fields of two, [4] of three and four. */
+struct percpu__group2 {
+	uint64_t word;
+	uint64_t slot[2][2];
+};
+struct percpu__group4 {
+	uint64_t word;
+	uint64_t slot[2][4];
+};
+
+/*
+ * The caller's storage; all of it belongs to the library. of[i] is the per-CPU pointer where there are i
+ * fields, and elsewhere an address that nobody has: an addition of another number of fields faults.
+ */
+struct percpu_snapshot {
+	void *of[PERCPU_SNAPSHOT_MAX_FIELDS + 1];
+	uint64_t nr_fields;
+	void *spare; /* groups for whoever finds a shared copy taken */
+	uint64_t reserved;
+};
+
+#ifdef __cplusplus
+static_assert(sizeof(struct percpu_snapshot) == 64 && sizeof(struct percpu__group2) == 40 &&
+		      sizeof(struct percpu__group4) == 72, "ABI");
+#else
+_Static_assert(sizeof(struct percpu_snapshot) == 64 && sizeof(struct percpu__group2) == 40 &&
+		       sizeof(struct percpu__group4) == 72, "ABI");
+_Static_assert(offsetof(struct percpu__group2, slot) == 8 && offsetof(struct percpu__group4, slot) == 8,
+	       "what the sections say");
+#endif
+
+/*
+ * percpu_snapshot_init - nr_fields (2 to PERCPU_SNAPSHOT_MAX_FIELDS) of 64 bits, all zero.
+ * Context: MT-safe; not async-signal-safe.
+ * Returns: 0, -EINVAL (nr_fields) or -ENOMEM.
+ */
+PERCPU_API int percpu_snapshot_init(struct percpu_snapshot *snapshot, unsigned nr_fields);
+
+/* Gives the copies back. Zeroed storage, and what was given back before, are fine. */
+PERCPU_API void percpu_snapshot_fini(struct percpu_snapshot *snapshot);
+
+/* The slow half, complete in itself; v has as many as the snapshot has fields. */
+PERCPU_API PERCPU__OUTLINE void percpu_snapshot_add_slow(struct percpu_snapshot *snapshot, const uint64_t *v,
+							 unsigned nr);
+
+PERCPU__INLINE bool percpu__try_group_add(void *p, const uint64_t *v, unsigned nr)
+{
+	switch (nr) {
+	case 2: return percpu__try_group_add_2(p, v);
+	case 3: return percpu__try_group_add_3(p, v);
+	default: return percpu__try_group_add_4(p, v);
+	}
+}
+
+/* All fields at once, from an array of nr, a constant. */
+PERCPU__INLINE void percpu__snapshot_add(struct percpu_snapshot *snapshot, const uint64_t *v, unsigned nr)
+{
+	void *const p = snapshot->of[nr];
+
+	percpu__will_store(p, nr > 2 ? sizeof(struct percpu__group4) : sizeof(struct percpu__group2));
+	if (__builtin_expect(!percpu__try_group_add(p, v, nr), 0))
+		percpu_snapshot_add_slow(snapshot, v, nr);
+}
+
+/* The arguments as an array has them; two to four. */
+#define PERCPU__WORDS_2(a, b) (uint64_t)(a), (uint64_t)(b)
+#define PERCPU__WORDS_3(a, ...) (uint64_t)(a), PERCPU__WORDS_2(__VA_ARGS__)
+#define PERCPU__WORDS_4(a, ...) (uint64_t)(a), PERCPU__WORDS_3(__VA_ARGS__)
+#define PERCPU__WORDS_OF(a, b, c, d, words, ...) words
+#define PERCPU__WORDS(...)                                                                                   \
+	PERCPU__WORDS_OF(__VA_ARGS__, PERCPU__WORDS_4, PERCPU__WORDS_3, PERCPU__WORDS_2, )(__VA_ARGS__)
+
+/*
+ * percpu_snapshot_add(snapshot, v0, v1, ...) - adds to each field its v, as many as there are fields,
+ * modulo 2^64. One step for whoever reads.
+ * Context: any thread, any time, signal handlers too. Nothing fails.
+ */
+#define percpu_snapshot_add(snapshot, ...)                                                                   \
+	__extension__({                                                                                      \
+		const uint64_t percpu__v[] = { PERCPU__WORDS(__VA_ARGS__) };                                 \
+		percpu__snapshot_add((snapshot), percpu__v, sizeof(percpu__v) / sizeof(percpu__v[0]));       \
+	})
+
+/*
+ * percpu_snapshot_read - fields[i] = the sum of field i over all copies, each copy read at one moment.
+ * Whatever holds after each addition, and then of sums of such (one is the other, or at most that), holds
+ * of these fields, too, while others add. Once they stopped it is exact.
+ * Context: MT-safe, async-signal-safe.
+ */
+PERCPU_API void percpu_snapshot_read(const struct percpu_snapshot *snapshot, uint64_t *fields);
+
+/* The fields of one copy, below percpu_nr_copies(), at one moment. Without rseq the sum may have more. */
+PERCPU_API void percpu_snapshot_read_copy(const struct percpu_snapshot *snapshot, unsigned copy, uint64_t *fields);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns groups of fields that agree: what <percpu/snapshot.h> leaves out of line.
+ *
+ * In a copy with one writer a section commits. In a shared copy a writer first claims the group, by a bit
+ * of its word, and commits and lets go by one store. It may be interrupted in between, for long, or by a
+ * signal whose handler adds to the same snapshot; so nobody waits for a claim. Who finds one takes a spare
+ * group, and makes a page of them where all are claimed. Readers add up copies and spare groups; a claim
+ * does not hinder them, for the slot that holds stays as it is.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "counter/counter.h"
+#include "ops/ops.h"
+#include "platform/platform.h"
+
+#define CLAIMED (UINT64_C(1) << 63)
+#define NOBODY ((void *)(UINT64_C(1) << 55)) /* no address of a program, whatever is added to it */
+
+/* Spare groups are two lines apart each. */
+#define GROUP_WORDS 16u
+#define NR_SPARE 31u
+struct page {
+	struct page *next;
+	uint64_t reserved[15];
+	uint64_t group[NR_SPARE][GROUP_WORDS];
+};
+_Static_assert(sizeof(struct page) <= 4096, "fits in the smallest page");
+_Static_assert(sizeof(struct percpu__group4) <= GROUP_WORDS * sizeof(uint64_t), "holds any group");
+
+static size_t group_bytes(unsigned nr)
+{
+	return nr > 2 ? sizeof(struct percpu__group4) : sizeof(struct percpu__group2);
+}
+
+static uint64_t *slot_of(uint64_t *group, uint64_t word, unsigned nr)
+{
+	return nr > 2 ? ((struct percpu__group4 *)group)->slot[word & 1] : ((struct percpu__group2 *)group)->slot[word & 1];
+}
+
+/* ---- init and fini ---- */
+
+static void set_pointer(struct percpu_snapshot *snapshot, void *p, unsigned nr_fields)
+{
+	memset(snapshot, 0, sizeof(*snapshot));
+	for (unsigned i = 0; i <= PERCPU_SNAPSHOT_MAX_FIELDS; i++)
+		snapshot->of[i] = i == nr_fields ? p : NOBODY;
+	snapshot->nr_fields = nr_fields;
+}
+
+int percpu_snapshot_init(struct percpu_snapshot *snapshot, unsigned nr_fields)
+{
+	void __percpu *p;
+
+	set_pointer(snapshot, NOBODY, 0);
+	if (nr_fields < 2 || nr_fields > PERCPU_SNAPSHOT_MAX_FIELDS)
+		return -EINVAL;
+	p = percpu_alloc(group_bytes(nr_fields), 64);
+	if (!p)
+		return -ENOMEM;
+	set_pointer(snapshot, p, nr_fields);
+	return 0;
+}
+
+void percpu_snapshot_fini(struct percpu_snapshot *snapshot)
+{
+	struct page *page = snapshot->spare, *next;
+
+	if (snapshot->nr_fields)
+		percpu_free(snapshot->of[snapshot->nr_fields]);
+	for (; page; page = next) {
+		next = page->next;
+		percpu__release(page, percpu__page_bytes());
+	}
+	set_pointer(snapshot, NOBODY, 0);
+}
+
+/* ---- adding without a section ---- */
+
+/*
+ * false: claimed by somebody. The acquire pairs with the release of try_claimed_add, and the fence before
+ * the stores pairs with read_group.
+ */
+static bool try_claimed_add(uint64_t *group, const uint64_t *v, unsigned nr)
+{
+	uint64_t word = __atomic_load_n(group, __ATOMIC_RELAXED), *from, *to;
+
+	if ((word & CLAIMED) || !__atomic_compare_exchange_n(group, &word, word | CLAIMED, false, __ATOMIC_ACQUIRE,
+							     __ATOMIC_RELAXED))
+		return false;
+	from = slot_of(group, word, nr);
+	to = slot_of(group, word + 1, nr);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	for (unsigned i = 0; i < nr; i++)
+		__atomic_store_n(&to[i], from[i] + v[i], __ATOMIC_RELAXED);
+	__atomic_store_n(group, word + 1, __ATOMIC_RELEASE);
+	return true;
+}
+
+static struct page *first_page(const struct percpu_snapshot *snapshot)
+{
+	return __atomic_load_n((struct page *const *)&snapshot->spare, __ATOMIC_ACQUIRE); /* pairs with grow */
+}
+
+/* One page more, if there is memory. */
+static void grow(struct percpu_snapshot *snapshot)
+{
+	struct page *page = percpu__map(percpu__page_bytes());
+
+	if (!page)
+		return;
+	page->next = first_page(snapshot);
+	while (!__atomic_compare_exchange_n((struct page **)&snapshot->spare, &page->next, page, true,
+					    __ATOMIC_RELEASE, __ATOMIC_RELAXED)) /* pairs with first_page */
+		;
+}
+
+static bool try_spare_add(struct percpu_snapshot *snapshot, const uint64_t *v, unsigned nr)
+{
+	for (struct page *page = first_page(snapshot); page; page = page->next)
+		for (unsigned i = 0; i < NR_SPARE; i++)
+			if (try_claimed_add(page->group[i], v, nr))
+				return true;
+	return false;
+}
+
+void percpu_snapshot_add_slow(struct percpu_snapshot *snapshot, const uint64_t *v, unsigned nr)
+{
+	percpu__start();
+	if (percpu__unlikely(nr != snapshot->nr_fields))
+		percpu__die("percpu_snapshot_add", snapshot, "another number of fields than it has");
+	if (percpu__try_group_add(snapshot->of[nr], v, nr))
+		return;
+	while (!try_claimed_add(percpu__shared_copy(snapshot->of[nr]), v, nr) && !try_spare_add(snapshot, v, nr))
+		grow(snapshot);
+}
+
+/* ---- reading ---- */
+
+/* The acquires pair with try_claimed_add, and with the sections' stores, which are in order. */
+static void read_group(uint64_t *group, uint64_t *fields, unsigned nr)
+{
+	uint64_t word, again;
+
+	do {
+		const uint64_t *slot;
+
+		word = __atomic_load_n(group, __ATOMIC_ACQUIRE);
+		slot = slot_of(group, word, nr);
+		for (unsigned i = 0; i < nr; i++)
+			fields[i] = __atomic_load_n(&slot[i], __ATOMIC_RELAXED);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		again = __atomic_load_n(group, __ATOMIC_RELAXED);
+	} while ((word ^ again) & ~CLAIMED);
+}
+
+static void add_group(uint64_t *group, uint64_t *fields, unsigned nr)
+{
+	uint64_t here[PERCPU_SNAPSHOT_MAX_FIELDS];
+
+	read_group(group, here, nr);
+	for (unsigned i = 0; i < nr; i++)
+		fields[i] += here[i];
+}
+
+void percpu_snapshot_read_copy(const struct percpu_snapshot *snapshot, unsigned copy, uint64_t *fields)
+{
+	const unsigned nr = snapshot->nr_fields;
+
+	read_group(percpu_ptr((uint64_t *)snapshot->of[nr], copy), fields, nr);
+}
+
+void percpu_snapshot_read(const struct percpu_snapshot *snapshot, uint64_t *fields)
+{
+	const unsigned nr = snapshot->nr_fields;
+
+	memset(fields, 0, nr * sizeof(*fields));
+	percpu_for_each_copy(i)
+		add_group(percpu_ptr((uint64_t *)snapshot->of[nr], i), fields, nr);
+	for (struct page *page = first_page(snapshot); page; page = page->next)
+		for (unsigned i = 0; i < NR_SPARE; i++)
+			add_group(page->group[i], fields, nr);
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/* Fields that agree: a million reads in storms find none torn; additions that are no group are found torn. */
+#include "harness/harness.h"
+
+#include <errno.h>
+#include <sys/wait.h>
+
+#define require(condition) ck_assert(condition)
+#include "ops/storm.h"
+
+#define MAX PERCPU_SNAPSHOT_MAX_FIELDS
+#define NR_READS 1000000u
+#define CLAIMED (UINT64_C(1) << 63)
+
+static struct percpu_snapshot snapshot;
+
+static void check_fields(const uint64_t *want)
+{
+	uint64_t fields[MAX];
+
+	percpu_snapshot_read(&snapshot, fields);
+	for (unsigned i = 0; i < snapshot.nr_fields; i++)
+		ck_assert_uint_eq(fields[i], want[i]);
+}
+
+/* ---- one thread, in every state ---- */
+
+START_TEST(adds_in_every_state)
+{
+	const int copy = enter((enum state)_i);
+	uint64_t want[MAX], fields[MAX];
+
+	if (copy < 0)
+		return;
+	for (unsigned nr = 2; nr <= MAX; nr++) {
+		memset(want, 0, sizeof(want));
+		ck_assert_int_eq(percpu_snapshot_init(&snapshot, nr), 0);
+		check_fields(want);
+		for (unsigned i = 0; i < 1000; i++) {
+			const int32_t odd = i % 3 ? (int32_t)i : -7;
+
+			if (nr == 2)
+				percpu_snapshot_add(&snapshot, 1, odd);
+			else if (nr == 3)
+				percpu_snapshot_add(&snapshot, 1, odd, UINT64_MAX / 3 * i);
+			else
+				percpu_snapshot_add(&snapshot, 1, odd, UINT64_MAX / 3 * i, -(int64_t)i << 33);
+			want[0]++;
+			want[1] += (uint64_t)odd;
+			want[2] += UINT64_MAX / 3 * i;
+			want[3] += (uint64_t)-(int64_t)i << 33;
+			check_fields(want);
+		}
+		percpu_snapshot_read_copy(&snapshot, (unsigned)copy, fields);
+		for (unsigned i = 0; i < nr; i++)
+			ck_assert_uint_eq(fields[i], want[i]);
+		percpu_snapshot_fini(&snapshot);
+		percpu_snapshot_fini(&snapshot);
+	}
+}
+END_TEST
+
+START_TEST(two_to_four_fields)
+{
+	ck_assert_int_eq(percpu_snapshot_init(&snapshot, 0), -EINVAL);
+	ck_assert_int_eq(percpu_snapshot_init(&snapshot, 1), -EINVAL);
+	ck_assert_int_eq(percpu_snapshot_init(&snapshot, MAX + 1), -EINVAL);
+	percpu_snapshot_fini(&snapshot);
+}
+END_TEST
+
+START_TEST(another_number_of_fields_ends_the_process)
+{
+	int status;
+	pid_t child;
+
+	if (_i)
+		setenv("PERCPU_OPTIONS", "mode:atomic", 1);
+	ck_assert_int_eq(percpu_snapshot_init(&snapshot, 2), 0);
+	percpu_snapshot_add(&snapshot, 1, 2);
+	child = fork();
+	if (!child) {
+		fclose(stderr);
+		close(2);
+		percpu_snapshot_add(&snapshot, 1, 2, 3);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_ne(status, 0);
+	percpu_snapshot_fini(&snapshot);
+}
+END_TEST
+
+/* Writers that never come back: groups that stay claimed, in the copies and then in the spare ones. */
+START_TEST(claimed_groups_hold_up_nobody)
+{
+	const int copy = enter(ATOMIC);
+	uint64_t want[2] = { 0 }, *group;
+
+	ck_assert_int_ge(copy, 0);
+	ck_assert_int_eq(percpu_snapshot_init(&snapshot, 2), 0);
+	group = percpu_ptr((uint64_t *)snapshot.of[2], (unsigned)copy);
+	for (unsigned i = 0; i < 200; i++) {
+		percpu_snapshot_add(&snapshot, 1, 10);
+		want[0] += 1;
+		want[1] += 10;
+		check_fields(want);
+		*group |= CLAIMED;
+		check_fields(want);
+		/* Where the last one went: the groups of a page are as far apart as its head is long. */
+		if (snapshot.spare) {
+			group = (uint64_t *)snapshot.spare;
+			do
+				group += 16;
+			while (*group & CLAIMED && group < (uint64_t *)snapshot.spare + 31 * 16);
+		}
+	}
+	ck_assert_ptr_nonnull(snapshot.spare);
+	ck_assert_ptr_nonnull(*(void **)snapshot.spare);
+	percpu_snapshot_fini(&snapshot);
+}
+END_TEST
+
+/* ---- storms ---- */
+
+static uint64_t nr_reads, nr_torn;
+static bool broken; /* each field is added by itself */
+
+static void read_once(void)
+{
+	uint64_t fields[MAX];
+	bool agree;
+
+	percpu_snapshot_read(&snapshot, fields);
+	agree = fields[0] == fields[1];
+	if (snapshot.nr_fields == 4)
+		agree &= fields[2] == 3 * fields[0] && fields[3] == 0 - fields[0];
+	__atomic_fetch_add(&nr_reads, 1, __ATOMIC_RELAXED);
+	if (!agree)
+		__atomic_fetch_add(&nr_torn, 1, __ATOMIC_RELAXED);
+}
+
+static void step_snapshot(struct storm_thread *self, bool in_handler)
+{
+	if (self->number == 3 && self->steps == 100 && !in_handler && self->state)
+		unregister_rseq();
+	if (broken) {
+		struct percpu__group2 *group = (struct percpu__group2 *)snapshot.of[2];
+
+		percpu_inc(&group->slot[0][0]);
+		percpu_inc(&group->slot[0][1]);
+	} else if (snapshot.nr_fields == 2) {
+		percpu_snapshot_add(&snapshot, 1, 1);
+	} else {
+		percpu_snapshot_add(&snapshot, 1, 1, 3, -1);
+	}
+	/* Two threads read, and so do handlers on top of all. */
+	if (self->number < 2 || in_handler)
+		read_once();
+}
+
+static void storm_of_snapshots(enum state state, unsigned nr_fields, uint64_t reads)
+{
+	uint64_t steps = 0, fields[MAX];
+
+	if (state == ATOMIC)
+		setenv("PERCPU_OPTIONS", "mode:atomic", 1);
+	if (state == CPU_TOO_HIGH)
+		setenv("PERCPU_OPTIONS", "cpus:1", 1);
+	ck_assert_int_eq(percpu_snapshot_init(&snapshot, nr_fields), 0);
+	storm_threads[3].state = state == UNREGISTERED && percpu_mode() == PERCPU_MODE_RSEQ ? &snapshot : NULL;
+	do
+		steps += storm(step_snapshot, 0.5);
+	while (nr_reads < reads);
+	ck_assert_msg(!nr_torn, "%ju of %ju reads torn", (uintmax_t)nr_torn, (uintmax_t)nr_reads);
+	percpu_snapshot_read(&snapshot, fields);
+	ck_assert_uint_eq(fields[0], steps);
+	percpu_snapshot_fini(&snapshot);
+}
+
+START_TEST(a_million_reads_in_a_storm_and_none_torn)
+{
+	storm_of_snapshots((enum state)_i, 2, NR_READS);
+}
+END_TEST
+
+START_TEST(of_four_fields_neither)
+{
+	storm_of_snapshots((enum state)_i, 4, NR_READS / 10);
+}
+END_TEST
+
+START_TEST(control_is_torn)
+{
+	broken = true;
+	ck_assert_int_eq(percpu_snapshot_init(&snapshot, 2), 0);
+	for (unsigned tries = 0; tries < 20 && !nr_torn; tries++)
+		storm(step_snapshot, 0.5);
+	ck_assert_msg(nr_torn, "two additions never seen apart: this storm proves nothing");
+	percpu_snapshot_fini(&snapshot);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = { two_to_four_fields, claimed_groups_hold_up_nobody, control_is_torn, NULL };
+	Suite *suite = suite_of("counter: snapshots", tests, 120);
+	TCase *modes = tcase_create("modes");
+
+	tcase_set_timeout(modes, 300);
+	tcase_add_loop_test(modes, adds_in_every_state, 0, NR_STATES);
+	tcase_add_loop_test(modes, another_number_of_fields_ends_the_process, 0, 2);
+	tcase_add_loop_test(modes, a_million_reads_in_a_storm_and_none_torn, 0, NR_STATES);
+	tcase_add_loop_test(modes, of_four_fields_neither, 0, NR_STATES);
+	suite_add_tcase(suite, modes);
+	return run_suite(suite);
+}

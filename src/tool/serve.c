@@ -86,13 +86,13 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
 {
 	static int seen;
 
-	/* The first call of a request has its head alone. */
+	/* The first call of a request has its head alone, and that is enough to refuse a body. */
+	if (strcmp(method, "GET") && strcmp(method, "HEAD"))
+		return answer_line(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET, please.\n");
 	if (!*state) {
 		*state = &seen;
 		return MHD_YES;
 	}
-	if (strcmp(method, "GET") && strcmp(method, "HEAD"))
-		return answer_line(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET, please.\n");
 	if (!strcmp(url, "/metrics"))
 		return answer_metrics(connection, arg);
 	if (!strcmp(url, "/"))

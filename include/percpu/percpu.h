@@ -6,6 +6,7 @@
 #include <percpu/alloc.h>
 #include <percpu/cache.h>
 #include <percpu/counter.h>
+#include <percpu/foreign.h>
 #include <percpu/histogram.h>
 #include <percpu/ops.h>
 #include <percpu/pool.h>

@@ -24,16 +24,6 @@ static const struct percpu_metric *metric_of(const struct series *series)
 
 /* ---- names ---- */
 
-/* What is written to a stream between open and close_text. */
-static FILE *open_text(char **text, size_t *size)
-{
-	FILE *out = open_memstream(text, size);
-
-	if (!out)
-		grow(NULL, SIZE_MAX, 1); /* says so, and ends */
-	return out;
-}
-
 static char *fit_name(const char *name, bool colons)
 {
 	char *text;

@@ -26,8 +26,31 @@ static const char usage[] =
 	"\n"
 	"Status: 0; 1 where nothing was found or something failed; 2 for a mistake in the command line.\n";
 
+static bool is_kept;
+static char kept[256];
+
+void complaint_keep(bool keep)
+{
+	is_kept = keep;
+	kept[0] = '\0';
+}
+
+void complaint_clear(void)
+{
+	kept[0] = '\0';
+}
+
+const char *complaint(void)
+{
+	return kept;
+}
+
 static int say(const char *end, const char *format, va_list args, int status)
 {
+	if (is_kept) {
+		vsnprintf(kept, sizeof(kept), format, args);
+		return status;
+	}
 	fflush(stdout);
 	fputs("percpu: ", stderr);
 	vfprintf(stderr, format, args);

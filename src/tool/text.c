@@ -148,3 +148,12 @@ void put_metric(FILE *out, const struct percpu_metric *metric)
 	if (metric->nr_labels)
 		putc('}', out);
 }
+
+FILE *open_text(char **text, size_t *size)
+{
+	FILE *out = open_memstream(text, size);
+
+	if (!out)
+		grow(NULL, SIZE_MAX, 1); /* says so, and ends */
+	return out;
+}

@@ -8,6 +8,7 @@
  *   group.c    which CPUs count together
  *   list.c, show.c, export.c, top.c    a command each
  *   serve.c    export by HTTP
+ *   screen.c   the screen of top
  */
 #ifndef PERCPU_TOOL_FLOOR_H
 #define PERCPU_TOOL_FLOOR_H
@@ -30,6 +31,11 @@ enum status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 __attribute__((format(printf, 1, 2))) int complain(const char *format, ...);
 __attribute__((format(printf, 1, 2))) int complain_of_usage(const char *format, ...);
 
+/* While a screen is drawn, complaints are kept instead: the last one, "" for none. */
+void complaint_keep(bool keep);
+void complaint_clear(void);
+const char *complaint(void);
+
 /* Never NULL: without memory the command ends. */
 void *grow(void *memory, size_t nr, size_t bytes);
 
@@ -47,7 +53,7 @@ int command_show(const struct options *options);
 int command_export(const struct options *options);
 int command_top(const struct options *options);
 
-/* ---- top.c ---- */
+/* ---- top.c; more of it in top.h ---- */
 
 bool top_sort_is_known(const char *column);
 
@@ -68,6 +74,9 @@ void put_name(FILE *out, const char *text, bool colons);
 
 /* A finite number, to 15 digits, which is what a product with a scale is good for. */
 void put_double(FILE *out, double value);
+
+/* A stream into memory: after fclose, text is what was written, for free. Never NULL. */
+FILE *open_text(char **text, size_t *size);
 
 /* name{label="value",...} for people. */
 void put_metric(FILE *out, const struct percpu_metric *metric);

@@ -130,21 +130,21 @@ publisher "$name twin" 1 1
 publisher "$name x" 1 1
 report "two names" "$("$percpu" list | grep -c "  $name" | grep -vx 3)"
 end_publishers
-publisher same 1 1
+publisher same-$$ 1 1
 first=$pid
-rm "$tap_dir"/*.same
-publisher same 2 1
-report "two of one name are both listed" "$("$percpu" list same | awk -v a="$first" -v b="$pid" '
+rm "$tap_dir"/*.same-$$
+publisher same-$$ 2 1
+report "two of one name are both listed" "$("$percpu" list same-$$ | awk -v a="$first" -v b="$pid" '
 	$1 == a || $1 == b { nr++ } END { if (nr != 2) print nr }')"
-report "and told apart by their process" "$("$percpu" export same | grep 'requests_total.*GET' | sort >"$tap_dir/said"
+report "and told apart by their process" "$("$percpu" export same-$$ | grep 'requests_total.*GET' | sort >"$tap_dir/said"
 	grep -q "pid=\"$first\".* 1000\$" "$tap_dir/said" && grep -q "pid=\"$pid\".* 2000\$" "$tap_dir/said" || cat "$tap_dir/said")"
 end_publishers
-fails 1 show same
+fails 1 show same-$$
 
-publisher many 1 1 100000
-"$percpu" list many >"$tap_dir/said"
+publisher many-$$ 1 1 100000
+"$percpu" list many-$$ >"$tap_dir/said"
 report "100,000 metrics are listed" "$(awk 'NR == 2 && $3 == 100005 { fine = 1 } END { exit !fine }' "$tap_dir/said" || cat "$tap_dir/said")"
-"$percpu" export many >"$tap_dir/text"
+"$percpu" export many-$$ >"$tap_dir/text"
 report "100,000 metrics are exported, each right" "$(awk '/^plain_/ { split($1, part, "[_{]"); if ($NF != part[2]) print; nr++ }
 	END { if (nr != 100000) print nr, "lines" }' "$tap_dir/text" | head)"
 

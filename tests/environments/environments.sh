@@ -1,0 +1,96 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# A program that uses everything (everything.c) where something is missing: nothing is lost, and the mode
+# is the one that is left.
+# shellcheck source=scripts/tap.sh
+. "${top_srcdir:?}/scripts/tap.sh"
+
+dir=$top_srcdir/tests/environments
+library="-L$top_builddir/.libs -lpercpu -Wl,-rpath,$top_builddir/.libs -pthread"
+cc=${CC:-cc}
+everything=$tap_dir/everything
+
+# The flags are words; those of a sanitizer build belong to its library.
+# shellcheck disable=SC2086
+build()
+{
+	$cc ${CFLAGS-} -std=gnu11 -D_GNU_SOURCE -Wall -I"$top_srcdir/include" "$dir/everything.c" -o "$everything" ${LDFLAGS-} $library &&
+		$cc -std=gnu11 -D_GNU_SOURCE -Wall "$dir/refuse.c" -o "$tap_dir/refuse"
+}
+
+try "it is built" build
+if ! "$everything" rseq >/dev/null 2>&1; then
+	try "as it comes" "$everything" any
+	skip "what rseq mode needs" "$("$everything" 2>&1 | tail -n 1)"
+	finish
+	exit
+fi
+try "as it comes" "$everything" rseq
+
+# ---- libc does not register ----
+
+try "glibc.pthread.rseq=0" env GLIBC_TUNABLES=glibc.pthread.rseq=0 "$everything" atomic
+try "PERCPU_OPTIONS=mode:atomic" env PERCPU_OPTIONS=mode:atomic "$everything" atomic
+try "PERCPU_OPTIONS=cpus:1" env PERCPU_OPTIONS=cpus:1 "$everything" rseq
+try "PERCPU_OPTIONS=check,leaks" env PERCPU_OPTIONS=check,leaks "$everything" rseq
+
+# ---- the kernel refuses ----
+
+if "$tap_dir/refuse" getcpu "$everything" any >/dev/null 2>&1; then
+	try "a filter refuses rseq" "$tap_dir/refuse" rseq "$everything" atomic
+	for call in membarrier mbind madvise memfd_create mincore sched_getaffinity; do
+		try "a filter refuses $call" "$tap_dir/refuse" $call "$everything" rseq
+	done
+	try "a filter refuses all of them" "$tap_dir/refuse" membarrier,mbind,madvise,memfd_create,mincore,sched_getaffinity \
+		"$everything" rseq
+	try "a filter refuses all of them, and rseq" "$tap_dir/refuse" \
+		rseq,membarrier,mbind,madvise,memfd_create,mincore,sched_getaffinity,getcpu "$everything" atomic
+else
+	skip "filters" "seccomp filters are not to be had"
+fi
+
+# ---- limits ----
+
+# limited LIMIT KIB: with less of something.
+limited()
+{
+	# dash knows -v, -l and -d.
+	# shellcheck disable=SC3045
+	(ulimit "$1" "$2" && exec "$everything" rseq)
+}
+case ${CFLAGS-} in
+*sanitize*) skip "limits" "a sanitizer wants all of the address space" ;;
+*)
+	try "ulimit -l 0" limited -l 0
+	try "ulimit -d 64 MiB" limited -d 65536 # four stacks are 32 of them
+	# Less than what is reserved where there is plenty.
+	for mib in 65536 4096 1024; do
+		try "ulimit -v $mib MiB" limited -v $((mib * 1024))
+	done
+	;;
+esac
+
+# ---- no file systems ----
+
+mkdir -p "$tap_dir/root"
+# shellcheck disable=SC2086
+if [ -f "$top_builddir/.libs/libpercpu.a" ] && $cc -static -std=gnu11 -D_GNU_SOURCE -O2 -I"$top_srcdir/include" "$dir/everything.c" \
+	-o "$tap_dir/root/everything" "$top_builddir/.libs/libpercpu.a" -pthread ${NUMA_STATIC:--lnuma} >/dev/null 2>&1; then
+	try "a static program" "$tap_dir/root/everything" rseq
+	if unshare -r true 2>/dev/null; then
+		try "a chroot without /sys and /proc" unshare -r chroot "$tap_dir/root" /everything rseq
+	else
+		skip "a chroot without /sys and /proc" "no namespaces for this user"
+	fi
+else
+	skip "a static program, and a chroot" "no static libraries"
+fi
+
+# ---- somebody else's processor ----
+
+if command -v valgrind >/dev/null; then
+	try "Valgrind" valgrind -q --error-exitcode=9 "$everything" atomic
+else
+	skip "Valgrind" "not installed"
+fi
+finish

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What happens to a program in its life: signals ten thousand times a second, children of all kinds, one
+ * CPU and then all again, other namespaces. Whatever it is, sums are exact. FORKS says how often the
+ * program forks beside threads that allocate.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harness/harness.h"
+
+#include <percpu/percpu.h>
+
+extern char **environ;
+
+static uint64_t __percpu *count;
+static bool over;
+
+static double seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec * 1e-9;
+}
+
+/* ---- signals: every operation, in handlers on top of every operation ---- */
+
+static struct everything {
+	uint8_t added8, bits8;
+	uint16_t added16;
+	uint32_t added32, returned32;
+	uint64_t added64, exchanged, compared;
+	bool flag;
+} __percpu *everything;
+static struct percpu_list __percpu *list;
+static struct percpu_list_node nodes[32];
+static uint64_t nr_handled, xchg_in, xchg_out;
+
+static void use_everything(uint64_t number)
+{
+	struct percpu_list_node *node, *next;
+
+	percpu_inc(&everything->added8);
+	percpu_or(&everything->bits8, 0x10);
+	percpu_and(&everything->bits8, 0x7f);
+	percpu_add(&everything->added16, 3);
+	percpu_sub(&everything->added32, 5);
+	(void)percpu_add_return(&everything->returned32, 7);
+	percpu_dec(&everything->added64);
+	percpu_write(&everything->flag, true);
+	__atomic_fetch_add(&xchg_in, number, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&xchg_out, percpu_xchg(&everything->exchanged, number), __ATOMIC_RELAXED);
+	for (;;) {
+		const uint64_t seen = percpu_read(&everything->compared);
+
+		if (percpu_cmpxchg(&everything->compared, seen, seen + 1) == seen)
+			break;
+	}
+	node = percpu_list_pop(list);
+	if (node)
+		percpu_list_push(list, node);
+	if (number % 64 == 0)
+		for (node = percpu_list_pop_all(list); node; node = next) {
+			next = node->next;
+			percpu_list_push(list, node);
+		}
+}
+
+static void handle(int signal)
+{
+	const int saved_errno = errno;
+
+	use_everything(nr_handled);
+	nr_handled++;
+	errno = saved_errno;
+}
+
+/* percpu_cmpxchg may compare on one CPU what percpu_read read on another: then it just tries again. */
+START_TEST(signals_ten_thousand_times_a_second)
+{
+	const struct sigaction action = { .sa_handler = handle, .sa_flags = SA_RESTART };
+	const struct itimerspec often = { { 0, 100000 }, { 0, 100000 } }, never = { .it_value = { 0, 0 } };
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2 };
+	struct everything sum = { .added8 = 0 };
+	const double end = seconds_now() + 1;
+	uint64_t nr = 0, left = 0;
+	unsigned nr_nodes = 0;
+	timer_t timer;
+
+	everything = percpu_new(struct everything);
+	list = percpu_new(struct percpu_list);
+	for (unsigned i = 0; i < 32; i++)
+		percpu_list_push(list, &nodes[i]);
+	ck_assert_int_eq(sigaction(SIGUSR2, &action, NULL), 0);
+	ck_assert_int_eq(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+	ck_assert_int_eq(timer_settime(timer, 0, &often, NULL), 0);
+	while (seconds_now() < end)
+		for (unsigned i = 0; i < 1000; i++)
+			use_everything(nr++);
+	timer_settime(timer, 0, &never, NULL);
+	timer_delete(timer);
+	ck_assert_uint_gt(nr_handled, 100);
+	nr += nr_handled;
+	percpu_for_each_copy(i) {
+		const struct everything *copy = percpu_ptr(everything, i);
+
+		sum.added8 += copy->added8;
+		sum.added16 += copy->added16;
+		sum.added32 += copy->added32;
+		sum.returned32 += copy->returned32;
+		sum.added64 += copy->added64;
+		sum.compared += copy->compared;
+		left += copy->exchanged;
+		ck_assert(copy->bits8 == 0 || copy->bits8 == 0x10);
+		for (struct percpu_list_node *node = percpu_ptr(list, i)->head; node; node = node->next)
+			nr_nodes++;
+	}
+	ck_assert_uint_eq(sum.added8, (uint8_t)nr);
+	ck_assert_uint_eq(sum.added16, (uint16_t)(3 * nr));
+	ck_assert_uint_eq(sum.added32, (uint32_t)(-5 * nr));
+	ck_assert_uint_eq(sum.returned32, (uint32_t)(7 * nr));
+	ck_assert_uint_eq(sum.added64, -nr);
+	ck_assert_uint_eq(sum.compared, nr);
+	ck_assert_uint_eq(xchg_out + left, xchg_in);
+	ck_assert_uint_eq(nr_nodes, 32);
+}
+END_TEST
+
+/* ---- children ---- */
+
+/* Counts until the test is over. Returns how often. */
+static void *keep_counting(void *unused)
+{
+	uintptr_t nr = 0;
+
+	for (; !__atomic_load_n(&over, __ATOMIC_RELAXED); nr++)
+		percpu_inc(count);
+	return (void *)nr;
+}
+
+static uint64_t end_counting(pthread_t thread)
+{
+	void *nr;
+
+	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
+	pthread_join(thread, &nr);
+	return (uintptr_t)nr;
+}
+
+static void wait_for(pid_t child)
+{
+	int status;
+
+	ck_assert_int_gt(child, 0);
+	ck_assert_int_eq(waitpid(child, &status, __WALL), child);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", status);
+}
+
+#define FOREIGN_EACH 1000
+
+/* In a child that borrows this thread's storage: every operation that it may use. */
+static void count_as_foreigner(void)
+{
+	for (unsigned i = 0; i < FOREIGN_EACH; i++) {
+		percpu_foreign_inc(count);
+		percpu_foreign_add(count, 5);
+		percpu_foreign_sub(count, 4);
+		percpu_foreign_dec(count);
+		percpu_foreign_add(count, 1);
+	}
+}
+
+START_TEST(children_of_vfork)
+{
+	pthread_t thread;
+
+	count = percpu_new(uint64_t);
+	ck_assert_int_eq(pthread_create(&thread, NULL, keep_counting, NULL), 0);
+	for (unsigned i = 0; i < 20; i++) {
+		const pid_t child = vfork();
+
+		if (!child) {
+			count_as_foreigner();
+			_exit(0);
+		}
+		wait_for(child);
+	}
+	ck_assert_uint_eq(end_counting(thread) + 20 * 2 * FOREIGN_EACH, percpu_sum(count));
+	ck_assert_uint_eq(*percpu_ptr(count, percpu_nr_copies() - 1), 20 * 2 * FOREIGN_EACH);
+}
+END_TEST
+
+/* ---- a raw clone, whose thread pointer is its parent's ---- */
+
+static char stack[64 * 1024] __attribute__((aligned(16)));
+
+static int raw_child(void *unused)
+{
+	count_as_foreigner();
+	syscall(SYS_exit, 0); /* not exit(), which is for the process */
+	return 0;
+}
+
+/* Beside its parent, which counts with the same storage. */
+START_TEST(raw_clones_that_share_memory)
+{
+	uint64_t nr = 0;
+
+	count = percpu_new(uint64_t);
+	for (unsigned i = 0; i < 20; i++) {
+		const pid_t child = clone(raw_child, stack + sizeof(stack), CLONE_VM | CLONE_FILES | CLONE_FS | SIGCHLD, NULL);
+
+		for (unsigned j = 0; j < 20000; j++, nr++)
+			percpu_inc(count);
+		wait_for(child);
+	}
+	ck_assert_uint_eq(percpu_sum(count), nr + 20 * 2 * FOREIGN_EACH);
+}
+END_TEST
+
+/* This program again, as a child: argument and all. */
+#define AS_CHILD "--count"
+
+static int count_and_look(void)
+{
+	uint64_t __percpu *mine = percpu_new(uint64_t);
+
+	for (unsigned i = 0; mine && i < 10000; i++)
+		percpu_inc(mine);
+	return mine && percpu_sum(mine) == 10000 ? 0 : 1;
+}
+
+START_TEST(children_of_posix_spawn)
+{
+	char *const arguments[] = { "test_lives", AS_CHILD, NULL };
+	pthread_t thread;
+
+	count = percpu_new(uint64_t);
+	ck_assert_int_eq(pthread_create(&thread, NULL, keep_counting, NULL), 0);
+	for (unsigned i = 0; i < 20; i++) {
+		pid_t child;
+
+		ck_assert_int_eq(posix_spawn(&child, "/proc/self/exe", NULL, NULL, arguments, environ), 0);
+		wait_for(child);
+	}
+	ck_assert_uint_eq(end_counting(thread), percpu_sum(count));
+}
+END_TEST
+
+/* ---- forks beside threads that allocate ---- */
+
+#define NR_ALLOCATORS 8
+
+static void *keep_allocating(void *argument)
+{
+	unsigned turn = (uintptr_t)argument;
+	void __percpu *held[16] = { NULL };
+
+	for (; !__atomic_load_n(&over, __ATOMIC_RELAXED); turn++) {
+		percpu_free(held[turn % 16]);
+		held[turn % 16] = percpu_alloc(8 + turn % 300, 8);
+		if (!held[turn % 16])
+			abort();
+		percpu_inc(count);
+		if (turn % 64 == 0)
+			sched_yield();
+	}
+	percpu_free_bulk(16, held);
+	return NULL;
+}
+
+/* The child's memory is as it was, and all works. */
+static int live_on(void)
+{
+	const uint64_t before = percpu_sum(count);
+	uint64_t __percpu *fresh = percpu_new_array(uint64_t, 20);
+
+	if (!fresh || percpu_sum(&fresh[19]))
+		return 1;
+	for (unsigned i = 0; i < 100; i++)
+		percpu_inc(count);
+	percpu_free(fresh);
+	if (percpu_sum(count) != before + 100 || percpu_trim(NULL) < 0)
+		return 2;
+	return 0;
+}
+
+START_TEST(forks_beside_threads_that_allocate)
+{
+	const char *asked = getenv("FORKS");
+	const unsigned nr_forks = asked ? strtoul(asked, NULL, 10) : 200;
+	pthread_t threads[NR_ALLOCATORS];
+	struct percpu_pool_stats stats = { .size = sizeof(stats) };
+
+	count = percpu_new(uint64_t);
+	for (uintptr_t i = 0; i < NR_ALLOCATORS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, keep_allocating, (void *)i), 0);
+	for (unsigned i = 0; i < nr_forks; i++) {
+		const pid_t child = fork();
+
+		if (!child) {
+			alarm(20); /* a lock that nobody holds any more */
+			_exit(live_on());
+		}
+		wait_for(child);
+	}
+	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < NR_ALLOCATORS; i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_int_eq(percpu_pool_stats(NULL, &stats), 0);
+	ck_assert_uint_eq(stats.nr_live, 1);
+}
+END_TEST
+
+/* ---- the thread's own CPUs and names ---- */
+
+START_TEST(one_cpu_and_back)
+{
+	pthread_t thread;
+	cpu_set_t all;
+	uint64_t nr = 0;
+
+	count = percpu_new(uint64_t);
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(all), &all), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, keep_counting, NULL), 0);
+	for (unsigned turn = 0; turn < 200; turn++) {
+		for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+			cpu_set_t one;
+
+			if (!CPU_ISSET(cpu, &all))
+				continue;
+			CPU_ZERO(&one);
+			CPU_SET(cpu, &one);
+			ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+			ck_assert_int_eq(pthread_setaffinity_np(thread, sizeof(one), &one), 0);
+			ck_assert_uint_eq(percpu_this_cpu(), cpu);
+			for (unsigned i = 0; i < 100; i++, nr++)
+				percpu_inc(count);
+		}
+		sched_setaffinity(0, sizeof(all), &all);
+		pthread_setaffinity_np(thread, sizeof(all), &all);
+	}
+	nr += end_counting(thread);
+	ck_assert_uint_eq(percpu_sum(count), nr);
+	ck_assert_uint_eq(*percpu_ptr(count, percpu_nr_copies() - 1), 0);
+}
+END_TEST
+
+START_TEST(other_namespaces_and_back)
+{
+	const int before = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
+
+	count = percpu_new(uint64_t);
+	percpu_inc(count);
+	if (before < 0 || unshare(CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWIPC))
+		return; /* not for this user */
+	percpu_inc(count);
+	percpu_free(percpu_alloc(100, 8));
+	ck_assert_int_eq(setns(before, CLONE_NEWUTS), 0);
+	percpu_inc(count);
+	ck_assert_uint_eq(percpu_sum(count), 3);
+	close(before);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	const TTest *const tests[] = { signals_ten_thousand_times_a_second, children_of_vfork, raw_clones_that_share_memory,
+				       children_of_posix_spawn, forks_beside_threads_that_allocate, one_cpu_and_back,
+				       other_namespaces_and_back, NULL };
+
+	if (argc == 2 && !strcmp(argv[1], AS_CHILD))
+		return count_and_look();
+	return run_suite(suite_of("environments: lives", tests, 1800));
+}

@@ -8,8 +8,8 @@
  *
  *	copy:	| word | slot 0: fields | slot 1: fields |
  *
- * The word's lowest bit says which slot holds. An addition writes all fields into the other slot and then
- * stores the next word, which commits. A reader takes the slot that holds, and again where the word
+ * The word says which slot holds. An addition writes all fields into the other slot and then stores the
+ * next word, which commits. A reader takes the slot that holds, and again where the word
  * changed meanwhile: no writer waits for it, and none that was interrupted keeps it waiting.
  */
 #ifndef PERCPU_SNAPSHOT_H
@@ -23,7 +23,10 @@ extern "C" {
 
 #define PERCPU_SNAPSHOT_MAX_FIELDS 4u
 
-/* One copy, by its words; [2] has the fields of two, [4] of three and four. */
+/*
+ * One copy: of two fields, and of three and four. The word counts in steps of the bytes from one slot to
+ * the other, so that word & step is where the slot that holds is.
+ */
 struct percpu__group2 {
 	uint64_t word;
 	uint64_t slot[2][2];
@@ -64,47 +67,43 @@ PERCPU_API int percpu_snapshot_init(struct percpu_snapshot *snapshot, unsigned n
 /* Gives the copies back. Zeroed storage, and what was given back before, are fine. */
 PERCPU_API void percpu_snapshot_fini(struct percpu_snapshot *snapshot);
 
-/* The slow half, complete in itself; v has as many as the snapshot has fields. */
-PERCPU_API PERCPU__OUTLINE void percpu_snapshot_add_slow(struct percpu_snapshot *snapshot, const uint64_t *v,
-							 unsigned nr);
+/* The slow half, complete in itself; those of four values that there are fields for. */
+PERCPU_API PERCPU__OUTLINE void percpu_snapshot_add_slow(struct percpu_snapshot *snapshot, unsigned nr, uint64_t v0,
+							 uint64_t v1, uint64_t v2, uint64_t v3);
 
-PERCPU__INLINE bool percpu__try_group_add(void *p, const uint64_t *v, unsigned nr)
+PERCPU__INLINE bool percpu__try_group_add(void *p, unsigned nr, uint64_t v0, uint64_t v1, uint64_t v2, uint64_t v3)
 {
 	switch (nr) {
-	case 2: return percpu__try_group_add_2(p, v);
-	case 3: return percpu__try_group_add_3(p, v);
-	default: return percpu__try_group_add_4(p, v);
+	case 2: return percpu__try_group_add_2(p, v0, v1, v2, v3);
+	case 3: return percpu__try_group_add_3(p, v0, v1, v2, v3);
+	default: return percpu__try_group_add_4(p, v0, v1, v2, v3);
 	}
 }
 
-/* All fields at once, from an array of nr, a constant. */
-PERCPU__INLINE void percpu__snapshot_add(struct percpu_snapshot *snapshot, const uint64_t *v, unsigned nr)
+PERCPU__INLINE void percpu__snapshot_add(struct percpu_snapshot *snapshot, unsigned nr, uint64_t v0, uint64_t v1,
+					 uint64_t v2, uint64_t v3)
 {
 	void *const p = snapshot->of[nr];
 
 	percpu__will_store(p, nr > 2 ? sizeof(struct percpu__group4) : sizeof(struct percpu__group2));
-	if (__builtin_expect(!percpu__try_group_add(p, v, nr), 0))
-		percpu_snapshot_add_slow(snapshot, v, nr);
+	if (__builtin_expect(!percpu__try_group_add(p, nr, v0, v1, v2, v3), 0))
+		percpu_snapshot_add_slow(snapshot, nr, v0, v1, v2, v3);
 }
 
-/* The arguments as an array has them; two to four. */
-#define PERCPU__WORDS_2(a, b) (uint64_t)(a), (uint64_t)(b)
-#define PERCPU__WORDS_3(a, ...) (uint64_t)(a), PERCPU__WORDS_2(__VA_ARGS__)
-#define PERCPU__WORDS_4(a, ...) (uint64_t)(a), PERCPU__WORDS_3(__VA_ARGS__)
-#define PERCPU__WORDS_OF(a, b, c, d, words, ...) words
-#define PERCPU__WORDS(...)                                                                                   \
-	PERCPU__WORDS_OF(__VA_ARGS__, PERCPU__WORDS_4, PERCPU__WORDS_3, PERCPU__WORDS_2, )(__VA_ARGS__)
+/* How many arguments there are, two to four, and four values. */
+#define PERCPU__VALUES_2(a, b) 2, (uint64_t)(a), (uint64_t)(b), 0, 0
+#define PERCPU__VALUES_3(a, b, c) 3, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), 0
+#define PERCPU__VALUES_4(a, b, c, d) 4, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d)
+#define PERCPU__VALUES_OF(a, b, c, d, values, ...) values
+#define PERCPU__VALUES(...)                                                                                  \
+	PERCPU__VALUES_OF(__VA_ARGS__, PERCPU__VALUES_4, PERCPU__VALUES_3, PERCPU__VALUES_2, )(__VA_ARGS__)
 
 /*
  * percpu_snapshot_add(snapshot, v0, v1, ...) - adds to each field its v, as many as there are fields,
  * modulo 2^64. One step for whoever reads.
  * Context: any thread, any time, signal handlers too. Nothing fails.
  */
-#define percpu_snapshot_add(snapshot, ...)                                                                   \
-	__extension__({                                                                                      \
-		const uint64_t percpu__v[] = { PERCPU__WORDS(__VA_ARGS__) };                                 \
-		percpu__snapshot_add((snapshot), percpu__v, sizeof(percpu__v) / sizeof(percpu__v[0]));       \
-	})
+#define percpu_snapshot_add(snapshot, ...) percpu__snapshot_add((snapshot), PERCPU__VALUES(__VA_ARGS__))
 
 /*
  * percpu_snapshot_read - fields[i] = the sum of field i over all copies, each copy read at one moment.

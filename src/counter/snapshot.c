@@ -34,9 +34,15 @@ static size_t group_bytes(unsigned nr)
 	return nr > 2 ? sizeof(struct percpu__group4) : sizeof(struct percpu__group2);
 }
 
+/* What the word counts in: the bytes from slot to slot. */
+static uint64_t step_of(unsigned nr)
+{
+	return nr > 2 ? sizeof(((struct percpu__group4 *)0)->slot[0]) : sizeof(((struct percpu__group2 *)0)->slot[0]);
+}
+
 static uint64_t *slot_of(uint64_t *group, uint64_t word, unsigned nr)
 {
-	return nr > 2 ? ((struct percpu__group4 *)group)->slot[word & 1] : ((struct percpu__group2 *)group)->slot[word & 1];
+	return group + 1 + (word & step_of(nr)) / sizeof(*group);
 }
 
 /* ---- init and fini ---- */
@@ -90,11 +96,11 @@ static bool try_claimed_add(uint64_t *group, const uint64_t *v, unsigned nr)
 							     __ATOMIC_RELAXED))
 		return false;
 	from = slot_of(group, word, nr);
-	to = slot_of(group, word + 1, nr);
+	to = slot_of(group, word + step_of(nr), nr);
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	for (unsigned i = 0; i < nr; i++)
 		__atomic_store_n(&to[i], from[i] + v[i], __ATOMIC_RELAXED);
-	__atomic_store_n(group, word + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(group, word + step_of(nr), __ATOMIC_RELEASE);
 	return true;
 }
 
@@ -125,12 +131,15 @@ static bool try_spare_add(struct percpu_snapshot *snapshot, const uint64_t *v, u
 	return false;
 }
 
-void percpu_snapshot_add_slow(struct percpu_snapshot *snapshot, const uint64_t *v, unsigned nr)
+void percpu_snapshot_add_slow(struct percpu_snapshot *snapshot, unsigned nr, uint64_t v0, uint64_t v1, uint64_t v2,
+			      uint64_t v3)
 {
+	const uint64_t v[PERCPU_SNAPSHOT_MAX_FIELDS] = { v0, v1, v2, v3 };
+
 	percpu__start();
 	if (percpu__unlikely(nr != snapshot->nr_fields))
 		percpu__die("percpu_snapshot_add", snapshot, "another number of fields than it has");
-	if (percpu__try_group_add(snapshot->of[nr], v, nr))
+	if (percpu__try_group_add(snapshot->of[nr], nr, v0, v1, v2, v3))
 		return;
 	while (!try_claimed_add(percpu__shared_copy(snapshot->of[nr]), v, nr) && !try_spare_add(snapshot, v, nr))
 		grow(snapshot);

@@ -366,28 +366,10 @@ PERCPU__INLINE bool percpu__try_histogram_note(void *p, uint64_t value)
 
 /*
  * A copy of a group of fields (percpu/snapshot.h): a word, and two slots that are `apart` bytes apart. The
- * word's lowest bit says which slot holds; all fields go into the other one, and the word commits. The
- * barriers keep the stores of one operation behind the commit before it, and ahead of its own; they pair
- * with percpu_snapshot_read.
+ * word counts in steps of that, so that the bit of it which is worth as much says which slot holds. All
+ * fields go into the other one, and the word commits. The barriers keep the stores of one operation
+ * behind the commit before it, and ahead of its own; they pair with percpu_snapshot_read.
  */
-#define PERCPU__GROUP_SECTION(nr, apart, shift)                                                              \
-	PERCPU__INLINE bool percpu__try_group_add_##nr(void *p, const uint64_t *v)                           \
-	{                                                                                                    \
-		uint64_t word, from, to;                                                                     \
-		PERCPU__RUN("	ldr	%[word], [x16]\n"                                                    \
-			    "	ubfiz	%[from], %[word], #" #shift ", #1\n"                                 \
-			    "	eor	%[to], %[from], #" #apart "\n"                                       \
-			    "	add	%[from], x16, %[from]\n"                                             \
-			    "	add	%[to], x16, %[to]\n"                                                 \
-			    "	dmb	ishst\n"                                                             \
-			    PERCPU__GROUP_STEPS_##nr                                                         \
-			    "	add	%[word], %[word], #1\n"                                              \
-			    "	dmb	ishst\n"                                                             \
-			    "	str	%[word], [x16]\n",                                                   \
-			    ([word] "=&r"(word), [from] "=&r"(from), [to] "=&r"(to), ),                      \
-			    (PERCPU__GROUP_INPUTS_##nr, ));                                                  \
-		return true;                                                                                 \
-	}
 #define PERCPU__GROUP_STEP(at, v) /* to[at] = from[at] + v */                                                \
 	"	ldr	x17, [%[from], #" #at "]\n"                                                          \
 	"	add	x17, x17, %[" #v "]\n"                                                               \
@@ -395,12 +377,32 @@ PERCPU__INLINE bool percpu__try_histogram_note(void *p, uint64_t value)
 #define PERCPU__GROUP_STEPS_2 PERCPU__GROUP_STEP(8, v0) PERCPU__GROUP_STEP(16, v1)
 #define PERCPU__GROUP_STEPS_3 PERCPU__GROUP_STEPS_2 PERCPU__GROUP_STEP(24, v2)
 #define PERCPU__GROUP_STEPS_4 PERCPU__GROUP_STEPS_3 PERCPU__GROUP_STEP(32, v3)
-#define PERCPU__GROUP_INPUTS_2 [v0] "r"(v[0]), [v1] "r"(v[1])
-#define PERCPU__GROUP_INPUTS_3 PERCPU__GROUP_INPUTS_2, [v2] "r"(v[2])
-#define PERCPU__GROUP_INPUTS_4 PERCPU__GROUP_INPUTS_3, [v3] "r"(v[3])
-PERCPU__GROUP_SECTION(2, 16, 4)
-PERCPU__GROUP_SECTION(3, 32, 5)
-PERCPU__GROUP_SECTION(4, 32, 5)
+#define PERCPU__GROUP_INPUTS_2 [v0] "r"(v0), [v1] "r"(v1)
+#define PERCPU__GROUP_INPUTS_3 PERCPU__GROUP_INPUTS_2, [v2] "r"(v2)
+#define PERCPU__GROUP_INPUTS_4 PERCPU__GROUP_INPUTS_3, [v3] "r"(v3)
+#define PERCPU__GROUP_SECTION(nr, apart)                                                                     \
+	PERCPU__INLINE bool percpu__try_group_add_##nr(void *p, uint64_t v0, uint64_t v1, uint64_t v2,       \
+						       uint64_t v3)                                          \
+	{                                                                                                    \
+		uint64_t word, from, to;                                                                     \
+		(void)v2, (void)v3; /* not every group has them */                                           \
+		PERCPU__RUN("	ldr	%[word], [x16]\n"                                                    \
+			    "	and	%[from], %[word], #" #apart "\n"                                     \
+			    "	eor	%[to], %[from], #" #apart "\n"                                       \
+			    "	add	%[from], x16, %[from]\n"                                             \
+			    "	add	%[to], x16, %[to]\n"                                                 \
+			    "	dmb	ishst\n"                                                             \
+			    PERCPU__GROUP_STEPS_##nr                                                         \
+			    "	add	%[word], %[word], #" #apart "\n"                                     \
+			    "	dmb	ishst\n"                                                             \
+			    "	str	%[word], [x16]\n",                                                   \
+			    ([word] "=&r"(word), [from] "=&r"(from), [to] "=&r"(to), ),                      \
+			    (PERCPU__GROUP_INPUTS_##nr, ));                                                  \
+		return true;                                                                                 \
+	}
+PERCPU__GROUP_SECTION(2, 16)
+PERCPU__GROUP_SECTION(3, 32)
+PERCPU__GROUP_SECTION(4, 32)
 #undef PERCPU__GROUP_SECTION
 
 /* The CPU's number as the kernel last wrote it; anything while the library is cold. */

@@ -88,9 +88,10 @@ PERCPU__INLINE bool percpu__try_histogram_note(void *p, uint64_t value)
 }
 
 #define PERCPU__GROUP_SECTION(nr)                                                                            \
-	PERCPU__INLINE bool percpu__try_group_add_##nr(void *p, const uint64_t *v)                           \
+	PERCPU__INLINE bool percpu__try_group_add_##nr(void *p, uint64_t v0, uint64_t v1, uint64_t v2,       \
+						       uint64_t v3)                                          \
 	{                                                                                                    \
-		return (void)p, (void)v, false;                                                              \
+		return (void)p, (void)v0, (void)v1, (void)v2, (void)v3, false;                               \
 	}
 PERCPU__GROUP_SECTION(2)
 PERCPU__GROUP_SECTION(3)

@@ -389,42 +389,44 @@ PERCPU__INLINE bool percpu__try_histogram_note(void *p, uint64_t value)
 
 /*
  * A copy of a group of fields (percpu/snapshot.h): a word, and two slots that are `apart` bytes apart. The
- * word's lowest bit says which slot holds; all fields go into the other one, and the word commits. The
- * slots are at computed addresses: a branch on that bit would be wrong every other time.
+ * word counts in steps of that, so that the bit of it which is worth as much says which slot holds. All
+ * fields go into the other one, and the word commits. The slots are at computed addresses: a branch on
+ * that bit would be wrong every other time.
  */
-#define PERCPU__GROUP_SECTION(nr, apart, shift)                                                              \
-	PERCPU__INLINE bool percpu__try_group_add_##nr(void *p, const uint64_t *v)                           \
+#define PERCPU__GROUP_STEP(at, v) /* to[at] = from[at] + v */                                                \
+	"	movq	%[" #v "], %%rdx\n"                                                                  \
+	"	addq	" #at "+" PERCPU__COPY "(%[from]), %%rdx\n"                                          \
+	"	movq	%%rdx, " #at "+" PERCPU__COPY "(%[to])\n"
+#define PERCPU__GROUP_STEPS_2 PERCPU__GROUP_STEP(8, v0) PERCPU__GROUP_STEP(16, v1)
+#define PERCPU__GROUP_STEPS_3 PERCPU__GROUP_STEPS_2 PERCPU__GROUP_STEP(24, v2)
+#define PERCPU__GROUP_STEPS_4 PERCPU__GROUP_STEPS_3 PERCPU__GROUP_STEP(32, v3)
+#define PERCPU__GROUP_INPUTS_2 [v0] "er"(v0), [v1] "er"(v1)
+#define PERCPU__GROUP_INPUTS_3 PERCPU__GROUP_INPUTS_2, [v2] "er"(v2)
+#define PERCPU__GROUP_INPUTS_4 PERCPU__GROUP_INPUTS_3, [v3] "er"(v3)
+#define PERCPU__GROUP_SECTION(nr, apart)                                                                     \
+	PERCPU__INLINE bool percpu__try_group_add_##nr(void *p, uint64_t v0, uint64_t v1, uint64_t v2,       \
+						       uint64_t v3)                                          \
 	{                                                                                                    \
 		uint64_t from, to;                                                                           \
+		(void)v2, (void)v3; /* not every group has them */                                           \
 		PERCPU__RUN("	movq	" PERCPU__COPY "(%%rax), %%rcx\n"                                      \
 			    "	movl	%%ecx, %k[from]\n"                                                   \
-			    "	andl	$1, %k[from]\n"                                                      \
-			    "	shll	$" #shift ", %k[from]\n"                                             \
+			    "	andl	$" #apart ", %k[from]\n"                                             \
 			    "	movl	%k[from], %k[to]\n"                                                  \
 			    "	xorl	$" #apart ", %k[to]\n"                                               \
 			    "	addq	%%rax, %[from]\n"                                                    \
 			    "	addq	%%rax, %[to]\n"                                                      \
 			    PERCPU__GROUP_STEPS_##nr                                                         \
-			    "	addq	$1, %%rcx\n"                                                         \
+			    "	addq	$" #apart ", %%rcx\n"                                                \
 			    "	movq	%%rcx, " PERCPU__COPY "(%%rax)\n",                                   \
 			    ([from] "=&r"(from), [to] "=&r"(to)),                                            \
 			    (PERCPU__GROUP_INPUTS_##nr, ), ("rcx", "rdx", ));                                \
 		return true;                                                                                 \
 		PERCPU__LEFT;                                                                                \
 	}
-#define PERCPU__GROUP_STEP(at, v) /* to[at] = from[at] + v */                                                \
-	"	movq	" #at "+" PERCPU__COPY "(%[from]), %%rdx\n"                                          \
-	"	addq	%[" #v "], %%rdx\n"                                                                  \
-	"	movq	%%rdx, " #at "+" PERCPU__COPY "(%[to])\n"
-#define PERCPU__GROUP_STEPS_2 PERCPU__GROUP_STEP(8, v0) PERCPU__GROUP_STEP(16, v1)
-#define PERCPU__GROUP_STEPS_3 PERCPU__GROUP_STEPS_2 PERCPU__GROUP_STEP(24, v2)
-#define PERCPU__GROUP_STEPS_4 PERCPU__GROUP_STEPS_3 PERCPU__GROUP_STEP(32, v3)
-#define PERCPU__GROUP_INPUTS_2 [v0] "er"(v[0]), [v1] "er"(v[1])
-#define PERCPU__GROUP_INPUTS_3 PERCPU__GROUP_INPUTS_2, [v2] "er"(v[2])
-#define PERCPU__GROUP_INPUTS_4 PERCPU__GROUP_INPUTS_3, [v3] "er"(v[3])
-PERCPU__GROUP_SECTION(2, 16, 4)
-PERCPU__GROUP_SECTION(3, 32, 5)
-PERCPU__GROUP_SECTION(4, 32, 5)
+PERCPU__GROUP_SECTION(2, 16)
+PERCPU__GROUP_SECTION(3, 32)
+PERCPU__GROUP_SECTION(4, 32)
 #undef PERCPU__GROUP_SECTION
 
 /* The CPU's number as the kernel last wrote it; anything while the library is cold. */

@@ -12,4 +12,10 @@
 #include <percpu/snapshot.h>
 #include <percpu/sum.h>
 
+/* ---- sum.c ---- */
+
+/* Adds n counters of a copy to their sums; the one for this processor's widest vectors. */
+typedef void percpu__add_fn(uint64_t *dst, const uint64_t *copy, size_t n);
+percpu__add_fn *percpu__best_add(void);
+
 #endif

@@ -52,15 +52,13 @@ typedef uint64_t vector __attribute__((vector_size(64), aligned(8), may_alias));
 			dst[i] += *(const volatile uint64_t *)(copy + i);                                    \
 	}
 
-typedef void add_fn(uint64_t *dst, const uint64_t *copy, size_t n);
-
 static void add_plain(uint64_t *dst, const uint64_t *copy, size_t n) ADD_BODY
 
 #ifdef __x86_64__
 __attribute__((target("avx2"))) static void add_avx2(uint64_t *dst, const uint64_t *copy, size_t n) ADD_BODY
 __attribute__((target("avx512f"))) static void add_avx512(uint64_t *dst, const uint64_t *copy, size_t n) ADD_BODY
 
-static add_fn *best_add(void)
+percpu__add_fn *percpu__best_add(void)
 {
 	__builtin_cpu_init();
 	if (__builtin_cpu_supports("avx512f"))
@@ -68,7 +66,7 @@ static add_fn *best_add(void)
 	return __builtin_cpu_supports("avx2") ? add_avx2 : add_plain;
 }
 #else
-static add_fn *best_add(void)
+percpu__add_fn *percpu__best_add(void)
 {
 	return add_plain;
 }
@@ -77,7 +75,7 @@ static add_fn *best_add(void)
 void percpu_sum_u64(uint64_t *dst, const uint64_t __percpu *p, size_t n)
 {
 	const unsigned nr_copies = percpu_nr_copies();
-	add_fn *const add = best_add();
+	percpu__add_fn *const add = percpu__best_add();
 
 	for (size_t from = 0; from < n; from += BLOCK) {
 		const size_t nr = n - from < BLOCK ? n - from : BLOCK;

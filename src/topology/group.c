@@ -6,12 +6,14 @@
  * What it said is one map for all levels, which is published whole and stays. Two that ask at the same time
  * both work it out, and one of them throws his away: so there is no lock that a fork could catch.
  */
-#include <dlfcn.h>
 #include <errno.h>
-#include <hwloc.h>
 
 #include "platform/platform.h"
 #include "topology/topology.h"
+
+#ifdef HAVE_HWLOC
+#include <dlfcn.h>
+#include <hwloc.h>
 
 static const hwloc_obj_type_t types[PERCPU__NR_LEVELS] = {
 	[PERCPU__LEVEL_CORE] = HWLOC_OBJ_CORE,
@@ -168,3 +170,9 @@ int percpu__groups_at(enum percpu__level level, unsigned nr_cpus, const struct p
 	*groups = &map->level[level];
 	return 0;
 }
+#else
+int percpu__groups_at(enum percpu__level level, unsigned nr_cpus, const struct percpu__groups **groups)
+{
+	return (unsigned)level < PERCPU__NR_LEVELS ? -ENOTSUP : -EINVAL;
+}
+#endif

@@ -4,6 +4,7 @@
 #define PERCPU_TOPOLOGY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define PERCPU__SYSFS "/sys"
@@ -30,5 +31,20 @@ bool percpu__has_nodes(void);
 
 /* The node with memory that is nearest to cpu, or -1 where none is known (absent CPUs). */
 int percpu__cpu_to_memory_node(unsigned cpu);
+
+/* ---- group.c ---- */
+
+/* In the order of the public enum percpu_level. */
+enum percpu__level { PERCPU__LEVEL_CORE, PERCPU__LEVEL_L3, PERCPU__LEVEL_NODE, PERCPU__LEVEL_PACKAGE, PERCPU__NR_LEVELS };
+
+/* CPUs that are in none of the level's objects make up the last group, which may be empty. */
+struct percpu__groups {
+	unsigned nr;      /* the last one included */
+	uint16_t *of_cpu; /* by CPU, below nr */
+	int *number;      /* by group but the last: the system's number of the core, node or package */
+};
+
+/* For CPUs below nr_cpus, the same in every call. 0; -EINVAL, -ENOTSUP (no hwloc here), -ENOMEM. */
+int percpu__groups_at(enum percpu__level level, unsigned nr_cpus, const struct percpu__groups **groups);
 
 #endif

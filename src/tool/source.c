@@ -113,6 +113,24 @@ static void add_source(struct sources *sources, const struct options *options, c
 	sources->source[sources->nr++] = source;
 }
 
+/* Of the hits of one process: all that have the same files. */
+static struct hits add_sharers(struct hits hits)
+{
+	struct hits all = { .nr = 0 }, kept = { .nr = 0 };
+
+	percpu_publishers(0, note, &all);
+	for (size_t i = 0; i < all.nr; i++)
+		for (size_t j = 0; j < hits.nr; j++)
+			if (all.hit[i].file == hits.hit[j].file) {
+				kept.hit = grow(kept.hit, kept.nr + 1, sizeof(*kept.hit));
+				kept.hit[kept.nr++] = all.hit[i];
+				break;
+			}
+	free(all.hit);
+	free(hits.hit);
+	return kept;
+}
+
 static void add_all(struct sources *sources, const struct options *options, const char *name, struct hits hits)
 {
 	size_t nr;
@@ -154,6 +172,8 @@ int sources_open(struct sources *sources, const struct options *options)
 		return complain("process %d: %s", pid, reason(EACCES));
 	if (error && error != -ENOENT)
 		return complain("process %d: %s", pid, strerror(-error));
+	if (pid && hits.nr)
+		hits = add_sharers(hits);
 	add_all(sources, options, pid ? NULL : options->target, hits);
 	free(hits.hit);
 	if (sources->nr)

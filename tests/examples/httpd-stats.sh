@@ -1,0 +1,116 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The server's published counts are those of wrk, which loads it: every request that wrk saw the end of, and at
+# most one more for each connection.
+# shellcheck source=scripts/tap.sh
+. "${top_srcdir:?}/scripts/tap.sh"
+# shellcheck source=tests/tool/publisher.sh
+. "$top_srcdir/tests/tool/publisher.sh"
+
+for tool in wrk jq; do
+	if ! command -v $tool >/dev/null; then
+		echo "1..0 # SKIP $tool is not installed"
+		exit
+	fi
+done
+if [ ! -e "$top_builddir/examples/httpd-stats" ]; then
+	echo "1..0 # SKIP built without libmicrohttpd"
+	exit
+fi
+
+"$top_builddir/libtool" --mode=execute "$top_builddir/examples/httpd-stats" 0 3 2 >"$tap_dir/port" &
+server=$!
+publishers=$server
+until grep -q listening "$tap_dir/port"; do
+	sleep 0.05
+done
+url=$(sed 's/listening on //' "$tap_dir/port")
+cat >"$tap_dir/done.lua" <<-END
+	done = function(summary)
+		print("counted", summary.requests, summary.errors.status, summary.errors.connect + summary.errors.read)
+	end
+END
+
+# load PATH CONNECTIONS: sets requests, statuses, errors.
+load()
+{
+	wrk -t 2 -c "$2" -d 1s -s "$tap_dir/done.lua" "$url$1" >"$tap_dir/wrk"
+	# shellcheck disable=SC2046
+	set -- $(grep '^counted' "$tap_dir/wrk")
+	requests=$2 statuses=$3 errors=$4
+}
+
+# value JQ-FILTER: of the metrics.
+value()
+{
+	"$percpu" show "$server" --json | jq ".[0].metrics[] | $1"
+}
+
+ok='select(.name == "http_requests" and .labels.status == "200").value'
+lost='select(.name == "http_requests" and .labels.status == "404").value'
+bytes='select(.name == "http_response").value'
+times='select(.name == "http_request_duration").value.count'
+open='select(.name == "http_connections").value'
+
+# settles: connections are closed, and all that was begun is counted.
+settles()
+{
+	for _ in $(seq 100); do
+		[ "$(value "$open")" = 0 ] && return
+		sleep 0.1
+	done
+	echo "$(value "$open") connections stay open"
+}
+
+# within NAME VALUE LOW HIGH
+within()
+{
+	report "$1" "$([ "$2" -ge "$3" ] && [ "$2" -le "$4" ] || echo "$2, not $3 to $4")"
+}
+
+report "all its processes share the pool" "$("$percpu" list "$server" | awk 'NR == 2 { print $2 }' | grep -vx 4)"
+load "" 16
+report "wrk was served" "$([ "$requests" -gt 100 ] && [ "$statuses" = 0 ] && [ "$errors" = 0 ] || cat "$tap_dir/wrk")"
+report "connections are closed" "$(settles)"
+first=$requests
+count=$(value "$ok")
+within "requests are wrk's" "$count" "$first" $((first + 16))
+report "none was lost" "$(value "$lost" | grep -vx 0)"
+within "each was timed" "$(value "$times")" "$first" "$count"
+report "bytes are those of the requests" "$(value "$bytes" | grep -vx $((count * 34)))"
+report "every process took part" "$("$percpu" show "$server" --by cpu | grep -q '^http_requests.*200' || echo "nothing")"
+load missing 8
+report "connections are closed again" "$(settles)"
+report "what is missing is that for wrk, too" "$([ "$requests" = "$statuses" ] || cat "$tap_dir/wrk")"
+within "and is counted so" "$(value "$lost")" "$requests" $((requests + 8))
+report "what was found stays" "$(value "$ok" | grep -vx "$count")"
+if command -v promtool >/dev/null; then
+	try "promtool has nothing to say" sh -c "'$percpu' export $server | promtool check metrics 2>&1 | { ! grep .; }"
+else
+	skip "promtool" "not installed"
+fi
+"$percpu" export "$server" >"$tap_dir/text"
+kill -TERM $server
+wait $server
+report "it ends well" "$(status=$?; [ $status = 0 ] || echo "status $status")"
+report "nothing of it is left" "$("$percpu" list | grep "^ *$server ")"
+
+# The dashboard asks for what this server publishes, in expressions that Prometheus understands.
+board=$top_srcdir/examples/grafana/percpu.json
+jq -r '.. | .expr? // empty' "$board" >"$tap_dir/queries"
+report "the dashboard is JSON with queries" "$([ -s "$tap_dir/queries" ] || echo "none")"
+report "its metrics are exported" "$(grep -oE '\bhttp_[a-z_]+' "$tap_dir/queries" | sort -u | while read -r metric; do
+	grep -q "^$metric{" "$tap_dir/text" || echo "$metric"
+done)"
+if command -v promtool >/dev/null; then
+	{
+		echo 'groups: [ { name: board, rules: ['
+		sed 's/\$__rate_interval/1m/g; s/"/\\"/g; s/.*/{ record: "a:query", labels: { at: "@" }, expr: "&" },/' "$tap_dir/queries" |
+			awk '{ sub(/@/, NR); print }'
+		echo ' ] } ]'
+	} >"$tap_dir/rules.yml"
+	try "its queries are PromQL" promtool check rules "$tap_dir/rules.yml"
+else
+	skip "queries of the dashboard" "promtool is not installed"
+fi
+finish

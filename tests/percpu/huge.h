@@ -23,6 +23,20 @@ static inline bool has_huge_pages(void)
 	return sysconf(_SC_PAGESIZE) == 4096 && (strstr(text, "[madvise]") || strstr(text, "[always]"));
 }
 
+/* Whether copies of eight neighbours fill one: on machines with nodes that depends on how CPUs are numbered. */
+static inline bool neighbours_share_huge_pages(void)
+{
+	FILE *file = fopen("/sys/devices/system/node/has_memory", "r");
+	char text[64] = "";
+
+	if (file) {
+		if (!fgets(text, sizeof(text), file))
+			text[0] = '\0';
+		fclose(file);
+	}
+	return has_huge_pages() && !strpbrk(text, ",-");
+}
+
 /* Entries of page tables: each is a page of 2 MiB or one of the usual size. */
 struct leaves {
 	size_t nr_huge, nr_small;

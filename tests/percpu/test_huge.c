@@ -22,7 +22,7 @@ START_TEST(neighbours_share_a_page)
 	struct percpu_pool *pool;
 	char *p;
 
-	if (!has_huge_pages())
+	if (!neighbours_share_huge_pages())
 		return;
 	pool = huge_pool();
 	p = percpu_pool_alloc(pool, PERCPU_MAX_SIZE, 8);
@@ -66,7 +66,7 @@ START_TEST(page_tables_of_full_chunks_shrink_a_hundred_times)
 {
 	struct leaves huge, small;
 
-	if (!has_huge_pages())
+	if (!neighbours_share_huge_pages())
 		return;
 	huge = fill_chunks(huge_pool());
 	small = fill_chunks(percpu_pool_create("small", NULL));
@@ -142,7 +142,7 @@ START_TEST(whole_chunks_go_back)
 	struct percpu_pool *pool;
 	char *p[4];
 
-	if (!has_huge_pages())
+	if (!neighbours_share_huge_pages())
 		return;
 	pool = huge_pool();
 	for (int i = 0; i < 4; i++) {

@@ -233,7 +233,7 @@ START_TEST(huge_pages_begin_with_the_first_unit)
 	p = percpu_pool_alloc(pool, PERCPU_MAX_SIZE, 4096);
 	ck_assert_uint_eq(((uintptr_t)percpu_ptr(p, 0) & ~(PERCPU_STRIDE - 1)) % ((size_t)2 << 20), 0);
 	stats = stats_of(pool);
-	if (has_huge_pages())
+	if (neighbours_share_huge_pages())
 		ck_assert_uint_eq(stats.nr_chunks_huge, 1);
 	fill(p, PERCPU_MAX_SIZE, 1);
 	ck_assert(is_filled(p, PERCPU_MAX_SIZE, 1));
@@ -260,7 +260,7 @@ START_TEST(the_option_asks_for_all_pools_but_those_that_refuse)
 {
 	struct percpu_pool *asks, *refuses;
 	void *p, *q, *r;
-	const bool has_huge = has_huge_pages();
+	const bool has_huge = neighbours_share_huge_pages();
 
 	with_options("cpus:16,huge");
 	asks = percpu_pool_create("asks", NULL);
@@ -288,7 +288,7 @@ START_TEST(a_huge_pool_is_purged_in_whole_chunks_alone)
 	p = percpu_pool_alloc(pool, 100000, 8);
 	fill(p, 100000, 1);
 	percpu_free(p);
-	if (has_huge_pages()) {
+	if (neighbours_share_huge_pages()) {
 		ck_assert_int_eq(percpu_trim(pool), 0);
 		ck_assert_uint_eq(stats_of(pool).purged_bytes, 0);
 	}

@@ -19,7 +19,7 @@ floors="platform/test_options platform/test_platform platform/test_memory topolo
 	ops/test_words ops/test_kernel percpu/test_errors percpu/test_copies percpu/test_pool percpu/test_memory
 	percpu/test_watched counter/test_sum"
 slow_floors="percpu/test_model percpu/test_threads percpu/test_returned cache/test_cache cache/test_stress"
-places="vm/placement vm/slabs vm/refused vm/early"
+places="vm/placement vm/slabs vm/early"
 
 # nodes N SIZE: memory
 node_memory()
@@ -70,7 +70,7 @@ machine_interleaved()
 			printf ' -numa cpu,node-id=%d,socket-id=%d' $((socket % 4)) "$socket"
 		done)"
 	hot_add="max-x86_64-cpu,socket-id=11,core-id=0,thread-id=0"
-	tests="vm/mode~rseq $places vm/huge topology/test_possible percpu/test_copies"
+	tests="vm/mode~rseq $places vm/refused vm/huge topology/test_possible percpu/test_copies"
 	races=
 	limit=600
 }
@@ -80,7 +80,7 @@ machine_old()
 {
 	machine_nodes
 	suite=bookworm
-	tests="$tests $slow_floors"
+	tests="$tests vm/refused $slow_floors"
 	races="vm/race ops/test_storm"
 }
 
@@ -107,7 +107,7 @@ machine_gaps()
 		$(for socket in 0 1 2 3 4 5 6 7; do
 			printf ' -numa cpu,node-id=%d,socket-id=%d' "$(echo 0 1 3 0 1 3 1 3 | cut -d' ' -f$((socket + 1)))" "$socket"
 		done)"
-	tests="vm/mode~rseq $places topology/test_possible percpu/test_copies"
+	tests="vm/mode~rseq $places vm/refused topology/test_possible percpu/test_copies"
 	limit=600
 }
 
@@ -125,7 +125,7 @@ machine_absent()
 			printf ' -numa cpu,node-id=%d,socket-id=%d' "$(echo 0 2 3 0 2 3 1 1 | cut -d' ' -f$((socket + 1)))" "$socket"
 		done)"
 	hot_add="max-x86_64-cpu,socket-id=6,core-id=0,thread-id=0"
-	tests="vm/mode~rseq $places topology/test_possible percpu/test_copies"
+	tests="vm/mode~rseq $places vm/refused topology/test_possible percpu/test_copies"
 	limit=600
 }
 
@@ -140,7 +140,7 @@ machine_wide()
 			printf ' -numa cpu,node-id=%d,socket-id=%d' $((socket / 4 % 2)) "$socket"
 		done)"
 	hot_add="max-x86_64-cpu,socket-id=299,core-id=0,thread-id=0"
-	tests="vm/mode~rseq $places topology/test_possible percpu/test_copies"
+	tests="vm/mode~rseq $places vm/refused topology/test_possible percpu/test_copies"
 	limit=900
 }
 
@@ -162,13 +162,13 @@ machine_pages16k()
 {
 	machine_arm64
 	flavour=arm64-16k
-	tests="$tests percpu/test_returned"
+	tests="$tests vm/refused percpu/test_returned"
 }
 machine_old_arm64()
 {
 	machine_arm64
 	suite=bookworm
-	tests="$tests $slow_floors"
+	tests="$tests vm/refused $slow_floors"
 }
 
 # 64 CPUs of 255, on eight nodes.

@@ -29,45 +29,44 @@ extern "C" {
 #define PERCPU_CACHE_TYPESAFE_BY_RCU 4u /* memory of objects goes back only after a grace period: an attribute too */
 
 /*
- * What the inline operations read; it all belongs to the library. The line that the owner writes: word =
- * operations so far << 16 | objects in the list; the list's first link is head[operations & 1], its last
- * link NULL.
+ * What the inline operations read; it all belongs to the library. A CPU's list of free objects: an array
+ * filled from the bottom, its count in the word: operations so far << 16 | objects in the list. A pair of
+ * free and alloc writes one line of it, or two where the list is long, and none of the object.
  */
-struct percpu__cache_line {
+#define PERCPU__CACHE_SLOTS 254
+struct percpu__cache_list {
 	uint64_t word;
-	uint32_t limit; /* objects; 0: never a list */
-	uint32_t reserved;
-	void *head[2];
-	uint64_t reserved2[4];
+	uint64_t limit; /* objects; 0: never a list */
+	void *slot[PERCPU__CACHE_SLOTS];
 } __attribute__((__aligned__(64)));
 
-/* One for every 64 KiB of address space that a cache's objects may lie in. */
+/* One for every 64 KiB of address space that a cache's objects may lie in. All zero where there is no slab. */
 struct percpu__slab_id {
-	uint64_t tag;  /* id of the cache whose objects lie here + address / 64 KiB; 0: none */
-	uint64_t bias; /* of an offset in these 64 KiB, times the inverse, to that from the first object */
-	uint64_t home; /* number of the CPU that owns them, times PERCPU_STRIDE */
+	uint64_t tag;   /* id of the cache whose objects lie here + address / 64 KiB */
+	uint64_t start; /* address of the slab's first object */
+	char *list;     /* of the CPU that owns them: the address of its list, less PERCPU_STRIDE */
 	uint64_t reserved[5];
 };
+#define PERCPU__SLAB_MAX ((uint64_t)512 * 1024) /* bytes */
 
 struct percpu_cache {
-	char *line;     /* per-CPU pointer: struct percpu__cache_line, or one without objects: closed */
+	char *line;     /* per-CPU pointer: struct percpu__cache_list, or one without objects: closed */
 	char *own_line; /* the same for the library's own operations */
 	const struct percpu__slab_id *slabs;
-	uint64_t mask;    /* number of slabs - 1 */
-	uint64_t id;      /* or what no tag has, where frees must go the slow way */
-	uint64_t inverse; /* of the distance between objects, times 2^64 */
+	uint64_t mask;    /* of an offset in slabs, in bytes: there are a power of two */
+	uint64_t inverse; /* of the distance between objects, times 2^64; 0 where frees must go the slow way */
 	uint64_t size;    /* bytes that the program asked for */
-	uint64_t reserved;
+	uint64_t reserved[2];
 };
 
 /* Programs have both structs' sizes and offsets compiled in; so has the assembly. */
 #ifdef __cplusplus
-static_assert(sizeof(struct percpu__cache_line) == 64 && sizeof(struct percpu__slab_id) == 64, "ABI");
+static_assert(sizeof(struct percpu__cache_list) == 2048 && sizeof(struct percpu__slab_id) == 64, "ABI");
 static_assert(sizeof(struct percpu_cache) == 64, "ABI");
 #else
-_Static_assert(sizeof(struct percpu__cache_line) == 64 && sizeof(struct percpu__slab_id) == 64, "ABI");
+_Static_assert(sizeof(struct percpu__cache_list) == 2048 && sizeof(struct percpu__slab_id) == 64, "ABI");
 _Static_assert(sizeof(struct percpu_cache) == 64, "ABI");
-_Static_assert(offsetof(struct percpu__cache_line, limit) == 8 && offsetof(struct percpu__cache_line, head) == 16,
+_Static_assert(offsetof(struct percpu__cache_list, limit) == 8 && offsetof(struct percpu__cache_list, slot) == 16,
 	       "what the sections say");
 #endif
 
@@ -154,12 +153,9 @@ PERCPU_API void percpu_cache_free_slow(struct percpu_cache *cache, void *object)
  */
 PERCPU__INLINE void *percpu_cache_alloc(struct percpu_cache *cache)
 {
-	void *object, *next;
+	void *object;
 
-	if (__builtin_expect(!percpu__cache_take(&cache->line, &object, &next), 0))
-		return percpu_cache_alloc_slow(cache);
-	__builtin_prefetch(next, 1);
-	return object;
+	return __builtin_expect(percpu__cache_take(&cache->line, &object), 1) ? object : percpu_cache_alloc_slow(cache);
 }
 
 /*
@@ -170,13 +166,14 @@ PERCPU__INLINE void *percpu_cache_alloc(struct percpu_cache *cache)
  */
 PERCPU__INLINE void percpu_cache_free(struct percpu_cache *cache, void *object)
 {
-	const uint64_t number = (uintptr_t)object >> 16;
-	const struct percpu__slab_id *slab = &cache->slabs[number & cache->mask];
+	const uintptr_t address = (uintptr_t)object;
+	const struct percpu__slab_id *slab =
+		(const struct percpu__slab_id *)((const char *)cache->slabs + (address >> 10 & cache->mask));
+	const uint64_t offset = address - slab->start, inverse = cache->inverse;
 
-	/* Its slab is this cache's, and its distance from the first object a multiple of theirs. */
-	if (__builtin_expect(slab->tag == number + cache->id &&
-				     (uint16_t)(uintptr_t)object * cache->inverse + slab->bias < cache->inverse &&
-				     percpu__cache_put(&cache->line, &slab->home, object),
+	/* Not far from the slab's first object, and by a multiple of their size; whose slab it is, the list tells. */
+	if (__builtin_expect(offset < PERCPU__SLAB_MAX && offset * inverse < inverse &&
+				     percpu__cache_put(&cache->line, &slab->list, object),
 			     1))
 		return;
 	percpu_cache_free_slow(cache, object);

@@ -20,9 +20,9 @@ static struct percpu__cache *live(struct percpu_cache *handle, const char *who)
 void *percpu_cache_alloc_slow(struct percpu_cache *handle)
 {
 	struct percpu__cache *cache = live(handle, "percpu_cache_alloc");
-	void *link = NULL, *next, *object;
+	void *link = NULL, *object;
 
-	if (!cache->sections || !percpu__cache_take(&cache->pub.own_line, &link, &next))
+	if (!cache->sections || !percpu__cache_take(&cache->pub.own_line, &link))
 		link = percpu__home_alloc(cache);
 	if (!link) {
 		errno = ENOMEM;
@@ -34,14 +34,14 @@ void *percpu_cache_alloc_slow(struct percpu_cache *handle)
 	return cache->zero_bytes ? memset(object, 0, cache->zero_bytes) : object;
 }
 
-/* Whether the link is the first of this CPU's list: then it cannot be in use. */
+/* Whether the link is the last in this CPU's list: then it cannot be in use. */
 static bool is_last_freed(struct percpu__cache *cache, void *link)
 {
-	const struct percpu__cache_line *line = &percpu__home_here(cache)->line;
-	const uint64_t word = __atomic_load_n(&line->word, __ATOMIC_ACQUIRE); /* pairs with percpu__cache_put */
-	void *head = __atomic_load_n(&line->head[word >> 16 & 1], __ATOMIC_ACQUIRE);
+	const struct percpu__cache_list *list = &percpu__home_here(cache)->list;
+	const uint64_t word = __atomic_load_n(&list->word, __ATOMIC_ACQUIRE); /* pairs with percpu__cache_put */
 
-	return word % 65536 && head == link && __atomic_load_n(&line->word, __ATOMIC_RELAXED) == word;
+	return word % 65536 && __atomic_load_n(&list->slot[word % 65536 - 1], __ATOMIC_ACQUIRE) == link &&
+	       __atomic_load_n(&list->word, __ATOMIC_RELAXED) == word;
 }
 
 /* The policy: a pointer passes all rules or the process ends. Nothing is read from the memory it names. */
@@ -56,7 +56,8 @@ static inline void okay_to_free(struct percpu__cache *cache, const void *object,
 		percpu__die(who, object, "not an object of a cache, or freed before");
 	if (percpu__unlikely(tag != number + cache->id))
 		percpu__die(who, object, "an object of another cache");
-	if (percpu__unlikely((uint16_t)(uintptr_t)object * cache->pub.inverse + unit->bias >= cache->pub.inverse))
+	if (percpu__unlikely(((uintptr_t)object - unit->start) * cache->inverse >= cache->inverse ||
+			     (uintptr_t)object < unit->start))
 		percpu__die(who, object, "inside an object, not its start");
 }
 /* [doc:end] */
@@ -76,7 +77,7 @@ static void *accept(struct percpu__cache *cache, void *object, const char *who)
 void percpu_cache_free_slow(struct percpu_cache *handle, void *object)
 {
 	struct percpu__cache *cache;
-	const uint64_t *home_bytes;
+	const struct percpu__slab *slab;
 	unsigned home;
 	void *link;
 
@@ -84,21 +85,21 @@ void percpu_cache_free_slow(struct percpu_cache *handle, void *object)
 		return;
 	cache = live(handle, "percpu_cache_free");
 	okay_to_free(cache, object, "percpu_cache_free");
-	home_bytes = &percpu__slab_at((uintptr_t)object)->home_bytes;
-	home = *home_bytes / PERCPU_STRIDE;
+	slab = percpu__slab_at((uintptr_t)object);
+	home = percpu__home_of(cache, slab);
 	/* What brings most callers here: another CPU's object. */
 	if (percpu__likely(cache->batches && home != percpu_this_cpu() &&
 			   percpu__stack_push(&percpu__batch_for(cache, home)->head, percpu__link_of(cache, object))))
 		return;
 	link = accept(cache, object, "percpu_cache_free");
-	if (!cache->sections || !percpu__cache_put(&cache->pub.own_line, home_bytes, link))
+	if (!cache->sections || !percpu__cache_put(&cache->pub.own_line, &slab->list, link))
 		percpu__home_free(cache, link, home);
 }
 
 void percpu_cache_free_to(struct percpu_cache *handle, void *object, unsigned cpu)
 {
-	const uint64_t home_bytes = cpu * PERCPU_STRIDE;
 	struct percpu__cache *cache;
+	char *list;
 	void *link;
 
 	if (!object)
@@ -108,7 +109,8 @@ void percpu_cache_free_to(struct percpu_cache *handle, void *object, unsigned cp
 		percpu__die("percpu_cache_free_to", object, "there is no such CPU");
 	okay_to_free(cache, object, "percpu_cache_free_to");
 	link = accept(cache, object, "percpu_cache_free_to");
-	if (!cache->sections || !percpu__cache_put(&cache->pub.own_line, &home_bytes, link))
+	list = percpu__list_of(cache, cpu);
+	if (!cache->sections || !percpu__cache_put(&cache->pub.own_line, &list, link))
 		percpu__home_free_to(cache, link, cpu);
 }
 

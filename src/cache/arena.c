@@ -161,8 +161,10 @@ void percpu__arena_give(struct percpu__slab *slab, int node)
 	const unsigned order = slab->order;
 	void *start = (void *)percpu__slab_start(slab);
 
-	for (size_t unit = 0; unit < (size_t)1 << order; unit++)
+	for (size_t unit = 0; unit < (size_t)1 << order; unit++) {
 		__atomic_store_n(&slab[unit].tag, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&slab[unit].list, NULL, __ATOMIC_RELAXED);
+	}
 	percpu__purge(start, PERCPU__ARENA_UNIT << order);
 	percpu__lock(&lock);
 	put_vacant(slab, order, node);

@@ -4,32 +4,36 @@
  *
  *   arena.c   the address space of all slabs, and the descriptor of each
  *   slab.c    the objects of a slab: which are in it, cutting them out and taking them back
- *   home.c    what a CPU has of a cache: its lists, its slabs, its batches, and when it is open
+ *   stock.c   what lies behind a CPU's list: a chain, and the home's slabs
+ *   batch.c   the way home of what was freed elsewhere
+ *   home.c    what a CPU has of a cache: when it is open, and how list and stock feed one another
  *   alloc.c   the public entries of alloc and free, and the verdict on a pointer given to free
  *   handle.c  caches: created, shrunk, counted, destroyed; and the list of them all
  *   check.c   PERCPU_OPTIONS=check
  *   rcu.c     what a liburcu flavour can do
  *   fork.c    what a fork finds and leaves
  *
- * A free object is in one place, and moves along these ways; `link` is a word in it or behind it:
+ * A free object is in one place, and moves along these ways. In an array it is named by its `link`, a word in
+ * the object or behind it; in a chain the links hold one another:
  *
- *	           take, put                    exchange
- *	program  <----------->  list of the CPU <-------> stock of the home <-----> slab (a bit)
- *	   |                                                   ^     take back, cut
- *	   '--- freed elsewhere ---> batch ---> remote list ---'
+ *	           take, put                  full: half of it
+ *	program  <----------->  list of the CPU  ------------->  stock of the home <-----> slab (a bit)
+ *	   |                       (array)       <------------        (chain)        cut, take back
+ *	   |                                     empty: a refill        ^
+ *	   '--- freed elsewhere ---> batch (array) ---> remote list ----'
  *
  * Who may run beside whom, and what keeps them apart. H is the home lock of the copy in question.
  *
  *	what                who touches it                     beside            kept apart by
- *	line, batches       sections of its CPU                one another       rseq
- *	line, batches       anyone, once closed                sections          no line, limit 0, then fence
+ *	list, batches       sections of its CPU                one another       rseq
+ *	list, batches       anyone, once closed                sections          no line, limit 0, then fence
  *	lines, limits       anyone                             one another       cache lock
  *	remote list         push: CAS of a chain; take: xchg   one another       the word itself; who pushes
  *	                                                                         holds H of its own CPU (for fork)
  *	stock, slab lists   anyone with H                      one another       H
  *	slab descriptors    read: whoever has an object in it  release           a live object keeps its slab
  *
- * Orders: the push of a chain (release) pairs with take_remote (acquire): links written
+ * Orders: the push of a chain (release) pairs with percpu__remote_take (acquire): links written
  * by the pusher are seen by the taker. Opening (release) comes before the first load of a section that sees it, of
  * the line or the limit, and the rest of it depends on that. Nothing else is handed over without a lock.
  * A list has one writer, its CPU; the kernel orders a thread's move between CPUs.
@@ -60,8 +64,8 @@
 /* A unit of the arena. From nr_free on it means something in the first unit of a slab alone. */
 struct percpu__slab {
 	uint64_t tag;                     /* set while nobody has an object of it; 0: no slab */
-	uint64_t bias;                    /* as tag */
-	uint64_t home_bytes;              /* number of the home's copy, times PERCPU_STRIDE; as tag */
+	uint64_t start;                   /* address of the first object; as tag */
+	char *list;                       /* of its home, as sections compare it; as tag */
 	struct percpu__cache *cache;      /* as tag */
 	uint16_t unit;                    /* of the slab; as tag */
 	uint8_t order;                    /* as tag */
@@ -72,8 +76,8 @@ struct percpu__slab {
 };
 _Static_assert(sizeof(struct percpu__slab) == sizeof(struct percpu__slab_id) &&
 		       offsetof(struct percpu__slab, tag) == offsetof(struct percpu__slab_id, tag) &&
-		       offsetof(struct percpu__slab, bias) == offsetof(struct percpu__slab_id, bias) &&
-		       offsetof(struct percpu__slab, home_bytes) == offsetof(struct percpu__slab_id, home),
+		       offsetof(struct percpu__slab, start) == offsetof(struct percpu__slab_id, start) &&
+		       offsetof(struct percpu__slab, list) == offsetof(struct percpu__slab_id, list),
 	       "programs read the first three");
 
 #define PERCPU__UNIT_WORDS (PERCPU__ARENA_UNIT / PERCPU_CACHE_MIN_SIZE / 64)
@@ -151,6 +155,7 @@ struct percpu__cache {
 	uint32_t object_bytes;             /* from one to the next */
 	uint32_t nr_per_slab;
 	uint32_t limit, batch, refill;     /* objects: of an open list, of an open batch, cut at a time */
+	uint32_t stock_limit;              /* a stock of so many goes back to the slabs */
 	uint8_t order;                     /* of slabs */
 	uint8_t nr_stacks;                 /* batches a CPU; a power of two */
 	bool check;                        /* PERCPU_OPTIONS */
@@ -159,6 +164,7 @@ struct percpu__cache {
 	uint32_t id;                       /* in the tags of slabs; 1 to arena.mask, so that a tag tells the address too */
 	uint32_t link_bytes;               /* from an object to its link */
 	bool fences;                       /* whether those can be closed from afar; only ever falls; cache lock */
+	uint64_t inverse;                  /* as pub's, but never 0 */
 	uint32_t zero_bytes;               /* of each object, when it is given */
 	void (*ctor)(void *object);
 	const struct rcu_flavor_struct *rcu;
@@ -174,6 +180,18 @@ _Static_assert(sizeof(struct percpu__cache) <= 384, "what an unused cache costs 
 static inline struct percpu__cache *percpu__cache_of(struct percpu_cache *cache)
 {
 	return (struct percpu__cache *)cache;
+}
+
+/* The list of a copy, as sections compare it. */
+static inline char *percpu__list_of(const struct percpu__cache *cache, unsigned copy)
+{
+	return (char *)(uintptr_t)cache->homes + copy * PERCPU_STRIDE;
+}
+
+/* The copy that owns a slab of the cache. */
+static inline unsigned percpu__home_of(const struct percpu__cache *cache, const struct percpu__slab *slab)
+{
+	return (slab->list - (char *)(uintptr_t)cache->homes) / PERCPU_STRIDE;
 }
 
 /* Calls visit for every cache, under the caches lock, which the caller holds. */
@@ -220,6 +238,9 @@ static inline void *percpu__link_of(const struct percpu__cache *cache, void *obj
 	return (char *)object + cache->link_bytes;
 }
 
+/* The slab that a free object's link lies in. */
+struct percpu__slab *percpu__slab_of_link(const struct percpu__cache *cache, void *link);
+
 /* Of the object in its slab: 0 is the lowest address. */
 uint32_t percpu__object_number(const struct percpu__cache *cache, const struct percpu__slab *slab, const void *object);
 
@@ -233,7 +254,7 @@ void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *sl
 /* Takes one back; an object that is in its slab already ends the process. H. */
 void percpu__slab_take_back(const struct percpu__cache *cache, struct percpu__slab *slab, void *link);
 
-/* ---- home.c ---- */
+/* ---- what one CPU has of one cache ---- */
 
 #define PERCPU__BATCH_MAX 31u
 
@@ -245,24 +266,25 @@ _Static_assert(sizeof(struct percpu__batch) == 256, "whole lines");
 
 /* One copy: what one CPU has of one cache. */
 struct percpu__home {
-	struct percpu__cache_line line; /* sections of the CPU */
+	struct percpu__cache_list list; /* sections of the CPU */
 	/* Written by other CPUs: place of the first link << PERCPU__REMOTE_BITS | number of links. */
 	uint64_t remote __attribute__((aligned(64)));
 	struct percpu__lock lock __attribute__((aligned(64))); /* H, for all below */
 	struct percpu__chain stock;
 	struct percpu__slab_list partial, empty; /* slabs with objects in them: some, all */
 	size_t nr_slabs;
-	uint64_t nr_exchanges;        /* of the list, so far */
-	uint64_t nr_exchanged;        /* objects that those brought, less those they took */
+	uint64_t nr_relieved;         /* objects that the home took from the list by sections, so far */
+	uint64_t nr_drained;          /* ... and while it was closed */
 	uint64_t nr_refills, nr_remote, nr_batches; /* percpu_add */
 	struct percpu__home *next_used; /* for ever */
 	uint32_t copy;                /* its number; for ever */
 	bool ready;                   /* cache lock; the release pairs with make_ready */
 	struct percpu__batch batch[] __attribute__((aligned(64))); /* sections of the CPU */
 };
-_Static_assert(offsetof(struct percpu__home, line) == 0, "the inlines' per-CPU pointer");
-_Static_assert(offsetof(struct percpu__home, remote) == 64 && offsetof(struct percpu__home, lock) == 128,
-	       "the owner's line, the others' line, the rest");
+_Static_assert(offsetof(struct percpu__home, list) == 0, "the inlines' per-CPU pointer");
+_Static_assert(offsetof(struct percpu__home, remote) % 64 == 0 &&
+		       offsetof(struct percpu__home, lock) == offsetof(struct percpu__home, remote) + 64,
+	       "the owner's lines, the others' line, the rest");
 
 static inline size_t percpu__home_bytes(unsigned nr_stacks)
 {
@@ -274,11 +296,77 @@ static inline struct percpu__batch __percpu *percpu__batch_for(struct percpu__ca
 	return &cache->homes->batch[home & (cache->nr_stacks - 1u)];
 }
 
+/* The foreign copy has no sections. */
+static inline bool percpu__has_sections(const struct percpu__cache *cache, const struct percpu__home *home)
+{
+	return cache->sections && home->copy + 1 < percpu_abi.nr_copies;
+}
+
+static inline int percpu__home_node(unsigned copy)
+{
+	return percpu__has_nodes() && copy + 1 < percpu_abi.nr_copies ? percpu__cpu_to_memory_node(copy) : -1;
+}
+
+/* ---- stock.c ---- */
+
+/* Puts a chain back into the slabs; links of other homes' slabs stay in it. H. */
+void percpu__stock_take_back(struct percpu__cache *cache, struct percpu__home *home, struct percpu__chain *chain);
+
+/* The same for links of any home. No home lock held. */
+void percpu__take_back_all(struct percpu__cache *cache, struct percpu__chain *chain);
+
+/* Cuts objects for the stock, which is empty, from a slab of the home; from a new one. H. */
+bool percpu__stock_cut(struct percpu__cache *cache, struct percpu__home *home);
+bool percpu__stock_grow(struct percpu__cache *cache, struct percpu__home *home);
+
+/* The policy: empty slabs above what the home may keep, linked by next. H. */
+struct percpu__slab *percpu__stock_surplus(struct percpu__home *home);
+
+/* Takes the slabs without a missing object, in all homes. */
+struct percpu__slab *percpu__homes_take_empty(struct percpu__cache *cache);
+
+/* Gives back slabs linked by next, after a grace period where readers may look at them: which may wait, or not. */
+void percpu__slabs_release(struct percpu__cache *cache, struct percpu__slab *slabs, bool may_wait);
+
+/* ---- batch.c ---- */
+
+#define PERCPU__REMOTE_BITS 27
+#define PERCPU__REMOTE_MAX ((UINT64_C(1) << PERCPU__REMOTE_BITS) - 1)
+
+/*
+ * Pushes nr links, first to last, onto the home's remote list. H of this CPU's copy, or the cache lock.
+ * Returns: false where the list is too long for its count.
+ */
+bool percpu__remote_push(struct percpu__home *home, void *first, void *last, uint64_t nr);
+
+/* The remote list, whole. */
+struct percpu__chain percpu__remote_take(struct percpu__home *home);
+
+/* Sends a chain of links home; what found no room stays in it. H of this CPU's copy, or the cache lock. */
+void percpu__send_home(struct percpu__cache *cache, struct percpu__chain *chain);
+
+/* A link of another home, freed here. */
+void percpu__batch_free(struct percpu__cache *cache, void *link, unsigned home);
+
+/* Opens the batches of a home, or closes them: limit 0. Cache lock. */
+void percpu__batches_set_limit(struct percpu__cache *cache, struct percpu__home *home, uint32_t limit);
+
+/* Sends what is in closed batches home. Cache lock. */
+void percpu__batches_empty(struct percpu__cache *cache, struct percpu__home *home);
+
+/* The same for all batches, if there is anything in them. No lock held. */
+void percpu__batches_collect(struct percpu__cache *cache);
+
+/* ---- home.c ---- */
+
 /* The copy that the caller works on: its CPU's where it has a usable rseq area or rseq is off, else the foreign one. */
 struct percpu__home *percpu__home_here(struct percpu__cache *cache);
 
 /* The copy of that number, its lock ready. */
 struct percpu__home *percpu__home_at(struct percpu__cache *cache, unsigned copy);
+
+/* Opens what a close closed, or what was never open. No lock held. */
+void percpu__home_open(struct percpu__cache *cache, struct percpu__home *home);
 
 /* One link for the caller, from wherever there is one; NULL: no memory. */
 void *percpu__home_alloc(struct percpu__cache *cache);
@@ -300,20 +388,6 @@ void percpu__homes_drain(struct percpu__cache *cache, bool alone);
 
 /* In a child whose parent could not close: lists may be torn, so their objects are given up. */
 void percpu__homes_forget_lists(struct percpu__cache *cache);
-
-/* Takes the slabs without a missing object, in all homes. */
-struct percpu__slab *percpu__homes_take_empty(struct percpu__cache *cache);
-
-/* Gives back slabs linked by next, after a grace period where readers may look at them: which may wait, or not. */
-void percpu__slabs_release(struct percpu__cache *cache, struct percpu__slab *slabs, bool may_wait);
-
-static inline int percpu__home_node(unsigned copy)
-{
-	return percpu__has_nodes() && copy + 1 < percpu_abi.nr_copies ? percpu__cpu_to_memory_node(copy) : -1;
-}
-
-#define PERCPU__REMOTE_BITS 27
-#define PERCPU__REMOTE_MAX ((UINT64_C(1) << PERCPU__REMOTE_BITS) - 1)
 
 /* ---- check.c ---- */
 

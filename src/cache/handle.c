@@ -10,11 +10,10 @@
 
 #include "cache/cache.h"
 
-#define LIST_BYTES (256u * 1024)  /* free objects that a CPU's list keeps */
+#define LIST_BYTES (256u * 1024)  /* free objects that a CPU's list keeps, as far as it has slots; and its stock */
 #define REFILL_BYTES (16u * 1024) /* cut from a slab at a time */
 #define BATCH_BYTES (32u * 1024)  /* of a batch that goes home */
 #define HANDLES_BYTES ((size_t)64 * 1024)
-#define NO_ID (UINT64_C(1) << 63) /* no tag is so large */
 #define VACANT_MIN 64u            /* handles that lie fallow before one is used again */
 
 static struct percpu__lock lock = PERCPU__LOCK_INIT(PERCPU__RANK_CACHES);
@@ -104,10 +103,11 @@ static void set_geometry(struct percpu__cache *cache, size_t size, size_t align)
 	cache->order = order;
 	cache->nr_per_slab = (PERCPU__ARENA_UNIT << order) / bytes;
 	cache->zero_bytes = cache->flags & PERCPU_CACHE_ZERO ? size : 0;
-	cache->limit = clamp(LIST_BYTES / bytes, 2, 16384);
+	cache->limit = clamp(LIST_BYTES / bytes, 2, PERCPU__CACHE_SLOTS);
+	cache->stock_limit = clamp(LIST_BYTES / bytes, 2, 16384);
 	cache->refill = clamp(REFILL_BYTES / bytes, 1, 512);
 	cache->batch = clamp(BATCH_BYTES / bytes, 1, PERCPU__BATCH_MAX);
-	cache->pub.inverse = UINT64_MAX / bytes + 1;
+	cache->inverse = UINT64_MAX / bytes + 1;
 }
 
 static bool is_valid_request(size_t size, size_t align, unsigned flags, void (*ctor)(void *),
@@ -148,7 +148,7 @@ static bool prepare(void)
 		return false;
 	percpu__lock(&lock);
 	if (!closed_line)
-		closed_line = (char *)(uintptr_t)percpu_alloc(sizeof(struct percpu__cache_line), PERCPU__LINE_BYTES);
+		closed_line = (char *)(uintptr_t)percpu_alloc(PERCPU__LINE_BYTES, PERCPU__LINE_BYTES);
 	ready = closed_line;
 	percpu__unlock(&lock);
 	return ready;
@@ -202,9 +202,9 @@ struct percpu_cache *percpu_cache_create_attr(const char *name, size_t size, siz
 	cache->closed_line = closed_line;
 	cache->pub.line = cache->pub.own_line = closed_line; /* opened by the first who misses it */
 	cache->pub.slabs = (const struct percpu__slab_id *)percpu__arena.slabs;
-	cache->pub.mask = percpu__arena.mask;
+	cache->pub.mask = percpu__arena.mask * sizeof(struct percpu__slab_id);
+	cache->pub.inverse = cache->inlines ? cache->inverse : 0;
 	cache->pub.size = size;
-	cache->pub.id = cache->inlines ? cache->id : NO_ID;
 	publish(cache);
 	percpu__unlock(&lock);
 	return &cache->pub;
@@ -289,7 +289,7 @@ int percpu_cache_destroy(struct percpu_cache *handle)
 	slabs = percpu__homes_take_empty(cache);
 	cache->state = PERCPU__CACHE_DESTROYED;
 	cache->pub.line = cache->pub.own_line = closed_line;
-	cache->pub.id = NO_ID;
+	cache->pub.inverse = 0;
 	unlist(cache);
 	percpu__unlock(&cache->lock);
 	percpu__unlock(&lock);
@@ -306,13 +306,13 @@ int percpu_cache_destroy(struct percpu_cache *handle)
 
 /* ---- statistics ---- */
 
-/* Allocations from the list: what its operations were is known from what they did to its length. H. */
+/* Takes less puts are known from the list's length, takes and puts from its count. H. */
 static uint64_t hits_of(const struct percpu__home *home)
 {
-	const uint64_t word = __atomic_load_n(&home->line.word, __ATOMIC_RELAXED);
-	const uint64_t twice = (word >> 16) - home->nr_exchanges - word % 65536 + home->nr_exchanged;
+	const uint64_t word = __atomic_load_n(&home->list.word, __ATOMIC_RELAXED);
+	const uint64_t twice = (word >> 16) - word % 65536 - home->nr_drained;
 
-	return (twice & ((UINT64_C(1) << 48) - 1)) / 2;
+	return (twice & ((UINT64_C(1) << 48) - 1)) / 2 - home->nr_relieved;
 }
 
 static size_t nr_in_slabs(const struct percpu__home *home)
@@ -337,7 +337,7 @@ static void add_home(struct percpu__cache *cache, struct percpu__home *home, str
 	stats->nr_slabs += home->nr_slabs;
 	stats->nr_empty_slabs += home->empty.nr;
 	stats->nr_objects += home->nr_slabs * cache->nr_per_slab - nr_in_slabs(home);
-	stats->nr_free += home->stock.nr + __atomic_load_n(&home->line.word, __ATOMIC_RELAXED) % 65536 +
+	stats->nr_free += home->stock.nr + __atomic_load_n(&home->list.word, __ATOMIC_RELAXED) % 65536 +
 			  (__atomic_load_n(&home->remote, __ATOMIC_RELAXED) & PERCPU__REMOTE_MAX);
 	for (unsigned i = 0; i < cache->nr_stacks; i++)
 		stats->nr_free += __atomic_load_n(&home->batch[i].head.nr, __ATOMIC_RELAXED);

@@ -5,7 +5,7 @@
  *
  *	| rest | object 0 | object 1 | ... | object nr - 1 |
  *
- * so that an address is an object's start exactly where its distance to the end is a multiple of
+ * so that an address is an object's start exactly where its distance from object 0 is a multiple of
  * object_bytes. One bit an object says which are in the slab. They are cut out lowest first, so that
  * objects from `fresh` on were never touched, nor constructed.
  */
@@ -18,17 +18,18 @@ static uint64_t *free_bits_of(const struct percpu__cache *cache, struct percpu__
 		       : percpu__arena.free_bits[percpu__slab_index(slab)].word;
 }
 
-uint32_t percpu__object_number(const struct percpu__cache *cache, const struct percpu__slab *slab, const void *object)
+struct percpu__slab *percpu__slab_of_link(const struct percpu__cache *cache, void *link)
 {
-	const uintptr_t end = percpu__slab_start(slab) + percpu__slab_bytes(slab);
+	const struct percpu__slab *unit = percpu__slab_at((uintptr_t)link);
 
-	return cache->nr_per_slab - (end - (uintptr_t)object) / cache->object_bytes;
+	if (percpu__unlikely(unit->tag != cache->id + ((uintptr_t)link >> PERCPU__ARENA_UNIT_SHIFT)))
+		percpu__die("a free object's link", link, "written to after the free");
+	return percpu__slab_of((uintptr_t)link);
 }
 
-static char *first_object(const struct percpu__cache *cache, const struct percpu__slab *slab)
+uint32_t percpu__object_number(const struct percpu__cache *cache, const struct percpu__slab *slab, const void *object)
 {
-	return (char *)percpu__slab_start(slab) + percpu__slab_bytes(slab) -
-	       (size_t)cache->nr_per_slab * cache->object_bytes;
+	return ((uintptr_t)object - slab->start) / cache->object_bytes;
 }
 
 void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, unsigned home)
@@ -42,8 +43,8 @@ void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, u
 		slab[unit].order = cache->order;
 		slab[unit].unit = unit;
 		slab[unit].cache = cache;
-		slab[unit].home_bytes = (uint64_t)home * PERCPU_STRIDE;
-		slab[unit].bias = ((unit << PERCPU__ARENA_UNIT_SHIFT) - rest) * cache->pub.inverse;
+		slab[unit].start = start + rest;
+		slab[unit].list = percpu__list_of(cache, home);
 		__atomic_store_n(&slab[unit].tag, cache->id + (start >> PERCPU__ARENA_UNIT_SHIFT) + unit, __ATOMIC_RELAXED);
 	}
 	slab->nr_free = nr;
@@ -58,14 +59,13 @@ void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *sl
 {
 	uint64_t *bits = free_bits_of(cache, slab);
 	uint32_t *fresh = &percpu__arena.fresh[percpu__slab_index(slab)];
-	char *first = first_object(cache, slab);
 	void *links = NULL, **end = &links;
 	uint64_t cut = 0;
 
 	for (uint32_t word = 0; cut < nr && cut < slab->nr_free; word++) {
 		while (bits[word] && cut < nr) {
 			const uint32_t number = word * 64 + (uint32_t)__builtin_ctzll(bits[word]);
-			void *object = first + (size_t)number * cache->object_bytes;
+			void *object = (char *)slab->start + (size_t)number * cache->object_bytes;
 
 			bits[word] &= bits[word] - 1;
 			if (number >= *fresh) {

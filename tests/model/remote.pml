@@ -41,7 +41,7 @@ inline move(object, from, to)
 	where[object] = to
 }
 
-/* push_remote: a chain whose objects are on their way. */
+/* percpu__remote_push: a chain whose objects are on their way. */
 inline push(head, tail)
 {
 	do
@@ -61,7 +61,7 @@ inline push(head, tail)
 	od
 }
 
-/* take_remote, and all of it into the slab. */
+/* percpu__remote_take, and all of it into the slab. */
 inline take_remote_list()
 {
 	atomic { !slab_lock -> slab_lock = true };

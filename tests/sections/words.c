@@ -14,6 +14,7 @@
 
 #define NR_NODES 20
 #define NR_SLOTS 4
+#define NR_OBJECTS 14
 
 union site {
 	uint8_t bytes[128];
@@ -23,7 +24,10 @@ union site {
 		struct percpu__stack head;
 		void *slot[NR_SLOTS];
 	} stack;
-	struct percpu__cache_line line;
+	struct cache_list { /* the head of a struct percpu__cache_list */
+		uint64_t word, limit;
+		void *slot[NR_OBJECTS];
+	} objects;
 };
 
 /* Copies in a world: those of the two CPUs, and the one for whoever has none of his own. */
@@ -383,195 +387,160 @@ static __attribute__((__noinline__)) void real_stack_pop(void)
 	result = (uintptr_t)percpu__stack_pop((struct percpu__stack *)site);
 }
 
-/* ---- lists of free objects: which of two heads is in use, the number of operations says ---- */
+/* ---- lists of free objects: arrays, a count of objects and of operations ---- */
 
-#define LINE_LIMIT 6
+#define OBJECTS_LIMIT 6
 
-static void begin_lines_of(struct world *w, unsigned nr_on_first, unsigned nr_operations)
+static unsigned length(const struct cache_list *list)
+{
+	return list->word & 0xffff;
+}
+
+/* After an operation: its count, and the length now. */
+static void count(struct cache_list *list, unsigned nr)
+{
+	list->word = ((list->word >> 16) + 1) << 16 | nr;
+}
+
+static void begin_objects_of(struct world *w, unsigned nr_on_first, uint64_t nr_operations)
 {
 	for (unsigned place = 0; place < FOREIGN; place++) {
-		struct percpu__cache_line *line = &w->copies[place].line;
+		struct cache_list *list = &w->copies[place].objects;
 		const unsigned nr = place == FIRST ? nr_on_first : 4;
-		void **link = &line->head[nr_operations & 1];
 
-		line->word = (uint64_t)nr_operations << 16 | nr;
-		line->limit = LINE_LIMIT;
-		for (unsigned i = 0; i < nr; i++) {
-			*link = &nodes[LINE_LIMIT * place + i];
-			link = (void **)&in(w, *link)->next;
-		}
+		list->word = nr_operations << 16 | nr;
+		list->limit = OBJECTS_LIMIT;
+		for (unsigned i = 0; i < nr; i++)
+			list->slot[i] = &nodes[OBJECTS_LIMIT * place + i];
 	}
 }
 
-static void begin_even_lines(struct world *w)
+static void begin_objects(struct world *w)
 {
-	begin_lines_of(w, 4, 2);
+	begin_objects_of(w, 4, 0xffffffffff);
 }
 
-static void begin_odd_lines(struct world *w)
+static void begin_full_list(struct world *w)
 {
-	begin_lines_of(w, 4, 0xffffffff);
+	begin_objects_of(w, OBJECTS_LIMIT, 2);
 }
 
-static void begin_full_line(struct world *w)
+static void begin_no_objects(struct world *w)
 {
-	begin_lines_of(w, LINE_LIMIT, 2);
-}
-
-static void begin_empty_line(struct world *w)
-{
-	begin_lines_of(w, 0, 2);
+	begin_objects_of(w, 0, 2);
 }
 
 static void begin_no_list(struct world *w)
 {
-	begin_lines_of(w, 0, 0);
-	w->copies[FIRST].line.limit = 0;
+	begin_objects_of(w, 0, 0);
+	w->copies[FIRST].objects.limit = 0;
 }
 
-/* The head is what is about to be freed. */
+/* The last one freed is what is about to be freed. */
 static void begin_freed_before(struct world *w)
 {
-	begin_even_lines(w);
-	w->copies[FIRST].line.head[0] = &nodes[TO_PUSH];
-	w->nodes[TO_PUSH].next = &nodes[1];
+	begin_objects(w);
+	w->copies[FIRST].objects.slot[3] = &nodes[TO_PUSH];
 }
 
-/* After an operation: its count, the list's new head and length. */
-static void set_line(struct percpu__cache_line *line, void *head, unsigned nr)
+/* Opens a list; gives one to a short one; else takes two and gives another. */
+static void compete_objects(struct world *w, unsigned place)
 {
-	line->word = ((line->word >> 16) + 1) << 16 | nr;
-	line->head[line->word >> 16 & 1] = head;
-}
+	struct cache_list *list = &w->copies[place].objects;
+	const unsigned nr = length(list);
 
-static void *line_head(const struct percpu__cache_line *line)
-{
-	return line->head[line->word >> 16 & 1];
-}
-
-/* As compete_list, by operations of this kind: an odd number of them. */
-static void compete_line(struct world *w, unsigned place)
-{
-	struct percpu__cache_line *line = &w->copies[place].line;
-	const unsigned nr = line->word & 0xffff;
-	void *head = nr ? line_head(line) : NULL;
-
-	if (!line->limit) {
-		line->limit = LINE_LIMIT;
+	if (!list->limit) {
+		list->limit = OBJECTS_LIMIT;
 		return;
 	}
 	if (nr < 2) {
-		in(w, &nodes[12 + place])->next = head;
-		set_line(line, &nodes[12 + place], nr + 1);
+		list->slot[nr] = &nodes[12 + place];
+		count(list, nr + 1);
 		return;
 	}
-	in(w, head)->next = in(w, in(w, head)->next)->next;
+	list->slot[nr - 2] = &nodes[12 + place];
 	for (unsigned i = 0; i < 3; i++)
-		set_line(line, head, nr - 1);
+		count(list, nr - 1);
 }
 
-/* Takes the head. */
-static void compete_for_head(struct world *w, unsigned place)
+static void compete_for_last(struct world *w, unsigned place)
 {
-	struct percpu__cache_line *line = &w->copies[place].line;
+	struct cache_list *list = &w->copies[place].objects;
 
-	if (line->word & 0xffff)
-		set_line(line, in(w, line_head(line))->next, (line->word & 0xffff) - 1);
+	if (length(list))
+		count(list, length(list) - 1);
 }
 
 /* Closes all lists, and takes what is in this one. */
-static void compete_close_lines(struct world *w, unsigned place)
+static void compete_close_lists(struct world *w, unsigned place)
 {
 	w->is_closed = true;
-	w->copies[place].line.word &= ~UINT64_C(0xffff);
+	w->copies[place].objects.word &= ~UINT64_C(0xffff);
 }
 
-static void clean_lines(struct world *w)
+static void clean_objects(struct world *w)
 {
-	bool listed[NR_NODES] = { false };
-
 	for (unsigned place = 0; place < NR_PLACES; place++) {
-		struct percpu__cache_line *line = &w->copies[place].line;
-		struct percpu_list_node *node = line_head(line);
+		struct cache_list *list = &w->copies[place].objects;
 
-		line->head[~line->word >> 16 & 1] = NULL;
-		if (!(line->word & 0xffff))
-			line->head[line->word >> 16 & 1] = NULL;
-		for (unsigned nr = line->word & 0xffff; nr && node && !listed[node - nodes]; nr--) {
-			listed[node - nodes] = true;
-			node = in(w, node)->next;
-		}
+		for (unsigned i = length(list); i < NR_OBJECTS; i++)
+			list->slot[i] = NULL;
 	}
-	for (unsigned i = 0; i < NR_NODES; i++)
-		if (!listed[i])
-			w->nodes[i].next = NULL;
 }
 
 static void plain_take(struct world *w, unsigned place)
 {
-	struct percpu__cache_line *line = &w->copies[place].line;
-	struct percpu_list_node *head;
+	struct cache_list *list = &w->copies[place].objects;
 
-	w->result = w->other_result = 0;
-	if (place == FOREIGN || w->is_closed || !(line->word & 0xffff))
+	w->result = 0;
+	if (place == FOREIGN || w->is_closed || !length(list))
 		return;
-	head = line_head(line);
-	w->result = (uintptr_t)head;
-	w->other_result = (uintptr_t)in(w, head)->next;
-	set_line(line, in(w, head)->next, (line->word & 0xffff) - 1);
+	count(list, length(list) - 1);
+	w->result = (uintptr_t)list->slot[length(list)];
+}
+
+static void plain_take_from(struct world *w, unsigned place)
+{
+	plain_take(w, place == FIRST ? FIRST : FOREIGN);
 }
 
 static void plain_put(struct world *w, unsigned place)
 {
-	struct percpu__cache_line *line = &w->copies[place].line;
-	const unsigned nr = line->word & 0xffff;
+	struct cache_list *list = &w->copies[place].objects;
+	const unsigned nr = length(list);
 
-	w->result = place == FIRST && !w->is_closed && nr < line->limit && line_head(line) != &nodes[TO_PUSH];
+	w->result = place == FIRST && !w->is_closed && nr < list->limit && (!nr || list->slot[nr - 1] != &nodes[TO_PUSH]);
 	if (!w->result)
 		return;
-	w->nodes[TO_PUSH].next = line_head(line);
-	set_line(line, &nodes[TO_PUSH], nr + 1);
+	list->slot[nr] = &nodes[TO_PUSH];
+	count(list, nr + 1);
 }
 
-static void plain_exchange(struct world *w, unsigned place)
+static char *first_list(void)
 {
-	struct percpu__cache_line *line = &w->copies[place].line;
-
-	w->result = (uintptr_t)&nodes[TO_PUSH];
-	w->other_result = 1;
-	if (place != FIRST || w->is_closed || !line->limit)
-		return;
-	w->result = (uintptr_t)line_head(line);
-	w->other_result = line->word & 0xffff;
-	set_line(line, &nodes[TO_PUSH], 1);
+	return (char *)site + first_cpu * PERCPU_STRIDE;
 }
 
 static __attribute__((__noinline__)) void real_take(void)
 {
-	void *first = NULL, *next = NULL;
+	void *taken;
 
-	if (!percpu__cache_take(&line_now, &first, &next))
-		first = next = NULL;
-	result = (uintptr_t)first;
-	other_result = (uintptr_t)next;
+	result = percpu__cache_take(&line_now, &taken) ? (uintptr_t)taken : 0;
+}
+
+static __attribute__((__noinline__)) void real_take_from(void)
+{
+	char *const list = first_list();
+	void *taken;
+
+	result = percpu__cache_take_from(&line_now, &list, &taken) ? (uintptr_t)taken : 0;
 }
 
 static __attribute__((__noinline__)) void real_put(void)
 {
-	const uint64_t home = first_cpu * PERCPU_STRIDE;
+	char *const list = first_list();
 
-	result = percpu__cache_put(&line_now, &home, &nodes[TO_PUSH]);
-}
-
-static __attribute__((__noinline__)) void real_exchange(void)
-{
-	const uint64_t home = first_cpu * PERCPU_STRIDE;
-	void *first = &nodes[TO_PUSH];
-	uint64_t nr = 1;
-
-	percpu__cache_exchange(&line_now, &home, &first, &nr);
-	result = (uintptr_t)first;
-	other_result = nr;
+	result = percpu__cache_put(&line_now, &list, &nodes[TO_PUSH]);
 }
 
 /* ---- all of them, as scenarios ---- */
@@ -673,20 +642,17 @@ static const struct scenario scenarios[] = {
 	SCENARIO("stack_pop", "empty", begin_empty_stack, real_stack_pop, plain_stack_pop, compete_stack, clean_stacks)
 	SCENARIO("stack_pop", "opening", begin_closed_stack, real_stack_pop, plain_stack_pop, compete_stack, clean_stacks)
 	SCENARIO("stack_pop", "closing", begin_stacks, real_stack_pop, plain_stack_pop, compete_close, clean_stacks)
-	SCENARIO("cache_take", "even", begin_even_lines, real_take, plain_take, compete_line, clean_lines)
-	SCENARIO("cache_take", "odd", begin_odd_lines, real_take, plain_take, compete_line, clean_lines)
-	SCENARIO("cache_take", "empty", begin_empty_line, real_take, plain_take, compete_line, clean_lines)
-	SCENARIO("cache_take", "closing", begin_even_lines, real_take, plain_take, compete_close_lines, clean_lines)
-	SCENARIO("cache_put", "even", begin_even_lines, real_put, plain_put, compete_line, clean_lines)
-	SCENARIO("cache_put", "odd", begin_odd_lines, real_put, plain_put, compete_line, clean_lines)
-	SCENARIO("cache_put", "full", begin_full_line, real_put, plain_put, compete_line, clean_lines)
-	SCENARIO("cache_put", "no list yet", begin_no_list, real_put, plain_put, compete_line, clean_lines)
-	SCENARIO("cache_put", "closing", begin_odd_lines, real_put, plain_put, compete_close_lines, clean_lines)
-	SCENARIO("cache_put", "freed before", begin_freed_before, real_put, plain_put, compete_for_head, clean_lines)
-	SCENARIO("cache_exchange", "even", begin_even_lines, real_exchange, plain_exchange, compete_line, clean_lines)
-	SCENARIO("cache_exchange", "odd", begin_odd_lines, real_exchange, plain_exchange, compete_line, clean_lines)
-	SCENARIO("cache_exchange", "no list yet", begin_no_list, real_exchange, plain_exchange, compete_line, clean_lines)
-	SCENARIO("cache_exchange", "closing", begin_even_lines, real_exchange, plain_exchange, compete_close_lines, clean_lines)
+	SCENARIO("cache_take", "", begin_objects, real_take, plain_take, compete_objects, clean_objects)
+	SCENARIO("cache_take", "empty", begin_no_objects, real_take, plain_take, compete_objects, clean_objects)
+	SCENARIO("cache_take", "closing", begin_objects, real_take, plain_take, compete_close_lists, clean_objects)
+	SCENARIO("cache_take_from", "", begin_objects, real_take_from, plain_take_from, compete_objects, clean_objects)
+	SCENARIO("cache_take_from", "empty", begin_no_objects, real_take_from, plain_take_from, compete_objects, clean_objects)
+	SCENARIO("cache_take_from", "closing", begin_objects, real_take_from, plain_take_from, compete_close_lists, clean_objects)
+	SCENARIO("cache_put", "", begin_objects, real_put, plain_put, compete_objects, clean_objects)
+	SCENARIO("cache_put", "full", begin_full_list, real_put, plain_put, compete_objects, clean_objects)
+	SCENARIO("cache_put", "no list yet", begin_no_list, real_put, plain_put, compete_objects, clean_objects)
+	SCENARIO("cache_put", "closing", begin_objects, real_put, plain_put, compete_close_lists, clean_objects)
+	SCENARIO("cache_put", "freed before", begin_freed_before, real_put, plain_put, compete_for_last, clean_objects)
 };
 
 size_t words_scenarios(const struct scenario **list)

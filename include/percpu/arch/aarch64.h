@@ -208,112 +208,78 @@ PERCPU__TRY_RESULT(void *,
 		   ())
 
 /*
- * The list of free objects in each copy (percpu/cache.h says what the words are). Two heads take turns,
- * so that one store of the word commits an operation and its count.
+ * The list of free objects in each copy (percpu/cache.h says what the words are). One store of the word
+ * commits an operation and its count.
  *
  * *line is read inside the section: who stores another there and fences has closed all lists. So the
- * section's p is NULL, x16 first the number of the CPU + 1, times PERCPU_STRIDE.
+ * section's p is NULL, x16 first the number of the CPU + 1, times PERCPU_STRIDE. A list that the caller names is
+ * its copy's address - PERCPU_STRIDE; to compare them tells at once that the CPU, the cache and its being open are right.
  */
-#define PERCPU__CACHE_COPY                                                                                   \
+#define PERCPU__CACHE_ANY                                                                                    \
 	"	ldr	x17, %[line]\n"                                                                       \
 	"	add	x16, x16, x17\n"
-#define PERCPU__CACHE_HOME /* if it is home's */                                                             \
-	"	cmp	x16, %[home]\n"                                                                       \
-	"	b.ne	2f\n"                                                                                \
-	PERCPU__CACHE_COPY
-#define PERCPU__CACHE_BEGIN /* word = *copy; turn = address of the head in use - 16 */                        \
-	"	ldr	%[word], [x16]\n"                                                                    \
-	"	ubfx	%[turn], %[word], #16, #1\n"                                                         \
-	"	add	%[turn], x16, %[turn], lsl #3\n"
-#define PERCPU__CACHE_TURN /* the other head's: bit 3 differs, for a copy is aligned to a line */             \
-	"	eor	%[turn], %[turn], #8\n"
+#define PERCPU__CACHE_NAMED                                                                                  \
+	PERCPU__CACHE_ANY                                                                                    \
+	"	cmp	x16, %[list]\n"                                                                       \
+	"	b.ne	2f\n"
 
-/* The last object freed, and the one before, which may be gone already. False: none, or closed. */
-PERCPU__INLINE bool percpu__cache_take(char *const *line, void **result, void **next)
+#define PERCPU__CACHE_TAKE(where, which)                                                                     \
+	char *const p = NULL;                                                                                \
+	void *out;                                                                                           \
+	uint64_t word;                                                                                       \
+                                                                                                             \
+	PERCPU__RUN("	mov	%[out], xzr\n"                                                                \
+		    where                                                                                    \
+		    "	ldr	%[word], [x16]\n"                                                             \
+		    "	ands	x17, %[word], #0xffff\n"                                                      \
+		    "	b.eq	2f\n"                                                                         \
+		    "	add	x17, x16, x17, lsl #3\n"                                                      \
+		    "	ldr	%[out], [x17, #8]\n"                   /* slot[nr - 1] */                     \
+		    "	mov	w17, #0xffff\n"                                                               \
+		    "	add	%[word], %[word], x17\n"               /* one operation more, one object less */ \
+		    "	str	%[word], [x16]\n",                                                            \
+		    ([out] "=&r"(out), [word] "=&r"(word), ), ([line] "Q"(*line), PERCPU__UNWRAP which));    \
+	*result = out;                                                                                       \
+	return out
+
+/* The last object freed here. False: none, or closed. */
+PERCPU__INLINE bool percpu__cache_take(char *const *line, void **result)
 {
-	char *const p = NULL;
-	void *out, *after;
-	uint64_t word, turn;
-
-	PERCPU__RUN("	mov	%[out], xzr\n"
-		    PERCPU__CACHE_COPY
-		    PERCPU__CACHE_BEGIN
-		    "	tst	%[word], #0xffff\n"
-		    "	b.eq	2f\n"                                  /* length == 0 */
-		    "	ldr	x17, [%[turn], #16]\n"
-		    "	ldr	%[after], [x17]\n"
-		    PERCPU__CACHE_TURN
-		    "	str	%[after], [%[turn], #16]\n"            /* head = head->next */
-		    "	mov	%[out], x17\n"
-		    "	mov	w17, #0xffff\n"
-		    "	add	%[word], %[word], x17\n"               /* one operation more, one object less */
-		    "	str	%[word], [x16]\n",
-		    ([out] "=&r"(out), [after] "=&r"(after), [word] "=&r"(word), [turn] "=&r"(turn), ),
-		    ([line] "Q"(*line), ));
-	*result = out;
-	*next = after;
-	return out;
+	PERCPU__CACHE_TAKE(PERCPU__CACHE_ANY, ());
 }
 
-/*
- * False: full, closed, not on the CPU whose number times PERCPU_STRIDE is *home, or item is the head
- * already. Only in rseq mode.
- */
-PERCPU__INLINE bool percpu__cache_put(char *const *line, const uint64_t *home, void *item)
+/* The last object of that list. False: none, or not this CPU's, or closed. */
+PERCPU__INLINE bool percpu__cache_take_from(char *const *line, char *const *list, void **result)
+{
+	PERCPU__CACHE_TAKE(PERCPU__CACHE_NAMED, ([list] "r"(*list + PERCPU_STRIDE), ));
+}
+#undef PERCPU__CACHE_TAKE
+
+/* False: full, or not this CPU's, or closed, or item is the last already. Only in rseq mode. */
+PERCPU__INLINE bool percpu__cache_put(char *const *line, char *const *list, void *item)
 {
 	char *const p = NULL;
-	uint64_t word, turn, done;
+	uint64_t word, last, done;
 
 	PERCPU__RUN("	mov	%[done], xzr\n"
-		    PERCPU__CACHE_HOME
-		    PERCPU__CACHE_BEGIN
+		    PERCPU__CACHE_NAMED
+		    "	ldr	%[word], [x16]\n"
 		    "	ldr	w17, [x16, #8]\n"
 		    "	cmp	w17, %w[word], uxth\n"
-		    "	b.ls	2f\n"                                  /* limit <= length */
-		    "	ldr	x17, [%[turn], #16]\n"
-		    "	cmp	x17, %[item]\n"
-		    "	b.eq	2f\n"
-		    "	str	x17, [%[item]]\n"                      /* item->next = head */
-		    PERCPU__CACHE_TURN
-		    "	str	%[item], [%[turn], #16]\n"             /* head = item */
+		    "	b.ls	2f\n"                                  /* limit <= nr */
+		    "	and	x17, %[word], #0xffff\n"
+		    "	add	x17, x16, x17, lsl #3\n"
+		    "	ldr	%[last], [x17, #8]\n"
+		    "	cmp	%[last], %[item]\n"
+		    "	b.eq	2f\n"                                  /* slot[nr - 1] == item; nr == 0: the limit is no address */
+		    "	str	%[item], [x17, #16]\n"                 /* slot[nr] = item */
 		    "	mov	%[done], #1\n"
 		    "	add	%[word], %[word], #1\n"                /* one object more, one operation more */
 		    "	add	%[word], %[word], #0x10, lsl #12\n"
 		    "	str	%[word], [x16]\n",
-		    ([done] "=&r"(done), [word] "=&r"(word), [turn] "=&r"(turn), ),
-		    ([item] "r"(item), [home] "r"(*home + PERCPU_STRIDE), [line] "Q"(*line), ));
+		    ([done] "=&r"(done), [word] "=&r"(word), [last] "=&r"(last), ),
+		    ([item] "r"(item), [list] "r"(*list + PERCPU_STRIDE), [line] "Q"(*line), ));
 	return done;
-}
-
-/* *first and *nr change places with the whole list. False: elsewhere, or closed. Only in rseq mode. */
-PERCPU__INLINE bool percpu__cache_exchange(char *const *line, const uint64_t *home, void **first, uint64_t *nr)
-{
-	char *const p = NULL;
-	uint64_t word, turn, done, length;
-	void *out;
-
-	PERCPU__RUN("	mov	%[done], xzr\n"
-		    PERCPU__CACHE_HOME
-		    "	ldr	w17, [x16, #8]\n"
-		    "	cbz	w17, 2f\n"
-		    PERCPU__CACHE_BEGIN
-		    "	ldr	%[out], [%[turn], #16]\n"
-		    PERCPU__CACHE_TURN
-		    "	str	%[first], [%[turn], #16]\n"
-		    "	and	%[length], %[word], #0xffff\n"
-		    "	mov	%[done], #1\n"
-		    "	sub	%[word], %[word], %[length]\n"
-		    "	add	%[word], %[word], %[nr]\n"
-		    "	add	%[word], %[word], #0x10, lsl #12\n"    /* one operation more */
-		    "	str	%[word], [x16]\n",
-		    ([done] "=&r"(done), [word] "=&r"(word), [turn] "=&r"(turn), [length] "=&r"(length),
-		     [out] "=&r"(out), ),
-		    ([first] "r"(*first), [nr] "r"(*nr), [home] "r"(*home + PERCPU_STRIDE), [line] "Q"(*line), ));
-	if (!done)
-		return false;
-	*first = out;
-	*nr = length;
-	return true;
 }
 
 /*

@@ -57,19 +57,19 @@ PERCPU__INLINE bool percpu__try_stack_pop(struct percpu__stack *p, void **result
 	return (void)p, *result = NULL, false;
 }
 
-PERCPU__INLINE bool percpu__cache_take(char *const *line, void **result, void **next)
+PERCPU__INLINE bool percpu__cache_take(char *const *line, void **result)
 {
-	return (void)line, *result = *next = NULL, false;
+	return (void)line, *result = NULL, false;
 }
 
-PERCPU__INLINE bool percpu__cache_put(char *const *line, const uint64_t *home, void *item)
+PERCPU__INLINE bool percpu__cache_take_from(char *const *line, char *const *list, void **result)
 {
-	return (void)line, (void)home, (void)item, false;
+	return (void)line, (void)list, *result = NULL, false;
 }
 
-PERCPU__INLINE bool percpu__cache_exchange(char *const *line, const uint64_t *home, void **first, uint64_t *nr)
+PERCPU__INLINE bool percpu__cache_put(char *const *line, char *const *list, void *item)
 {
-	return (void)line, (void)home, (void)first, (void)nr, false;
+	return (void)line, (void)list, (void)item, false;
 }
 
 PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *margin, const uint64_t *span)

@@ -227,125 +227,79 @@ PERCPU__TRY_RESULT(void *,
 		   (), ("rdx", ))
 
 /*
- * The list of free objects in each copy (percpu/cache.h says what the words are). Two heads take turns,
- * so that one store of the word commits an operation and its count. Each turn has code of its own: recent
- * cores forward a store to a load at a fixed offset at once, at a computed one only after some cycles.
+ * The list of free objects in each copy (percpu/cache.h says what the words are). One store of the word
+ * commits an operation and its count.
  *
- * *line is read inside the section: who stores another there and fences has closed all lists.
+ * *line is read inside the section: who stores another there and fences has closed all lists. A list that
+ * the caller names is its copy's address - PERCPU_STRIDE, as *line + the CPU's number * PERCPU_STRIDE is; to
+ * compare them tells at once that the CPU, the cache and its being open are right.
  */
-#define PERCPU__CACHE_HEAD0 "16+" PERCPU__COPY "(%%rax)"
-#define PERCPU__CACHE_HEAD1 "24+" PERCPU__COPY "(%%rax)"
-#define PERCPU__CACHE_TURNS(turn) /* turn(from, to): with the head in use, and the other one */                  \
-	"	testl	$0x10000, %%ecx\n"                                                                    \
-	"	jnz	7f\n"                                                                                 \
-	turn(PERCPU__CACHE_HEAD0, PERCPU__CACHE_HEAD1)                                                       \
-	"	jmp	8f\n"                                                                                 \
-	"7:\n"                                                                                               \
-	turn(PERCPU__CACHE_HEAD1, PERCPU__CACHE_HEAD0)                                                       \
-	"8:\n"
-#define PERCPU__CACHE_HOME /* the copy - PERCPU_STRIDE, if it is home's */                                     \
+#define PERCPU__CACHE_LIST /* of this CPU, - PERCPU_STRIDE */                                                 \
 	"	shlq	$18, %%rax\n"                                                                         \
-	"	cmpq	%[home], %%rax\n"                                                                     \
-	"	jne	%l[slow]\n"                                                                           \
 	"	addq	%[line], %%rax\n"
-#define PERCPU__CACHE_WORD "	movq	" PERCPU__COPY "(%%rax), %%rcx\n"
+#define PERCPU__CACHE_ANY                                                                                    \
+	"	cmpl	%[limit], %%eax\n"                                                                    \
+	"	jae	%l[slow]\n" PERCPU__CACHE_LIST
+#define PERCPU__CACHE_NAMED                                                                                  \
+	PERCPU__CACHE_LIST                                                                                   \
+	"	cmpq	%[list], %%rax\n"                                                                     \
+	"	jne	%l[slow]\n"
+#define PERCPU__CACHE_WORD /* edx = nr, rcx = word */                                                        \
+	"	movq	" PERCPU__COPY "(%%rax), %%rcx\n"                                                     \
+	"	movzwl	%%cx, %%edx\n"
 #define PERCPU__CACHE_COMMIT "	movq	%%rcx, " PERCPU__COPY "(%%rax)\n"
 
-#define PERCPU__CACHE_TAKE(from, to)                                                                         \
-	"	movq	" from ", %[out]\n"                                                                  \
-	"	movq	(%[out]), %[after]\n"                                                                \
-	"	movq	%[after], " to "\n"            /* head = head->next */
+#define PERCPU__CACHE_TAKE(where, which)                                                                     \
+	const ptrdiff_t offset = __atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED);                 \
+	void *out;                                                                                           \
+                                                                                                             \
+	if (__builtin_expect(!offset, 0))                                                                    \
+		return false;                                                                                \
+	PERCPU__RUN_ON(offset,                                                                               \
+		       PERCPU__ARMED(where PERCPU__CACHE_WORD                                                \
+				     "	testl	%%edx, %%edx\n"                                               \
+				     "	jz	%l[slow]\n"                                                   \
+				     "	movq	8+" PERCPU__COPY "(%%rax,%%rdx,8), %[out]\n" /* slot[nr - 1] */ \
+				     "	addq	$0xffff, %%rcx\n" /* one operation more, one object less */   \
+				     PERCPU__CACHE_COMMIT),                                                  \
+		       ([out] "=&r"(out)),                                                                   \
+		       ([offset] "r"(offset), [line] "m"(*line), PERCPU__UNWRAP which), ("rcx", "rdx", ));   \
+	*result = out;                                                                                       \
+	return true;                                                                                         \
+	PERCPU__LEFT
 
-/* The last object freed, and the one before, which may be gone already. False: none, or closed. */
-PERCPU__INLINE bool percpu__cache_take(char *const *line, void **result, void **next)
+/* The last object freed here. False: none, or closed. */
+PERCPU__INLINE bool percpu__cache_take(char *const *line, void **result)
 {
-	const ptrdiff_t offset = __atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED);
-	void *out, *after;
+	PERCPU__CACHE_TAKE(PERCPU__CACHE_ANY, ([limit] "m"(percpu_abi.cpu_limit)));
+}
 
-	if (__builtin_expect(!offset, 0))
-		return false;
-	PERCPU__RUN_ON(offset,
-		       PERCPU__ARMED("	cmpl	%[limit], %%eax\n"
-				     "	jae	%l[slow]\n"
-				     "	shlq	$18, %%rax\n"
-				     "	addq	%[line], %%rax\n"
-				     PERCPU__CACHE_WORD
-				     "	testw	%%cx, %%cx\n"
-				     "	jz	%l[slow]\n"        /* length == 0 */
-				     PERCPU__CACHE_TURNS(PERCPU__CACHE_TAKE)
-				     "	addq	$0xffff, %%rcx\n"  /* one operation more, one object less */
-				     PERCPU__CACHE_COMMIT),
-		       ([out] "=&r"(out), [after] "=&r"(after)),
-		       ([offset] "r"(offset), [limit] "m"(percpu_abi.cpu_limit), [line] "m"(*line)), ("rcx", ));
-	*result = out;
-	*next = after;
-	return true;
-	PERCPU__LEFT;
+/* The last object of that list. False: none, or not this CPU's, or closed. */
+PERCPU__INLINE bool percpu__cache_take_from(char *const *line, char *const *list, void **result)
+{
+	PERCPU__CACHE_TAKE(PERCPU__CACHE_NAMED, ([list] "m"(*list)));
 }
 #undef PERCPU__CACHE_TAKE
 
-#define PERCPU__CACHE_PUT(from, to)                                                                          \
-	"	movq	" from ", %%rdx\n"                                                                   \
-	"	cmpq	%[item], %%rdx\n"                                                                    \
-	"	je	%l[slow]\n"                                                                           \
-	"	movq	%%rdx, (%[item])\n"            /* item->next = head */                               \
-	"	movq	%[item], " to "\n"             /* head = item */
-
-/*
- * False: full, closed, not on the CPU whose number times PERCPU_STRIDE is *home, or item is the head
- * already. Only in rseq mode.
- */
-PERCPU__INLINE bool percpu__cache_put(char *const *line, const uint64_t *home, void *item)
+/* False: full, or not this CPU's, or closed, or item is the last already. Only in rseq mode. */
+PERCPU__INLINE bool percpu__cache_put(char *const *line, char *const *list, void *item)
 {
 	const ptrdiff_t offset = __atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED);
 
 	PERCPU__RUN_ON(offset,
-		       PERCPU__ARMED(PERCPU__CACHE_HOME
-				     PERCPU__CACHE_WORD
-				     "	movzwl	%%cx, %%edx\n"
+		       PERCPU__ARMED(PERCPU__CACHE_NAMED PERCPU__CACHE_WORD
 				     "	cmpl	8+" PERCPU__COPY "(%%rax), %%edx\n"
-				     "	jae	%l[slow]\n"        /* length >= limit */
-				     PERCPU__CACHE_TURNS(PERCPU__CACHE_PUT)
+				     "	jae	%l[slow]\n"        /* nr >= limit */
+				     "	cmpq	%[item], 8+" PERCPU__COPY "(%%rax,%%rdx,8)\n"
+				     "	je	%l[slow]\n"        /* slot[nr - 1] == item; nr == 0: the limit is no address */
+				     "	movq	%[item], 16+" PERCPU__COPY "(%%rax,%%rdx,8)\n" /* slot[nr] = item */
 				     "	addq	$0x10001, %%rcx\n" /* one operation more, one object more */
 				     PERCPU__CACHE_COMMIT),
-		       (), ([item] "r"(item), [offset] "r"(offset), [home] "m"(*home), [line] "m"(*line)),
+		       (), ([item] "r"(item), [offset] "r"(offset), [list] "m"(*list), [line] "m"(*line)),
 		       ("rcx", "rdx", ));
 	return true;
 	PERCPU__LEFT;
 }
-#undef PERCPU__CACHE_PUT
-
-#define PERCPU__CACHE_EXCHANGE(from, to)                                                                     \
-	"	movq	" from ", %[out]\n"                                                                  \
-	"	movq	%[first], " to "\n"
-
-/* *first and *nr change places with the whole list. False: elsewhere, or closed. Only in rseq mode. */
-PERCPU__INLINE bool percpu__cache_exchange(char *const *line, const uint64_t *home, void **first, uint64_t *nr)
-{
-	const ptrdiff_t offset = __atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED);
-	void *out;
-	uint64_t length;
-
-	PERCPU__RUN_ON(offset,
-		       PERCPU__ARMED(PERCPU__CACHE_HOME
-				     "	cmpl	$0, 8+" PERCPU__COPY "(%%rax)\n"
-				     "	je	%l[slow]\n"        /* limit == 0 */
-				     PERCPU__CACHE_WORD
-				     PERCPU__CACHE_TURNS(PERCPU__CACHE_EXCHANGE)
-				     "	movzwl	%%cx, %k[length]\n"
-				     "	subq	%[length], %%rcx\n"
-				     "	addq	%[nr], %%rcx\n"
-				     "	addq	$0x10000, %%rcx\n" /* one operation more */
-				     PERCPU__CACHE_COMMIT),
-		       ([out] "=&r"(out), [length] "=&r"(length)),
-		       ([first] "r"(*first), [nr] "r"(*nr), [offset] "r"(offset), [home] "m"(*home), [line] "m"(*line)),
-		       ("rcx", ));
-	*first = out;
-	*nr = length;
-	return true;
-	PERCPU__LEFT;
-}
-#undef PERCPU__CACHE_EXCHANGE
 
 /*
  * A copy of a counter (percpu/counter.h): its total, and what of it is published. An add that would bring

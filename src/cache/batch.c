@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the way home of objects that were freed on another CPU than their own: into a batch of that CPU, and with
+ * the batch, when it is full, by one compare-and-swap a home to the remote lists. A batch that no one fills
+ * any more is found by whoever needs its objects: it is closed, and emptied from outside.
+ */
+#include "cache/cache.h"
+
+/* ---- remote lists ---- */
+
+/* The release pairs with percpu__remote_take. */
+bool percpu__remote_push(struct percpu__home *home, void *first, void *last, uint64_t nr)
+{
+	const uint64_t place = ((uintptr_t)first - percpu__arena.base) / PERCPU_CACHE_MIN_SIZE;
+	uint64_t before = __atomic_load_n(&home->remote, __ATOMIC_RELAXED);
+
+	do {
+		if ((before & PERCPU__REMOTE_MAX) + nr > PERCPU__REMOTE_MAX)
+			return false;
+		*(void **)last = before ? (void *)(percpu__arena.base + (before >> PERCPU__REMOTE_BITS) * PERCPU_CACHE_MIN_SIZE)
+					: NULL;
+	} while (!__atomic_compare_exchange_n(&home->remote, &before,
+					      place << PERCPU__REMOTE_BITS | ((before & PERCPU__REMOTE_MAX) + nr), true,
+					      __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+	return true;
+}
+
+/* The acquire pairs with percpu__remote_push. */
+struct percpu__chain percpu__remote_take(struct percpu__home *home)
+{
+	uint64_t all;
+
+	if (!__atomic_load_n(&home->remote, __ATOMIC_RELAXED))
+		return (struct percpu__chain){ NULL, 0 };
+	all = __atomic_exchange_n(&home->remote, 0, __ATOMIC_ACQUIRE);
+	return (struct percpu__chain){
+		(void *)(percpu__arena.base + (all >> PERCPU__REMOTE_BITS) * PERCPU_CACHE_MIN_SIZE),
+		all & PERCPU__REMOTE_MAX
+	};
+}
+
+/* ---- sending ---- */
+
+static char *list_of_link(const struct percpu__cache *cache, void *link)
+{
+	return percpu__slab_of_link(cache, link)->list;
+}
+
+/* Takes those of one list, the first one's, out of links. */
+static struct percpu__chain take_of_one(const struct percpu__cache *cache, void **links, unsigned nr)
+{
+	const char *list = list_of_link(cache, links[0]);
+	struct percpu__chain chain = { NULL, 0 };
+
+	for (unsigned i = 0; i < nr; i++)
+		if (links[i] && list_of_link(cache, links[i]) == list) {
+			percpu__chain_push(&chain, links[i]);
+			links[i] = NULL;
+		}
+	return chain;
+}
+
+/* Sends links to their homes, those of one home together; left: those that found no room. H of this CPU's copy. */
+static void send(struct percpu__cache *cache, void **links, unsigned nr, struct percpu__chain *left)
+{
+	unsigned nr_batches = 0, nr_sent = 0;
+
+	for (unsigned i = 0; i < nr; i++) {
+		void *const last = links[i]; /* pushed first */
+		struct percpu__chain chain;
+		struct percpu__home *home;
+
+		if (!last)
+			continue;
+		home = percpu__home_at(cache, percpu__home_of(cache, percpu__slab_of_link(cache, last)));
+		chain = take_of_one(cache, links + i, nr - i);
+		nr_batches++;
+		nr_sent += chain.nr;
+		if (!percpu__remote_push(home, chain.first, last, chain.nr))
+			while (chain.nr)
+				percpu__chain_push(left, percpu__chain_pop(&chain));
+	}
+	percpu_add(&cache->homes->nr_batches, nr_batches);
+	percpu_add(&cache->homes->nr_remote, nr_sent);
+}
+
+void percpu__send_home(struct percpu__cache *cache, struct percpu__chain *chain)
+{
+	struct percpu__chain left = { NULL, 0 };
+
+	while (chain->nr) {
+		void *links[PERCPU__BATCH_MAX];
+		unsigned nr = 0;
+
+		while (chain->nr && nr < PERCPU__BATCH_MAX)
+			links[nr++] = percpu__chain_pop(chain);
+		send(cache, links, nr, &left);
+	}
+	*chain = left;
+}
+
+/* ---- batches ---- */
+
+void percpu__batches_set_limit(struct percpu__cache *cache, struct percpu__home *home, uint32_t limit)
+{
+	for (unsigned i = 0; i < cache->nr_stacks; i++)
+		__atomic_store_n(&home->batch[i].head.limit, limit, __ATOMIC_RELEASE); /* pairs with percpu__stack_push */
+}
+
+void percpu__batches_empty(struct percpu__cache *cache, struct percpu__home *home)
+{
+	for (unsigned i = 0; i < cache->nr_stacks; i++) {
+		struct percpu__batch *batch = &home->batch[i];
+		struct percpu__chain left = { NULL, 0 };
+		const unsigned nr = batch->head.nr;
+
+		batch->head.nr = 0;
+		send(cache, batch->slot, nr, &left);
+		percpu__take_back_all(cache, &left);
+	}
+}
+
+/* A look from outside, which may be out of date. The acquire pairs with make_ready. */
+static bool any_has_a_batch(struct percpu__cache *cache)
+{
+	for (struct percpu__home *home = __atomic_load_n(&cache->used, __ATOMIC_ACQUIRE); home; home = home->next_used)
+		for (unsigned i = 0; i < cache->nr_stacks; i++)
+			if (__atomic_load_n(&home->batch[i].head.nr, __ATOMIC_RELAXED))
+				return true;
+	return false;
+}
+
+void percpu__batches_collect(struct percpu__cache *cache)
+{
+	bool fenced;
+
+	if (!any_has_a_batch(cache))
+		return;
+	percpu__lock(&cache->lock);
+	for (struct percpu__home *home = cache->used; home; home = home->next_used)
+		percpu__batches_set_limit(cache, home, 0);
+	fenced = percpu__homes_fence(cache);
+	for (struct percpu__home *home = cache->used; home; home = home->next_used) {
+		if (fenced)
+			percpu__batches_empty(cache, home);
+		if (percpu__has_sections(cache, home))
+			percpu__batches_set_limit(cache, home, cache->batch);
+	}
+	percpu__unlock(&cache->lock);
+}
+
+/* Sends this CPU's batch home, and the link with it. */
+static void flush(struct percpu__cache *cache, struct percpu__batch __percpu *batch, void *link)
+{
+	void *links[PERCPU__BATCH_MAX + 1] = { link };
+	struct percpu__home *here = percpu__home_here(cache);
+	struct percpu__chain left = { NULL, 0 };
+	unsigned nr = 1;
+
+	percpu__home_open(cache, here);
+	percpu__lock(&here->lock);
+	while (nr <= PERCPU__BATCH_MAX && (links[nr] = percpu__stack_pop(&batch->head)))
+		nr++;
+	send(cache, links, nr, &left);
+	percpu__unlock(&here->lock);
+	percpu__take_back_all(cache, &left);
+}
+
+void percpu__batch_free(struct percpu__cache *cache, void *link, unsigned home)
+{
+	struct percpu__batch __percpu *batch = percpu__batch_for(cache, home);
+
+	if (!percpu__stack_push(&batch->head, link))
+		flush(cache, batch, link);
+}

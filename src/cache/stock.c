@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the stock of a home, a chain of free objects behind the CPU's list, and the home's slabs: which have
+ * objects in them, and when those with all of them go back to the kernel.
+ *
+ * Policy. A home keeps one empty slab, or an eighth of its slabs.
+ */
+#include "cache/cache.h"
+
+#define KEPT_EMPTY_SHARE 8
+
+/* ---- lists of slabs; H ---- */
+
+enum { NOWHERE, PARTIAL, EMPTY };
+
+static struct percpu__slab_list *list_of(struct percpu__home *home, unsigned listed)
+{
+	return listed == PARTIAL ? &home->partial : &home->empty;
+}
+
+static void unlist(struct percpu__home *home, struct percpu__slab *slab)
+{
+	struct percpu__slab_list *list = list_of(home, slab->listed);
+
+	if (slab->listed == NOWHERE)
+		return;
+	if (slab->prev)
+		slab->prev->next = slab->next;
+	else
+		list->first = slab->next;
+	if (slab->next)
+		slab->next->prev = slab->prev;
+	list->nr--;
+	slab->listed = NOWHERE;
+}
+
+static void enlist(struct percpu__home *home, struct percpu__slab *slab, unsigned where)
+{
+	struct percpu__slab_list *list = list_of(home, where);
+
+	slab->prev = NULL;
+	slab->next = list->first;
+	if (slab->next)
+		slab->next->prev = slab;
+	list->first = slab;
+	list->nr++;
+	slab->listed = where;
+}
+
+/* Puts the slab into the list where its objects say it belongs. */
+static void relist(struct percpu__cache *cache, struct percpu__home *home, struct percpu__slab *slab)
+{
+	const unsigned where = !slab->nr_free ? NOWHERE : slab->nr_free == cache->nr_per_slab ? EMPTY : PARTIAL;
+
+	if (slab->listed == where)
+		return;
+	unlist(home, slab);
+	if (where != NOWHERE)
+		enlist(home, slab, where);
+}
+
+/* [doc:surplus] */
+/* The policy: empty slabs above what the home may keep, linked by next. */
+struct percpu__slab *percpu__stock_surplus(struct percpu__home *home)
+{
+	const size_t kept = home->nr_slabs / KEPT_EMPTY_SHARE ? home->nr_slabs / KEPT_EMPTY_SHARE : 1;
+	struct percpu__slab *surplus = NULL;
+
+	while (home->empty.nr > kept) {
+		struct percpu__slab *slab = home->empty.first;
+
+		unlist(home, slab);
+		home->nr_slabs--;
+		slab->next = surplus;
+		surplus = slab;
+	}
+	return surplus;
+}
+/* [doc:end] */
+
+/* ---- objects ---- */
+
+void percpu__stock_take_back(struct percpu__cache *cache, struct percpu__home *home, struct percpu__chain *chain)
+{
+	struct percpu__chain others = { NULL, 0 };
+
+	while (chain->nr) {
+		void *link = percpu__chain_pop(chain);
+		struct percpu__slab *slab = percpu__slab_of_link(cache, link);
+
+		if (chain->nr)
+			__builtin_prefetch(chain->first);
+		if (percpu__home_of(cache, slab) != home->copy) {
+			percpu__chain_push(&others, link);
+			continue;
+		}
+		percpu__slab_take_back(cache, slab, link);
+		relist(cache, home, slab);
+	}
+	*chain = others;
+}
+
+void percpu__take_back_all(struct percpu__cache *cache, struct percpu__chain *chain)
+{
+	while (chain->nr) {
+		void *link = percpu__chain_pop(chain);
+		struct percpu__slab *slab = percpu__slab_of_link(cache, link);
+		struct percpu__home *home = percpu__home_at(cache, percpu__home_of(cache, slab));
+
+		percpu__lock(&home->lock);
+		percpu__slab_take_back(cache, slab, link);
+		relist(cache, home, slab);
+		percpu__unlock(&home->lock);
+	}
+}
+
+bool percpu__stock_cut(struct percpu__cache *cache, struct percpu__home *home)
+{
+	struct percpu__slab *slab = home->partial.first ? home->partial.first : home->empty.first;
+
+	if (!slab)
+		return false;
+	percpu__slab_cut(cache, slab, cache->refill, &home->stock);
+	relist(cache, home, slab);
+	return true;
+}
+
+bool percpu__stock_grow(struct percpu__cache *cache, struct percpu__home *home)
+{
+	struct percpu__slab *slab = percpu__arena_take(cache->order, percpu__home_node(home->copy));
+
+	if (!slab)
+		return false;
+	percpu__slab_init(cache, slab, home->copy);
+	home->nr_slabs++;
+	percpu__slab_cut(cache, slab, cache->refill, &home->stock);
+	relist(cache, home, slab);
+	return true;
+}
+
+/* ---- giving back ---- */
+
+struct percpu__slab *percpu__homes_take_empty(struct percpu__cache *cache)
+{
+	struct percpu__slab *all = NULL;
+
+	for (struct percpu__home *home = cache->used; home; home = home->next_used) {
+		percpu__lock(&home->lock);
+		while (home->empty.first) {
+			struct percpu__slab *slab = home->empty.first;
+
+			unlist(home, slab);
+			home->nr_slabs--;
+			slab->next = all;
+			all = slab;
+		}
+		percpu__unlock(&home->lock);
+	}
+	return all;
+}
+
+static void give(struct percpu__cache *cache, struct percpu__slab *slab)
+{
+	percpu__arena_give(slab, percpu__home_node(percpu__home_of(cache, slab)));
+	__atomic_fetch_add(&cache->nr_returned, 1, __ATOMIC_RELAXED);
+}
+
+/* After the grace period; the storage is the slab's own links. */
+static void give_later(void *storage)
+{
+	struct percpu__slab *slab = (struct percpu__slab *)((char *)storage - offsetof(struct percpu__slab, next));
+	struct percpu__cache *cache = slab->cache;
+
+	give(cache, slab);
+	__atomic_fetch_sub(&cache->nr_waiting, 1, __ATOMIC_RELAXED);
+}
+
+void percpu__slabs_release(struct percpu__cache *cache, struct percpu__slab *slabs, bool may_wait)
+{
+	if (slabs && cache->rcu && may_wait)
+		percpu__rcu_wait(cache->rcu);
+	while (slabs) {
+		struct percpu__slab *slab = slabs;
+
+		slabs = slab->next;
+		if (!cache->rcu || may_wait) {
+			give(cache, slab);
+			continue;
+		}
+		__atomic_fetch_add(&cache->nr_waiting, 1, __ATOMIC_RELAXED);
+		percpu__rcu_call(cache->rcu, &slab->next, give_later);
+	}
+}

@@ -54,9 +54,25 @@ static double least(double a, double b)
 
 /* ---- one thread ---- */
 
-static inline __attribute__((always_inline)) double by_batches(bool ours, size_t size, unsigned nr)
+#define PAIRS 20000 /* a round */
+
+static inline __attribute__((always_inline)) double pairs(bool ours, size_t size)
 {
-	const unsigned times = 20000 / nr;
+	double best = INFINITY;
+
+	bench_pin(bench_cpu(0));
+	for (unsigned round = 0; round < 300; round++) {
+		const double start = bench_now_ns();
+
+		for (unsigned i = 0; i < PAIRS; i++)
+			give(ours, take(ours, size));
+		best = least(best, (bench_now_ns() - start) / PAIRS);
+	}
+	return best;
+}
+
+static inline __attribute__((always_inline)) double hundreds(bool ours, size_t size)
+{
 	void *objects[100];
 	double best = INFINITY;
 
@@ -64,25 +80,15 @@ static inline __attribute__((always_inline)) double by_batches(bool ours, size_t
 	for (unsigned round = 0; round < 300; round++) {
 		const double start = bench_now_ns();
 
-		for (unsigned i = 0; i < times; i++) {
-			for (unsigned at = 0; at < nr; at++)
+		for (unsigned i = 0; i < PAIRS / 100; i++) {
+			for (unsigned at = 0; at < 100; at++)
 				objects[at] = take(ours, size);
-			for (unsigned at = 0; at < nr; at++)
+			for (unsigned at = 0; at < 100; at++)
 				give(ours, objects[at]);
 		}
-		best = least(best, (bench_now_ns() - start) / (times * nr));
+		best = least(best, (bench_now_ns() - start) / PAIRS);
 	}
 	return best;
-}
-
-static inline __attribute__((always_inline)) double pairs(bool ours, size_t size)
-{
-	return by_batches(ours, size, 1);
-}
-
-static inline __attribute__((always_inline)) double hundreds(bool ours, size_t size)
-{
-	return by_batches(ours, size, 100);
 }
 
 /* ---- producer and consumer ---- */

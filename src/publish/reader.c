@@ -140,8 +140,8 @@ static int add_entry(struct percpu_reader *reader, const struct percpu__wire_rec
 	entry = &reader->entries[reader->nr];
 	if (!percpu__record_read(&reader->header, record, entry))
 		return -EPROTO;
-	if (make_room(&reader->labels, &reader->labels_capacity,
-		      (reader->nr_labels + record->nr_labels) * sizeof(*reader->labels)) < 0)
+	if (make_room(&reader->labels, &reader->labels_capacity, /* one more, so that there always is such an array */
+		      (reader->nr_labels + record->nr_labels + 1) * sizeof(*reader->labels)) < 0)
 		return -ENOMEM;
 	percpu__record_labels(record, reader->labels + reader->nr_labels);
 	entry->record_at = at;

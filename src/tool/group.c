@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns which CPUs count together, as hwloc knows this machine. The foreign copy is a group of its own. */
-#include <hwloc.h>
+/*
+ * Owns which CPUs count together, as the library knows this machine. The foreign copy is a group of its own, and so
+ * are CPUs that are in no such thing here, which a publisher may have made up.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,13 +10,13 @@
 
 static const struct {
 	const char *name;
-	hwloc_obj_type_t type;
+	enum percpu_level level;
+	bool is_numbered; /* by the system, over the whole machine */
 } kinds[] = {
-	{ "cpu", HWLOC_OBJ_PU },
-	{ "core", HWLOC_OBJ_CORE },
-	{ "l3", HWLOC_OBJ_L3CACHE },
-	{ "node", HWLOC_OBJ_NUMANODE },
-	{ "package", HWLOC_OBJ_PACKAGE },
+	{ "core", PERCPU_LEVEL_CORE, false },
+	{ "l3", PERCPU_LEVEL_L3, false },
+	{ "node", PERCPU_LEVEL_NODE, true },
+	{ "package", PERCPU_LEVEL_PACKAGE, true },
 };
 #define NR_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -29,7 +31,7 @@ static size_t kind_of(const char *by)
 
 bool group_is_known(const char *by)
 {
-	return !by || kind_of(by) < NR_KINDS;
+	return !by || !strcmp(by, "cpu") || kind_of(by) < NR_KINDS;
 }
 
 static void name_group(struct groups *groups, const char *name)
@@ -38,64 +40,53 @@ static void name_group(struct groups *groups, const char *name)
 	groups->name[groups->nr++] = strdup(name);
 }
 
-static void by_cpu(struct groups *groups, unsigned nr_cpus)
+static void name_number(struct groups *groups, unsigned number)
 {
 	char name[16];
 
+	snprintf(name, sizeof(name), "%u", number);
+	name_group(groups, name);
+}
+
+static void by_cpu(struct groups *groups, unsigned nr_cpus)
+{
 	for (unsigned cpu = 0; cpu < nr_cpus; cpu++) {
 		groups->of_copy[cpu] = groups->nr;
-		snprintf(name, sizeof(name), "%u", cpu);
-		name_group(groups, name);
+		name_number(groups, cpu);
 	}
 }
 
-/* One group for each object of that type; CPUs in none of them are one more. */
-static void by_object(struct groups *groups, unsigned nr_cpus, hwloc_obj_type_t type)
+/* The library's groups but the last one, which is of those that are in none. */
+static void by_kind(struct groups *groups, unsigned nr_cpus, size_t kind)
 {
-	const struct groups before = *groups;
-	hwloc_topology_t topology;
-	hwloc_obj_t object = NULL;
+	const enum percpu_level level = kinds[kind].level;
+	const int nr_groups = percpu_nr_groups(level);
+	const uint32_t none = nr_groups > 0 ? nr_groups - 1 : 0;
 	bool has_others = false;
-	char name[16];
 
-	if (hwloc_topology_init(&topology) == 0) {
-		hwloc_topology_set_flags(topology, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);
-		if (hwloc_topology_load(topology) == 0)
-			while ((object = hwloc_get_next_obj_by_type(topology, type, object))) {
-				for (unsigned cpu = 0; cpu < nr_cpus; cpu++)
-					if (object->cpuset && hwloc_bitmap_isset(object->cpuset, cpu))
-						groups->of_copy[cpu] = groups->nr;
-				/* The machine's number of a node is the one that everybody uses. */
-				snprintf(name, sizeof(name), "%u",
-					 type == HWLOC_OBJ_NUMANODE ? object->os_index : object->logical_index);
-				name_group(groups, name);
-			}
-		hwloc_topology_destroy(topology);
-	}
+	for (uint32_t group = 0; group < none; group++)
+		name_number(groups, kinds[kind].is_numbered ? (unsigned)percpu_group_number(level, group) : group);
 	for (unsigned cpu = 0; cpu < nr_cpus; cpu++) {
-		if (groups->of_copy[cpu] != UINT32_MAX)
-			continue;
-		groups->of_copy[cpu] = groups->nr;
-		has_others = true;
+		const int group = cpu < percpu_nr_cpus() ? percpu_group_of(level, cpu) : -1;
+
+		groups->of_copy[cpu] = group >= 0 ? (uint32_t)group : none;
+		has_others |= groups->of_copy[cpu] == none;
 	}
 	if (has_others)
-		name_group(groups, groups->nr == before.nr ? "all" : "none");
+		name_group(groups, none ? "none" : "all");
 }
 
 struct groups group_copies(const char *by, unsigned nr_copies)
 {
-	const size_t kind = by ? kind_of(by) : NR_KINDS;
 	struct groups groups = { .nr = 0 };
 
-	if (kind == NR_KINDS)
+	if (!by)
 		return groups;
 	groups.of_copy = grow(NULL, nr_copies, sizeof(*groups.of_copy));
-	for (unsigned i = 0; i < nr_copies; i++)
-		groups.of_copy[i] = UINT32_MAX;
-	if (kinds[kind].type == HWLOC_OBJ_PU)
-		by_cpu(&groups, nr_copies - 1);
+	if (kind_of(by) < NR_KINDS)
+		by_kind(&groups, nr_copies - 1, kind_of(by));
 	else
-		by_object(&groups, nr_copies - 1, kinds[kind].type);
+		by_cpu(&groups, nr_copies - 1);
 	groups.of_copy[nr_copies - 1] = groups.nr;
 	name_group(&groups, "foreign");
 	return groups;

@@ -86,7 +86,7 @@ void put_metric(FILE *out, const struct percpu_metric *metric);
 /* CPUs that count together, and what to call them. */
 struct groups {
 	uint32_t nr;       /* 0: nothing is told apart */
-	uint32_t *of_copy; /* nr_copies of them; UINT32_MAX: none */
+	uint32_t *of_copy; /* nr_copies of them */
 	char **name;       /* "0", "foreign"; of groups */
 };
 

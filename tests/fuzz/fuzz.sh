@@ -6,7 +6,7 @@
 . "${top_srcdir:?}/scripts/tap.sh"
 
 seconds=${FUZZ_SECONDS:-300}
-targets=${FUZZ_TARGETS:-"alloc cache space text"}
+targets=${FUZZ_TARGETS:-"alloc cache reader space text"}
 tests=$top_srcdir/tests
 flags="-std=gnu11 -D_GNU_SOURCE -DPERCPU_CHECKS -g -O1 -pthread -fsanitize=address,undefined
 	-fno-sanitize-recover=undefined -iquote $top_srcdir/src -I$top_srcdir/include -I$tests"
@@ -21,7 +21,7 @@ if ! clang -fsanitize=fuzzer,address "$tap_dir/none.c" -o "$tap_dir/none" 2>/dev
 fi
 
 set --
-for floor in platform topology area ops percpu counter cache; do
+for floor in platform topology area ops percpu counter cache publish; do
 	set -- "$@" "$top_srcdir/src/$floor"/*.c
 done
 sources=$*

@@ -17,8 +17,11 @@ static const char usage[] =
 	"  top     values, rates and how they spread over CPUs, again and again\n"
 	"  export  values in the Prometheus text format\n"
 	"\n"
+	"  topo      this machine as the library sees it: CPUs, nodes, mode, what is placed where\n"
+	"  selftest  whether this kernel aborts critical sections, in a second or two\n"
+	"\n"
 	"  --by KIND           show, export: tell apart by cpu, core, l3, node or package\n"
-	"  --json              list, show: as JSON\n"
+	"  --json              list, show, topo: as JSON\n"
 	"  --listen ADDRESS    export: by HTTP, at PORT of loopback, ADDRESS:PORT or [ADDRESS]:PORT\n"
 	"  --interval SECONDS  top: how often (1)\n"
 	"  --sort COLUMN       top: name, value, rate or skew (rate)\n"
@@ -104,11 +107,14 @@ static const struct command {
 	const char *name;
 	int (*run)(const struct options *options);
 	unsigned knobs;
+	bool is_of_machine; /* and of no process */
 } commands[] = {
-	{ "list", command_list, JSON },
-	{ "show", command_show, BY | JSON },
-	{ "export", command_export, BY | LISTEN },
-	{ "top", command_top, INTERVAL | SORT },
+	{ "list", command_list, JSON, false },
+	{ "show", command_show, BY | JSON, false },
+	{ "export", command_export, BY | LISTEN, false },
+	{ "top", command_top, INTERVAL | SORT, false },
+	{ "topo", command_topo, JSON, true },
+	{ "selftest", command_selftest, 0, true },
 };
 
 static const struct command *find_command(const char *name)
@@ -178,6 +184,8 @@ static int read_options(const struct command *command, int argc, char **argv, st
 		else
 			status = set_knob(knob, optarg, options);
 	}
+	if (!status && argc > optind && command->is_of_machine)
+		status = complain_of_usage("%s takes no process and no name", command->name);
 	if (!status && argc - optind > 1)
 		status = complain_of_usage("one process or name at a time, not \"%s\" too", argv[optind + 1]);
 	if (!status && argc > optind)

@@ -6,7 +6,7 @@ _percpu()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} words=
 	if [ "$COMP_CWORD" = 1 ]; then
-		words="list show top export --help --version"
+		words="list show top export topo selftest --help --version"
 	elif [ "$before" = --by ]; then
 		words="cpu core l3 node package"
 	elif [ "$before" = --sort ]; then
@@ -15,12 +15,12 @@ _percpu()
 		return
 	elif [[ $word == -* ]]; then
 		case $command in
-		list) words="--json" ;;
+		list | topo) words="--json" ;;
 		show) words="--by --json" ;;
 		top) words="--interval --sort" ;;
 		export) words="--by --listen" ;;
 		esac
-	else
+	elif [ "$command" != topo ] && [ "$command" != selftest ]; then
 		words=$(percpu list 2>/dev/null | awk 'NR > 1 { print $1; if (NF == 6) print $6 }')
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")

@@ -6,7 +6,7 @@
  *   text.c     strings of others made fit for terminals, JSON and the Prometheus format
  *   source.c   the published pools that a command is about
  *   group.c    which CPUs count together
- *   list.c, show.c, export.c, top.c    a command each
+ *   list.c, show.c, export.c, top.c, topo.c, selftest.c    a command each
  *   serve.c    export by HTTP
  *   screen.c   the screen of top
  */
@@ -52,6 +52,8 @@ int command_list(const struct options *options);
 int command_show(const struct options *options);
 int command_export(const struct options *options);
 int command_top(const struct options *options);
+int command_topo(const struct options *options);
+int command_selftest(const struct options *options);
 
 /* ---- top.c; more of it in top.h ---- */
 

@@ -14,8 +14,11 @@
 
 /* ---- sum.c ---- */
 
-/* Adds n counters of a copy to their sums; the one for this processor's widest vectors. */
-typedef void percpu__add_fn(uint64_t *dst, const uint64_t *copy, size_t n);
+/*
+ * Adds n counters of a copy, and of the nr_copies - 1 after it, to their sums; the one for this processor's
+ * widest vectors.
+ */
+typedef void percpu__add_fn(uint64_t *dst, const uint64_t *copy, size_t n, unsigned nr_copies);
 percpu__add_fn *percpu__best_add(void);
 
 #endif

@@ -109,6 +109,6 @@ int percpu_sum_u64_by(uint64_t *dst, const uint64_t __percpu *p, size_t n, enum 
 		return error;
 	memset(dst, 0, groups->nr * n * sizeof(*dst));
 	for (unsigned i = 0; i < percpu_nr_copies(); i++)
-		add(dst + group_of(groups, i) * n, percpu_ptr(p, i), n);
+		add(dst + group_of(groups, i) * n, percpu_ptr(p, i), n, 1);
 	return 0;
 }

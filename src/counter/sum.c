@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns sums over all copies. One counter: one load a copy. A struct of counters: copy by copy, so that
- * each line is read once and the prefetcher sees a stream; in blocks whose sums fit in L1. The inner
- * loop is compiled once for every vector width that matters, and chosen at run time.
+ * Owns sums over all copies. One counter: one load a copy. A struct of counters: a few copies at a time, so
+ * that each line is read once, the prefetcher sees few streams, and sums are not loaded and stored for each
+ * copy; in blocks whose sums fit in L1. The inner loop is compiled once for every vector width that
+ * matters, and chosen at run time.
  *
  * Every counter is loaded whole: a vector load of aligned words tears none of them on the machines
  * that have such loads, and concurrent updates make a sum late, never wrong.
@@ -43,20 +44,42 @@ uint64_t percpu_sum_integer(const void *p, size_t bytes)
 typedef uint64_t vector __attribute__((vector_size(64), aligned(8), may_alias));
 #define LANES (sizeof(vector) / sizeof(uint64_t))
 
-#define ADD_BODY                                                                                             \
+#define COPY_WORDS (PERCPU_STRIDE / sizeof(uint64_t)) /* from one copy to the next */
+
+/* Adds n counters of nr copies, a constant, in one pass: each sum is loaded and stored once. */
+#define ADD_COPIES(nr)                                                                                       \
 	{                                                                                                    \
 		size_t i = 0;                                                                                \
-		for (; i + LANES <= n; i += LANES)                                                           \
-			*(vector *)(dst + i) += *(const volatile vector *)(copy + i);                        \
+		for (; i + LANES <= n; i += LANES) {                                                         \
+			vector sum = *(vector *)(dst + i);                                                   \
+			_Pragma("GCC unroll 4")                                                              \
+			for (unsigned at = 0; at < (nr); at++)                                               \
+				sum += *(const volatile vector *)(copy + at * COPY_WORDS + i);               \
+			*(vector *)(dst + i) = sum;                                                          \
+		}                                                                                            \
 		for (; i < n; i++)                                                                           \
-			dst[i] += *(const volatile uint64_t *)(copy + i);                                    \
+			for (unsigned at = 0; at < (nr); at++)                                               \
+				dst[i] += *(const volatile uint64_t *)(copy + at * COPY_WORDS + i);          \
+	}
+#define ADD_BODY                                                                                             \
+	{                                                                                                    \
+		for (; nr_copies >= 4; nr_copies -= 4, copy += 4 * COPY_WORDS)                               \
+			ADD_COPIES(4)                                                                        \
+		if (nr_copies == 3)                                                                          \
+			ADD_COPIES(3)                                                                        \
+		else if (nr_copies == 2)                                                                     \
+			ADD_COPIES(2)                                                                        \
+		else if (nr_copies)                                                                          \
+			ADD_COPIES(1)                                                                        \
 	}
 
-static void add_plain(uint64_t *dst, const uint64_t *copy, size_t n) ADD_BODY
+static void add_plain(uint64_t *dst, const uint64_t *copy, size_t n, unsigned nr_copies) ADD_BODY
 
 #ifdef __x86_64__
-__attribute__((target("avx2"))) static void add_avx2(uint64_t *dst, const uint64_t *copy, size_t n) ADD_BODY
-__attribute__((target("avx512f"))) static void add_avx512(uint64_t *dst, const uint64_t *copy, size_t n) ADD_BODY
+__attribute__((target("avx2")))
+static void add_avx2(uint64_t *dst, const uint64_t *copy, size_t n, unsigned nr_copies) ADD_BODY
+__attribute__((target("avx512f")))
+static void add_avx512(uint64_t *dst, const uint64_t *copy, size_t n, unsigned nr_copies) ADD_BODY
 
 percpu__add_fn *percpu__best_add(void)
 {
@@ -82,7 +105,6 @@ void percpu_sum_u64(uint64_t *dst, const uint64_t __percpu *p, size_t n)
 
 		for (size_t i = 0; i < nr; i++)
 			dst[from + i] = 0;
-		for (unsigned i = 0; i < nr_copies; i++)
-			add(dst + from, percpu_ptr(p, i) + from, nr);
+		add(dst + from, percpu_ptr(p, 0) + from, nr, nr_copies);
 	}
 }

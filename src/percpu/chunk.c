@@ -189,6 +189,7 @@ struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool)
 		budget_give(chunk->nr_mappings);
 		goto give_back;
 	}
+	percpu__debug_chunk(chunk, true);
 	return chunk;
 give_back:
 	unobtain(pool, base);
@@ -197,6 +198,7 @@ give_back:
 
 void percpu__chunk_destroy(struct percpu__chunk *chunk)
 {
+	percpu__debug_chunk(chunk, false);
 	budget_give(chunk->nr_mappings);
 	unobtain(chunk->pool, chunk->base);
 }

@@ -6,6 +6,10 @@
  *   check   poison in every copy on free; on reuse a copy that holds anything else was written after
  *           the free
  *   leaks   who allocated what lives, in a hash table of its own mapping, told once, at exit
+ *
+ * And what sanitizers and Valgrind hear of allocations, where the program runs under them. For them an
+ * entry of the table stays after the free, until there is another allocation with the same start; of several
+ * that an address lies in, a report is about the one freed last.
  */
 #include <stdio.h>
 
@@ -15,23 +19,32 @@ struct entry {
 	uintptr_t pointer; /* 0: vacant */
 	const void *caller;
 	size_t bytes;
+	struct percpu__trace *trace;
+	uint64_t freed_at; /* by the count of frees; 0: it lives */
 };
 
 static struct percpu__lock lock = PERCPU__LOCK_INIT(PERCPU__RANK_DEBUG);
 static struct entry *table; /* linear probing, at most half full; lock */
 static size_t capacity, nr_entries;
-static bool has_exit_handler;
+static uint64_t nr_freed;
+static bool is_prepared;
 
-static const struct percpu__options *options(void)
+/* Who wants to know: the options, and the tools that the program runs under. */
+struct asked {
+	bool check, leaks, tools;
+};
+
+static const struct asked *asked(void)
 {
-	static struct percpu__options read;
-	static bool is_read; /* every writer writes the same; the acquire pairs with options below */
+	static struct asked read;
+	static bool is_read; /* every writer writes the same; the acquire pairs with asked below */
 
 	if (percpu__unlikely(!__atomic_load_n(&is_read, __ATOMIC_ACQUIRE))) {
 		const struct percpu__options now = percpu__options(false);
 
 		__atomic_store_n(&read.check, now.check, __ATOMIC_RELAXED);
 		__atomic_store_n(&read.leaks, now.leaks, __ATOMIC_RELAXED);
+		__atomic_store_n(&read.tools, percpu__is_watched(), __ATOMIC_RELAXED);
 		__atomic_store_n(&is_read, true, __ATOMIC_RELEASE);
 	}
 	return &read;
@@ -39,7 +52,7 @@ static const struct percpu__options *options(void)
 
 bool percpu__debug_on(void)
 {
-	return options()->check || options()->leaks;
+	return asked()->check || asked()->leaks || asked()->tools;
 }
 
 void percpu__debug_lock(void)
@@ -84,7 +97,7 @@ static void tell_leaks(void)
 	capacity = nr_entries = 0;
 	percpu__debug_unlock();
 	for (size_t at = 0; at < nr; at++) {
-		if (!told[at].pointer)
+		if (!told[at].pointer || told[at].freed_at)
 			continue;
 		percpu__describe_code(told[at].caller, where, sizeof(where));
 		snprintf(line, sizeof(line), "%zu bytes at %p, allocated by %s", told[at].bytes,
@@ -92,6 +105,32 @@ static void tell_leaks(void)
 		percpu__warn("leak: ", line);
 	}
 	percpu__release(told, nr * sizeof(*told));
+}
+
+/* Behind a report: the process may be about to end, and whoever holds the lock may be who reports. */
+static void tell_of_freed(uintptr_t address)
+{
+	const struct entry *last = NULL;
+	uintptr_t copy = 0;
+	char text[128];
+
+	for (size_t at = 0; at < capacity; at++) {
+		const uintptr_t distance = address - table[at].pointer;
+
+		if (!table[at].pointer || distance >> PERCPU_STRIDE_SHIFT > percpu_nr_copies() ||
+		    distance < PERCPU_STRIDE || distance % PERCPU_STRIDE >= table[at].bytes)
+			continue;
+		if (!last || table[at].freed_at > last->freed_at) {
+			last = &table[at];
+			copy = (distance >> PERCPU_STRIDE_SHIFT) - 1;
+		}
+	}
+	if (!last || !last->freed_at || !last->trace)
+		return;
+	snprintf(text, sizeof(text), "%p is in copy %zu of %zu bytes at %p, which were", (void *)address, (size_t)copy,
+		 last->bytes, (void *)last->pointer);
+	percpu__warn(text, "");
+	percpu__watch_print(last->trace);
 }
 
 static bool grow(void)
@@ -102,25 +141,37 @@ static bool grow(void)
 
 	if (!made)
 		return false;
-	if (!has_exit_handler)
+	if (!is_prepared && asked()->leaks)
 		percpu__at_exit(tell_leaks);
-	has_exit_handler = true;
+	if (!is_prepared && asked()->tools)
+		percpu__on_report(tell_of_freed);
+	is_prepared = true;
+	percpu__hold_pointers(made, doubled * sizeof(*made), true); /* traces */
 	table = made;
 	capacity = doubled;
 	for (size_t at = 0; at < old_capacity; at++)
 		if (old[at].pointer)
 			*find(old[at].pointer) = old[at];
-	if (old)
+	if (old) {
+		percpu__hold_pointers(old, old_capacity * sizeof(*old), false);
 		percpu__release(old, old_capacity * sizeof(*old));
+	}
 	return true;
 }
 
-static void insert(struct entry entry)
+/* Returns: the trace that nobody needs any more, of whoever had the place, or, when there is no room, the entry's own. */
+static struct percpu__trace *insert(struct entry entry)
 {
+	struct percpu__trace *old;
+	struct entry *place;
+
 	if (2 * nr_entries >= capacity && !grow())
-		return; /* untold rather than refused */
-	*find(entry.pointer) = entry;
-	nr_entries++;
+		return entry.trace; /* untold rather than refused */
+	place = find(entry.pointer);
+	old = place->trace;
+	nr_entries += !place->pointer;
+	*place = entry;
+	return old;
 }
 
 /* Empties a slot and moves those behind it up, so that no search breaks off at the gap. */
@@ -134,39 +185,88 @@ static void erase(uintptr_t pointer)
 	if (!gap->pointer)
 		return;
 	nr_entries--;
-	gap->pointer = 0;
+	*gap = (struct entry){ .pointer = 0 };
 	for (size_t at = (gap - table + 1) % capacity; table[at].pointer; at = (at + 1) % capacity) {
 		const struct entry moved = table[at];
 
-		table[at].pointer = 0;
+		table[at] = (struct entry){ .pointer = 0 };
 		*find(moved.pointer) = moved;
 	}
 }
 
 /* ---- the hooks ---- */
 
+static struct percpu__watched watched(struct percpu__area area)
+{
+	return (struct percpu__watched){
+		.first = (char *)percpu_ptr((char *)percpu__area_pointer(area), 0),
+		.stride = PERCPU_STRIDE,
+		.bytes = area.bytes,
+		.nr = percpu_nr_copies(),
+	};
+}
+
 void percpu__debug_allocated(struct percpu__area area, const void *caller)
 {
-	if (!options()->leaks)
+	struct entry entry = { .pointer = (uintptr_t)percpu__area_pointer(area), .caller = caller, .bytes = area.bytes };
+	struct percpu__trace *old;
+
+	if (!asked()->leaks && !asked()->tools)
 		return;
+	if (asked()->tools)
+		entry.trace = percpu__watch_begin(watched(area));
 	percpu__debug_lock();
-	insert((struct entry){ (uintptr_t)percpu__area_pointer(area), caller, area.bytes });
+	old = insert(entry);
 	percpu__debug_unlock();
+	percpu__watch_forget(old);
+}
+
+/* Marks the entry as freed, where its trace is of use, or does without it. Returns: the trace. */
+static struct percpu__trace *retire(uintptr_t pointer)
+{
+	struct percpu__trace *trace = NULL;
+	struct entry *entry;
+
+	percpu__debug_lock();
+	entry = capacity && asked()->tools ? find(pointer) : NULL;
+	if (entry && entry->pointer) {
+		entry->freed_at = ++nr_freed;
+		trace = entry->trace;
+	} else {
+		erase(pointer);
+	}
+	percpu__debug_unlock();
+	return trace;
 }
 
 void percpu__debug_freed(struct percpu__area area)
 {
-	if (options()->check)
+	struct percpu__trace *trace = NULL;
+
+	if (asked()->check)
 		percpu__copies_poison(area);
-	if (!options()->leaks)
-		return;
-	percpu__debug_lock();
-	erase((uintptr_t)percpu__area_pointer(area));
-	percpu__debug_unlock();
+	if (asked()->leaks || asked()->tools)
+		trace = retire((uintptr_t)percpu__area_pointer(area));
+	if (asked()->tools)
+		percpu__watch_end(watched(area), trace);
 }
 
 void percpu__debug_reused(struct percpu__area area)
 {
-	if (options()->check)
+	if (asked()->tools)
+		percpu__watch_pause(watched(area));
+	if (asked()->check)
 		percpu__copies_verify(area);
+}
+
+void percpu__debug_chunk(const struct percpu__chunk *chunk, bool is_there)
+{
+	const struct percpu__watched units = {
+		.first = (char *)percpu__chunk_unit(chunk, 0), .stride = PERCPU_STRIDE, .bytes = PERCPU_STRIDE,
+		.nr = percpu_nr_copies(),
+	};
+
+	percpu__hold_pointers(units.first, units.nr * PERCPU_STRIDE, is_there);
+	if (!is_there && asked()->tools)
+		percpu__watch_pause(units);
 }

@@ -288,7 +288,7 @@ void percpu__trim_after_free(struct percpu_pool *pool, struct percpu__chunk *chu
 
 /* ---- debug.c ---- */
 
-/* Options that watch allocations; false: the hooks are never called. */
+/* Options and tools that watch allocations; false: the hooks of allocations are never called. */
 bool percpu__debug_on(void);
 
 /* A new allocation, zeroed; caller: the return address of the public entry. */
@@ -297,6 +297,9 @@ void percpu__debug_allocated(struct percpu__area area, const void *caller);
 /* An allocation about to be freed, and one that is about to be handed out again, its copies as they are. */
 void percpu__debug_freed(struct percpu__area area);
 void percpu__debug_reused(struct percpu__area area);
+
+/* A new chunk, and one that is about to be given back. */
+void percpu__debug_chunk(const struct percpu__chunk *chunk, bool is_there);
 
 void percpu__debug_lock(void);
 void percpu__debug_unlock(void);

@@ -296,6 +296,7 @@ int percpu__find_pages(enum percpu__pages which, uintptr_t *start, uintptr_t end
 	percpu__close(fd);
 	if (nr < 0)
 		return nr;
+	percpu__kernel_wrote(regions, nr * sizeof(regions[0]));
 	for (long i = 0; i < nr; i++)
 		extents[i] = (struct percpu__extent){ regions[i].start, regions[i].end };
 	*start = arg.walk_end;

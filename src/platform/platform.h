@@ -233,6 +233,40 @@ void percpu__unlock(struct percpu__lock *lock);
 /* Several locks of one rank at once, as fork needs them; in the order of the caller's list. */
 bool percpu__lock_nested(struct percpu__lock *lock);
 
+/* ---- watch.c: sanitizers and Valgrind, where the program runs under them ---- */
+
+/* Whether they want to hear of allocations; the same all the time. */
+bool percpu__is_watched(void);
+
+/* The same bytes of every copy. */
+struct percpu__watched {
+	char *first;
+	size_t stride, bytes;
+	unsigned nr;
+};
+
+/*
+ * percpu__watch_begin - from now on the area is somebody's. Its trace is the caller's to keep, or NULL.
+ * percpu__watch_end - from now on nobody may use it. No lock held, as malloc may take its own.
+ * percpu__watch_pause - the library may use it again, to make it ready.
+ * percpu__watch_forget - the trace is not needed any more; NULL is fine.
+ */
+struct percpu__trace;
+struct percpu__trace *percpu__watch_begin(struct percpu__watched area);
+void percpu__watch_end(struct percpu__watched area, struct percpu__trace *trace);
+void percpu__watch_pause(struct percpu__watched area);
+void percpu__watch_forget(struct percpu__trace *trace);
+
+/* Pointers in the range keep what they point to from being leaks, or do no more. */
+void percpu__hold_pointers(const void *start, size_t bytes, bool on);
+
+/* What a call wrote that Valgrind knows nothing of. */
+void percpu__kernel_wrote(void *start, size_t bytes);
+
+/* tell is called behind a report about an address, and may print a trace. */
+void percpu__on_report(void (*tell)(uintptr_t address));
+void percpu__watch_print(const struct percpu__trace *trace);
+
 /* ---- options.c ---- */
 
 struct percpu__options {

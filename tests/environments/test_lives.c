@@ -226,6 +226,7 @@ START_TEST(raw_clones_that_share_memory)
 		wait_for(child);
 	}
 	ck_assert_uint_eq(percpu_sum(count), nr + 20 * 2 * FOREIGN_EACH);
+	ck_assert_uint_eq(*percpu_ptr(count, percpu_nr_copies() - 1), 20 * 2 * FOREIGN_EACH);
 }
 END_TEST
 

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns what is told to those that watch every access of a program: AddressSanitizer, LeakSanitizer and
+ * Valgrind. They know malloc's blocks; of our memory they learn what nobody may use at the moment, and where
+ * pointers lie that keep blocks from being leaks. The library itself is built plain: the sanitizers are those of
+ * the program, found through weak references, and most processes have none.
+ *
+ * A report of AddressSanitizer about such memory has no stacks. So each allocation has a trace with the
+ * stacks of its allocation and its free, which are printed behind the report. Valgrind takes copies for
+ * blocks of malloc's, and keeps stacks of them itself.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "platform/platform.h"
+
+#ifdef HAVE_VALGRIND_MEMCHECK_H
+#include <valgrind/memcheck.h>
+#else
+#define RUNNING_ON_VALGRIND 0
+#define VALGRIND_MALLOCLIKE_BLOCK(start, bytes, around, is_zeroed) ((void)(start))
+#define VALGRIND_FREELIKE_BLOCK(start, around) ((void)(start))
+#define VALGRIND_MAKE_MEM_DEFINED(start, bytes) ((void)(start))
+#endif
+
+#define WEAK __attribute__((weak))
+
+extern void __asan_poison_memory_region(const volatile void *start, size_t bytes) WEAK;
+extern void __asan_unpoison_memory_region(const volatile void *start, size_t bytes) WEAK;
+extern void __asan_set_error_report_callback(void (*hear)(const char *report)) WEAK;
+extern void *__asan_get_report_address(void) WEAK;
+extern void __sanitizer_symbolize_pc(void *pc, const char *format, char *text, size_t size) WEAK;
+extern void __lsan_register_root_region(const void *start, size_t bytes) WEAK;
+extern void __lsan_unregister_root_region(const void *start, size_t bytes) WEAK;
+extern int backtrace(void **stack, int size) WEAK; /* glibc's */
+
+/* A library with the sanitizer in itself is for its own tests, which want the ways of other builds. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define INSTRUMENTED 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define INSTRUMENTED 1
+#endif
+#ifndef INSTRUMENTED
+#define INSTRUMENTED 0
+#endif
+
+static bool has_asan(void)
+{
+	return !INSTRUMENTED && __asan_poison_memory_region && __asan_unpoison_memory_region;
+}
+
+bool percpu__is_watched(void)
+{
+	return has_asan() || RUNNING_ON_VALGRIND;
+}
+
+#define DEEPEST 24
+
+struct stack {
+	int nr;
+	void *frames[DEEPEST];
+};
+
+/* A per-CPU pointer points to no copy: what holds the copies keeps Valgrind from taking all for leaks. */
+struct percpu__trace {
+	struct stack allocated, freed;
+	char *copies[];
+};
+
+static struct stack stack_here(void)
+{
+	struct stack stack = { .nr = 0 };
+
+	if (has_asan() && backtrace)
+		stack.nr = backtrace(stack.frames, DEEPEST);
+	return stack;
+}
+
+static char *copy_of(const struct percpu__watched *area, unsigned i)
+{
+	return area->first + i * area->stride;
+}
+
+struct percpu__trace *percpu__watch_begin(struct percpu__watched area)
+{
+	struct percpu__trace *trace = malloc(sizeof(*trace) + area.nr * sizeof(trace->copies[0]));
+
+	if (trace)
+		trace->allocated = stack_here();
+	for (unsigned i = 0; i < area.nr; i++) {
+		if (has_asan())
+			__asan_unpoison_memory_region(copy_of(&area, i), area.bytes);
+		VALGRIND_MALLOCLIKE_BLOCK(copy_of(&area, i), area.bytes, 0, true);
+		if (trace)
+			trace->copies[i] = copy_of(&area, i);
+	}
+	return trace;
+}
+
+void percpu__watch_end(struct percpu__watched area, struct percpu__trace *trace)
+{
+	if (trace)
+		trace->freed = stack_here();
+	for (unsigned i = 0; i < area.nr; i++) {
+		if (has_asan())
+			__asan_poison_memory_region(copy_of(&area, i), area.bytes);
+		VALGRIND_FREELIKE_BLOCK(copy_of(&area, i), 0);
+	}
+}
+
+void percpu__watch_forget(struct percpu__trace *trace)
+{
+	free(trace);
+}
+
+void percpu__watch_pause(struct percpu__watched area)
+{
+	for (unsigned i = 0; i < area.nr; i++) {
+		if (has_asan())
+			__asan_unpoison_memory_region(copy_of(&area, i), area.bytes);
+		VALGRIND_MAKE_MEM_DEFINED(copy_of(&area, i), area.bytes);
+	}
+}
+
+void percpu__hold_pointers(const void *start, size_t bytes, bool on)
+{
+	void (*const tell)(const void *, size_t) = on ? __lsan_register_root_region : __lsan_unregister_root_region;
+
+	if (tell)
+		tell(start, bytes);
+}
+
+void percpu__kernel_wrote(void *start, size_t bytes)
+{
+	VALGRIND_MAKE_MEM_DEFINED(start, bytes);
+}
+
+/* ---- reports ---- */
+
+static void print_stack(const char *what, const struct stack *stack)
+{
+	char text[512], line[640];
+
+	percpu__warn(what, " here:");
+	for (int i = 0; i < stack->nr; i++) {
+		snprintf(text, sizeof(text), "%p", stack->frames[i]);
+		if (__sanitizer_symbolize_pc)
+			__sanitizer_symbolize_pc((char *)stack->frames[i] - 1, "in %f %S", text, sizeof(text));
+		snprintf(line, sizeof(line), "    #%d %s", i, text);
+		percpu__warn(line, "");
+	}
+}
+
+void percpu__watch_print(const struct percpu__trace *trace)
+{
+	print_stack("freed", &trace->freed);
+	print_stack("allocated", &trace->allocated);
+}
+
+static void (*tell_of)(uintptr_t address);
+
+static void hear(const char *report)
+{
+	if (__asan_get_report_address)
+		tell_of((uintptr_t)__asan_get_report_address());
+}
+
+void percpu__on_report(void (*tell)(uintptr_t address))
+{
+	tell_of = tell;
+	if (__asan_set_error_report_callback)
+		__asan_set_error_report_callback(hear);
+}

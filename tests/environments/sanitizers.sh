@@ -1,0 +1,70 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# A program built with AddressSanitizer, or run by Valgrind, beside the library as it is installed: the use
+# of freed per-CPU memory is reported in every copy, with who allocated and who freed it; what only copies
+# point to is no leak.
+# shellcheck source=scripts/tap.sh
+. "${top_srcdir:?}/scripts/tap.sh"
+
+case ${CFLAGS-} in
+*sanitize*)
+	echo "1..0 # SKIP the library is not built plain"
+	exit
+	;;
+esac
+library="-L$top_builddir/.libs -lpercpu -Wl,-rpath,$top_builddir/.libs -pthread"
+flags="-g -O1 -std=gnu11 -D_GNU_SOURCE -Wall -I$top_srcdir/include"
+program=$tap_dir/freed
+
+# reports WHAT WORD...: the program fails, and says all of these.
+reports()
+{
+	if "$@" >"$tap_dir/said" 2>&1; then
+		echo "it ran to the end: $(cat "$tap_dir/said")"
+		return
+	fi
+	for word in $words; do
+		grep -q -e "$word" "$tap_dir/said" || echo "no word of $word in: $(cat "$tap_dir/said")"
+	done
+}
+
+# shellcheck disable=SC2086
+for cc in gcc clang; do
+	echo 'int main(void) { return 0; }' >"$tap_dir/none.c"
+	if ! $cc -fsanitize=address "$tap_dir/none.c" -o "$program" 2>/dev/null || ! "$program"; then
+		skip "$cc -fsanitize=address" "not to be had"
+		continue
+	fi
+	try "$cc: built with AddressSanitizer" $cc $flags -fsanitize=address "$top_srcdir/tests/environments/freed.c" -o "$program" $library
+	try "$cc: a program that is good" env ASAN_OPTIONS=detect_leaks=0 "$program" good
+	words="use-after-poison which.were freed.here allocated.here in.free_them in.allocate_them"
+	for what in first foreign write operation; do
+		report "$cc: used after the free: $what" "$(reports env ASAN_OPTIONS=detect_leaks=0 "$program" $what)"
+	done
+	words="use-after-poison which.were freed.here allocated.here in.main"
+	report "$cc: used after the free, by two owners" "$(reports env ASAN_OPTIONS=detect_leaks=0 "$program" reused)"
+	words=leaked
+	found=$(reports "$program" lost)
+	if [ -z "$found" ]; then
+		try "$cc: what only copies point to is no leak" "$program" good
+	else
+		skip "$cc: what only copies point to is no leak" "LeakSanitizer finds nothing here"
+	fi
+done
+
+# shellcheck disable=SC2086
+if command -v valgrind >/dev/null && grep -q 'define HAVE_VALGRIND_MEMCHECK_H 1' "$top_builddir/config.h"; then
+	try "built for Valgrind" ${CC:-cc} $flags "$top_srcdir/tests/environments/freed.c" -o "$program" $library
+	try "Valgrind: a program that is good, and has no leaks" valgrind -q --leak-check=full --error-exitcode=9 "$program" good
+	words="Invalid.read free'd free_them Block.was.alloc'd allocate_them"
+	for what in first foreign; do
+		report "Valgrind: used after the free: $what" "$(reports valgrind -q --error-exitcode=9 "$program" $what)"
+	done
+	words="Invalid free'd free_them allocate_them"
+	for what in write operation; do
+		report "Valgrind: used after the free: $what" "$(reports valgrind -q --error-exitcode=9 "$program" $what)"
+	done
+else
+	skip "Valgrind" "not installed, or without headers when the library was built"
+fi
+finish

@@ -36,8 +36,9 @@ struct scenario {
 extern unsigned first_cpu, second_cpu;
 void bind_to(unsigned cpu);
 
-/* Operations of the headers beside plain C (words.c); the library's own uses of them (paths.c). */
+/* Operations of the headers beside plain C (words.c, statistics.c); the library's own uses of them (paths.c). */
 size_t words_scenarios(const struct scenario **list);
+size_t statistics_scenarios(const struct scenario **list);
 size_t paths_scenarios(const struct scenario **list);
 
 /* Before there are victims: whether an operation done in the wrong place could be seen. NULL, or its name. */

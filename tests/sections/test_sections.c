@@ -57,13 +57,16 @@ static void take_note(struct place place, void *arg)
 
 static void list_scenarios(void)
 {
-	const struct scenario *words, *paths;
-	const size_t nr_words = words_scenarios(&words);
+	size_t (*const lists[])(const struct scenario **list) = { words_scenarios, statistics_scenarios, paths_scenarios };
+	const struct scenario *list;
 
-	nr_visits = nr_words + paths_scenarios(&paths);
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		nr_visits += lists[i](&list);
 	visits = calloc(nr_visits, sizeof(*visits));
-	for (size_t i = 0; i < nr_visits; i++)
-		visits[i].scenario = i < nr_words ? &words[i] : &paths[i - nr_words];
+	nr_visits = 0;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		for (size_t nr = lists[i](&list); nr; nr--)
+			visits[nr_visits++].scenario = list++;
 }
 
 static void tell(const struct visited *visited, struct place place, const char *how, const char *wrong)

@@ -44,11 +44,11 @@ START_TEST(adds_in_every_state)
 			else if (nr == 3)
 				percpu_snapshot_add(&snapshot, 1, odd, UINT64_MAX / 3 * i);
 			else
-				percpu_snapshot_add(&snapshot, 1, odd, UINT64_MAX / 3 * i, -(int64_t)i << 33);
+				percpu_snapshot_add(&snapshot, 1, odd, UINT64_MAX / 3 * i, 0 - ((uint64_t)i << 33));
 			want[0]++;
 			want[1] += (uint64_t)odd;
 			want[2] += UINT64_MAX / 3 * i;
-			want[3] += (uint64_t)-(int64_t)i << 33;
+			want[3] -= (uint64_t)i << 33;
 			check_fields(want);
 		}
 		percpu_snapshot_read_copy(&snapshot, (unsigned)copy, fields);

@@ -11,7 +11,7 @@ shared="-L$top_builddir/.libs -Wl,-rpath,$top_builddir/.libs -lpercpu"
 private=$(sed -n 's/^Libs.private: *//p' "$top_builddir/libpercpu.pc")
 static="$top_builddir/.libs/libpercpu.a $private -ldl -pthread"
 app="$here/app.c $here/part.c"
-sources=$(cd "$top_srcdir" && sed -n 's/^include //p' src/Makefile.inc | xargs grep -ho 'src/[a-z_/0-9]*\.c' |
+sources=$(cd "$top_srcdir" && sed -n 's/^include //p' src/Makefile.inc | grep -v '^src/tool/' | xargs grep -ho 'src/[a-z_/0-9]*\.c' |
 	sed "s,^,$top_srcdir/,")
 with_flags=$(printf '%s' "${CFLAGS-} ${LDFLAGS-}")
 case $with_flags in

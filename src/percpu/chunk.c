@@ -105,42 +105,42 @@ static void place(struct percpu__chunk *chunk)
 	}
 }
 
-/* Whether the copies [first, end) fill a huge page: they begin with CPU 0's, and none is of two nodes. */
-static bool fill_huge_page(unsigned first, unsigned end)
+/* Asks for huge pages where the copies [first, end) fill one: they begin with CPU 0's. Returns: whether there are. */
+static bool ask_for_huge(const struct percpu__chunk *chunk, unsigned first, unsigned end)
 {
-	return round_up(first, UNITS_PER_HUGE_PAGE) + UNITS_PER_HUGE_PAGE <= end;
+	return round_up(first, UNITS_PER_HUGE_PAGE) + UNITS_PER_HUGE_PAGE <= end &&
+	       percpu__advise_huge((void *)percpu__chunk_unit(chunk, first), (end - first) * PERCPU_STRIDE, true) == 0;
 }
 
-/* What is not placed gets none: the node of whoever comes first would be that of all its neighbours. */
-static bool can_be_huge(const struct percpu__chunk *chunk, const struct percpu_pool *pool)
+/*
+ * None is of two nodes: mappings end where the node changes. What is not placed, or belongs to CPUs whose node is
+ * not known, gets none: the node of whoever comes first would be that of all his neighbours.
+ */
+static bool advise(const struct percpu__chunk *chunk, const struct percpu_pool *pool)
 {
+	bool any = false;
 	unsigned end;
 	int node;
 
+	percpu__advise_huge((void *)percpu__chunk_unit(chunk, 0), units_bytes() - PERCPU_STRIDE, false);
 	if (!pool->huge || !chunk->placed || !percpu__huge_pages_exist())
 		return false;
 	if (!pool->node_policy || !percpu__has_nodes())
-		return fill_huge_page(0, percpu_abi.nr_copies);
+		return ask_for_huge(chunk, 0, percpu_abi.nr_copies);
 	for (unsigned cpu = 0; cpu < percpu_abi.nr_copies - 1; cpu = end) {
 		end = run_end(cpu, &node);
-		if (fill_huge_page(cpu, end))
-			return true;
+		if (node >= 0)
+			any |= ask_for_huge(chunk, cpu, end);
 	}
-	return false;
+	return any;
 }
 
 static void apply_policy(struct percpu__chunk *chunk, const struct percpu_pool *pool)
 {
-	void *first = (void *)percpu__chunk_unit(chunk, 0);
-	const size_t bytes = units_bytes() - PERCPU_STRIDE;
-
 	chunk->placed = !pool->node_policy || percpu__nodes_are_known();
 	if (pool->node_policy && percpu__has_nodes())
 		place(chunk);
-	/* Mappings end where the node changes, and no page is part of two. */
-	chunk->huge = can_be_huge(chunk, pool);
-	if (percpu__advise_huge(first, bytes, chunk->huge) < 0)
-		chunk->huge = false;
+	chunk->huge = advise(chunk, pool);
 }
 
 /* A base whose units are accessible: private memory, or the pool's file. NULL: there is none. */

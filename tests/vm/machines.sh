@@ -41,7 +41,7 @@ machine_arm64()
 		-object memory-backend-ram,id=m0,size=768M -numa node,nodeid=0,memdev=m0,cpus=0-1
 		-object memory-backend-ram,id=m1,size=768M -numa node,nodeid=1,memdev=m1,cpus=2-3"
 	tests="vm/mode~rseq $places $floors"
-	races="vm/race ops/test_storm"
+	races="vm/selftest vm/race ops/test_storm"
 	limit=1200
 }
 
@@ -56,7 +56,7 @@ machine_nodes()
 		done)"
 	hot_add="max-x86_64-cpu,socket-id=5,core-id=1,thread-id=0"
 	tests="vm/mode~rseq $places $floors"
-	races=vm/race
+	races="vm/selftest vm/race"
 	limit=900
 }
 
@@ -81,7 +81,7 @@ machine_old()
 	machine_nodes
 	suite=bookworm
 	tests="$tests vm/refused $slow_floors"
-	races="vm/race ops/test_storm"
+	races="vm/selftest vm/race ops/test_storm"
 }
 
 # The newest kernel, which looks at how rseq is used.
@@ -90,6 +90,7 @@ machine_checked()
 	machine_nodes
 	append=rseq_debug=on
 	tests="vm/mode~rseq ops/test_words ops/test_kernel"
+	races=vm/selftest
 }
 
 # A node without memory, whose nearest neighbour has no CPU.

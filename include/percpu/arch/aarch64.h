@@ -24,6 +24,8 @@
 #ifndef PERCPU_ARCH_AARCH64_H
 #define PERCPU_ARCH_AARCH64_H
 
+#include <percpu/arch/tables.h>
+
 #define PERCPU__HAS_SECTIONS 1
 #define PERCPU__OUTLINE __attribute__((cold))
 
@@ -50,17 +52,7 @@ _Static_assert(PERCPU_STRIDE_SHIFT == 18, "what the sections shift by");
 #endif
 
 #define PERCPU__SECTION(body)                                                                                \
-	"	.pushsection __rseq_cs, \"aw?\"\n"                                                            \
-	"	.balign	32\n"                                                                                 \
-	"3:	.long	0, 0\n"                /* version, flags */                                           \
-	"	.quad	1f, 2f - 1f, 4f\n"     /* start, length, where to go on abort */                      \
-	"	.popsection\n"                                                                                \
-	"	.pushsection __rseq_cs_ptr_array, \"aw?\"\n"                                                  \
-	"	.quad	3b\n"                                                                                 \
-	"	.popsection\n"                                                                                \
-	"	.pushsection __rseq_exit_point_array, \"aw?\"\n"                                              \
-	"	.quad	1f, 2f\n"                                                                             \
-	"	.popsection\n"                                                                                \
+	PERCPU__TABLES("2f")                                                                         \
 	"	.pushsection __rseq_failure, \"ax?\"\n"                                                       \
 	"	.inst	0xd428bc00\n"          /* brk: the signature shall not run */                         \
 	"4:	b	5f\n"                                                                                 \

@@ -22,6 +22,8 @@
 #ifndef PERCPU_ARCH_X86_64_H
 #define PERCPU_ARCH_X86_64_H
 
+#include <percpu/arch/tables.h>
+
 #define PERCPU__HAS_SECTIONS 1
 #define PERCPU__OUTLINE __attribute__((cold))
 
@@ -43,17 +45,7 @@ _Static_assert(PERCPU_STRIDE_SHIFT == 18 && PERCPU_STRIDE == 0x40000, "what the 
 
 /* body finds the number of the CPU in eax. */
 #define PERCPU__ARMED(body)                                                                                  \
-	"	.pushsection __rseq_cs, \"aw?\"\n"                                                            \
-	"	.balign	32\n"                                                                                 \
-	"3:	.long	0, 0\n"                /* version, flags */                                           \
-	"	.quad	1f, 2f - 1f, 4f\n"     /* start, length, where to go on abort */                      \
-	"	.popsection\n"                                                                                \
-	"	.pushsection __rseq_cs_ptr_array, \"aw?\"\n"                                                  \
-	"	.quad	3b\n"                                                                                 \
-	"	.popsection\n"                                                                                \
-	"	.pushsection __rseq_exit_point_array, \"aw?\"\n"                                              \
-	"	.quad	1f, %l[slow]\n"                                                                       \
-	"	.popsection\n"                                                                                \
+	PERCPU__TABLES("%l[slow]")                                                                   \
 	"	.pushsection __rseq_failure, \"ax?\"\n"                                                       \
 	"	.byte	0x0f, 0xb9, 0x3d\n"    /* ud1: the signature shall not run */                         \
 	"	.long	0x53053053\n"                                                                         \

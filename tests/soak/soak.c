@@ -285,6 +285,7 @@ int main(void)
 	struct percpu_pool_stats stats = { .size = sizeof(stats) };
 	uint64_t steps = 0, signals = 0;
 	size_t early_kib = SIZE_MAX, late_kib = SIZE_MAX;
+	size_t nr_live;
 	unsigned nr_nodes = 0;
 
 	must(!sched_getaffinity(0, sizeof(cpus), &cpus) && !sigaction(SIGUSR1, &action, NULL));
@@ -293,6 +294,8 @@ int main(void)
 	must((cache = percpu_cache_create("soak", sizeof(struct object), 0, 0, NULL)));
 	for (unsigned i = 0; i < NR_NODES; i++)
 		percpu_list_push(list, &nodes[i]);
+	must(!percpu_pool_stats(NULL, &stats));
+	nr_live = stats.nr_live;
 	for (unsigned i = 0; i < NR_WORKERS; i++) {
 		workers[i].number = i;
 		workers[i].state = i + 1;
@@ -318,7 +321,7 @@ int main(void)
 	give_all_back();
 	must(!percpu_cache_stats(cache, &objects) && !percpu_pool_stats(NULL, &stats));
 	printf("%sok 3 - every object and every area is accounted for\n",
-	       !objects.nr_objects && !percpu_cache_destroy(cache) && !percpu_pool_destroy(pool) ? "" : "not ");
+	       stats.nr_live == nr_live && !objects.nr_objects && !percpu_cache_destroy(cache) && !percpu_pool_destroy(pool) ? "" : "not ");
 #ifdef PERCPU__ASAN
 	printf("ok 4 - memory is flat # SKIP a sanitizer keeps what was freed\n");
 #else

@@ -58,6 +58,14 @@ done
 if command -v clang++ >/dev/null; then
 	compiler="clang++ -std=c++17" suffix=cc
 	bad "long" "*p = 1" "noderef"
+	bad "long" "p[1] = 1" "noderef"
+	bad "long" "percpu_add(p, *p)" "noderef"
+	bad "long" "long *plain = p; (void)plain" "noderef"
+	bad "struct big" "p->b = 1" "noderef"
+	bad "struct big" "struct big copy = *p; (void)copy" "noderef"
+	good "long" "*percpu_ptr(p, 0) = 1; (*percpu_this_ptr(p))++"
+	good "struct big" "percpu_ptr(p, 0)->b = 1; percpu_add(&p->b, percpu_sum(&p->a))"
+	good "struct big" "struct big __percpu *same = p; percpu_free(same)"
 fi
 
 # percpu_ptr(p, cpu): three instructions at most, and no memory operand.

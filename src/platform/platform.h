@@ -160,6 +160,9 @@ int percpu__for_each_number(const char *path, int (*visit)(int number, void *arg
 /* Bytes of a symbolic link's text, cut to size - 1; -errno. */
 ssize_t percpu__read_link(const char *path, char *text, size_t size);
 
+/* Of a link in /proc/PID/fd: whether that file was opened for writing, too. */
+bool percpu__link_can_write(const char *path);
+
 pid_t percpu__own_pid(void);
 
 /* A descriptor that knows when the process has ended, for percpu__has_ended and percpu__close; -errno. */

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -49,6 +50,16 @@ ssize_t percpu__read_link(const char *path, char *text, size_t size)
 	if (got >= 0)
 		text[got] = '\0';
 	return got;
+}
+
+bool percpu__link_can_write(const char *path)
+{
+	const int saved_errno = errno;
+	struct stat stat;
+	const bool can = lstat(path, &stat) == 0 && (stat.st_mode & S_IWUSR);
+
+	errno = saved_errno;
+	return can;
 }
 
 pid_t percpu__own_pid(void)

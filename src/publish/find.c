@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the search for published pools: descriptors of processes whose link in /proc has the name of such a file. */
+/*
+ * Owns the search for published pools: descriptors of processes whose link in /proc has the name of such a file.
+ * Those that can only read are of readers like us.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +38,8 @@ static int visit_fd(int number, void *arg)
 	int fd, known;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", search->pid, number);
-	if (percpu__read_link(path, link, sizeof(link)) < 0 || !(publisher.name = name_of(link)))
+	if (percpu__read_link(path, link, sizeof(link)) < 0 || !(publisher.name = name_of(link)) ||
+	    !percpu__link_can_write(path))
 		return 0;
 	fd = percpu__open_memfd(path);
 	if (fd < 0)

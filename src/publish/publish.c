@@ -138,14 +138,20 @@ static bool is_valid(const struct percpu_metric *metric)
 	       (!metric->scale || percpu__scale_is_valid(metric->scale)) && (!metric->nr_labels || metric->labels);
 }
 
-/* The pool whose per-CPU pointer p is, if it is a published one. */
-static struct percpu_pool *published_pool(const void __percpu *p)
+static uint32_t nr_words(const struct percpu_metric *metric)
+{
+	return metric->shape ? PERCPU__HISTOGRAM_WORDS + metric->shape->nr_buckets : 1;
+}
+
+/* The pool that has so many words at per-CPU pointer p, if it is a published one. */
+static struct percpu_pool *published_pool(const void __percpu *p, uint32_t nr)
 {
 	const uintptr_t address = (uintptr_t)p;
 	const struct percpu__chunk *chunk = percpu__index_find(address);
+	const size_t offset = chunk ? address - (uintptr_t)chunk->base : 0;
 
-	if (!chunk || !chunk->pool->shared || address - (uintptr_t)chunk->base >= PERCPU_STRIDE ||
-	    address % sizeof(uint64_t))
+	if (!chunk || !chunk->pool->shared || offset % sizeof(uint64_t) ||
+	    offset + nr * sizeof(uint64_t) > PERCPU_STRIDE)
 		return NULL;
 	return chunk->pool;
 }
@@ -168,7 +174,7 @@ static struct percpu__wire_record *describe(struct percpu__shared *shared, const
 	if (record) {
 		record->value = percpu__shared_offset(shared, (uintptr_t)percpu_ptr((const char *)p, 0));
 		record->kind = metric->kind;
-		record->nr_words = metric->shape ? PERCPU__HISTOGRAM_WORDS + metric->shape->nr_buckets : 1;
+		record->nr_words = nr_words(metric);
 		record->unit_shift = metric->shape ? metric->shape->unit_shift : 0;
 		record->precision_bits = metric->shape ? metric->shape->precision_bits : 0;
 		record->scale = metric->scale ? metric->scale : 1;
@@ -183,10 +189,10 @@ static struct percpu__wire_record *describe(struct percpu__shared *shared, const
 
 struct percpu_published *percpu_publish(const void __percpu *p, const struct percpu_metric *metric)
 {
-	struct percpu_pool *pool = published_pool(p);
+	struct percpu_pool *pool = is_valid(metric) ? published_pool(p, nr_words(metric)) : NULL;
 	struct percpu__wire_record *record;
 
-	if (!pool || !is_valid(metric))
+	if (!pool)
 		return fail(-EINVAL);
 	if (percpu__pool_is_inherited(pool))
 		return fail(-EPERM);

@@ -95,10 +95,14 @@ static int read_image(struct percpu_reader *reader)
 	/* At most a fifth of a record is never written. */
 	if (used_bytes > reader->header.directory_bytes || used_bytes / 2 > facts.held_bytes)
 		return -EPROTO;
+	reader->image_bytes = 0;
+	if (!used_bytes)
+		return 0;
 	error = make_room(&reader->image, &reader->image_capacity, used_bytes);
 	if (!error)
 		error = read_whole(reader, reader->image, used_bytes, reader->header.directory_offset);
-	reader->image_bytes = error ? 0 : used_bytes;
+	if (!error)
+		reader->image_bytes = used_bytes;
 	return error;
 }
 

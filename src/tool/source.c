@@ -19,12 +19,16 @@ struct hit {
 struct hits {
 	size_t nr;
 	struct hit *hit;
+	const char *name; /* that is looked for; NULL: all */
 };
 
 static int note(const struct percpu_publisher *publisher, void *arg)
 {
 	struct hits *hits = arg;
 
+	/* What /proc shows may be the beginning of the name. */
+	if (hits->name && strncmp(hits->name, publisher->name, strlen(publisher->name)))
+		return 0;
 	hits->hit = grow(hits->hit, hits->nr + 1, sizeof(*hits->hit));
 	hits->hit[hits->nr++] = (struct hit){ publisher->pid, publisher->fd, publisher->file };
 	return 0;
@@ -93,8 +97,10 @@ static void add_source(struct sources *sources, const struct options *options, c
 
 	source.reader = open_file(hit, nr, &source.pid);
 	if (!source.reader) {
-		if (errno != ENOENT)
+		if (errno != ENOENT) {
 			complain("process %d: %s", hit->pid, reason(errno));
+			sources->nr_refused++;
+		}
 		return;
 	}
 	if (name && strcmp(percpu_reader_name(source.reader), name)) {
@@ -105,6 +111,7 @@ static void add_source(struct sources *sources, const struct options *options, c
 	if (source.groups.nr)
 		percpu_reader_group(source.reader, source.groups.of_copy, source.groups.nr);
 	if (!update(&source)) {
+		sources->nr_refused++;
 		percpu_reader_close(source.reader);
 		group_free(&source.groups);
 		return;
@@ -131,7 +138,7 @@ static struct hits add_sharers(struct hits hits)
 	return kept;
 }
 
-static void add_all(struct sources *sources, const struct options *options, const char *name, struct hits hits)
+static void add_all(struct sources *sources, const struct options *options, struct hits hits)
 {
 	size_t nr;
 
@@ -140,7 +147,7 @@ static void add_all(struct sources *sources, const struct options *options, cons
 	for (size_t i = 0; i < hits.nr; i += nr) {
 		for (nr = 1; i + nr < hits.nr && hits.hit[i + nr].file == hits.hit[i].file; nr++)
 			;
-		add_source(sources, options, name, hits.hit + i, nr);
+		add_source(sources, options, hits.name, hits.hit + i, nr);
 	}
 }
 
@@ -163,7 +170,7 @@ static int by_pid(const void *a, const void *b)
 int sources_open(struct sources *sources, const struct options *options)
 {
 	const pid_t pid = options->target ? pid_of(options->target) : 0;
-	struct hits hits = { .nr = 0 };
+	struct hits hits = { .name = pid ? NULL : options->target };
 	int error;
 
 	*sources = (struct sources){ .nr = 0 };
@@ -174,12 +181,14 @@ int sources_open(struct sources *sources, const struct options *options)
 		return complain("process %d: %s", pid, strerror(-error));
 	if (pid && hits.nr)
 		hits = add_sharers(hits);
-	add_all(sources, options, pid ? NULL : options->target, hits);
+	add_all(sources, options, hits);
 	free(hits.hit);
 	if (sources->nr)
 		qsort(sources->source, sources->nr, sizeof(*sources->source), by_pid);
 	if (sources->nr || !options->target)
 		return STATUS_OK;
+	if (sources->nr_refused)
+		return STATUS_FAILED;
 	if (pid)
 		return complain(error ? "there is no process %d" : "process %d publishes nothing", pid);
 	return complain("nothing of the name \"%s\" is published, or it is another user's", options->target);
@@ -193,11 +202,6 @@ void sources_close(struct sources *sources)
 	}
 	free(sources->source);
 	sources->nr = 0;
-}
-
-bool source_update(struct source *source)
-{
-	return update(source);
 }
 
 /* ---- values ---- */

@@ -113,6 +113,7 @@ struct source {
 
 struct sources {
 	size_t nr;
+	size_t nr_refused; /* that were complained of */
 	struct source *source;
 };
 
@@ -122,9 +123,6 @@ struct sources {
  */
 int sources_open(struct sources *sources, const struct options *options);
 void sources_close(struct sources *sources);
-
-/* Updates again. Returns: whether it still says something. */
-bool source_update(struct source *source);
 
 /* What counters and gauges come to in their unit, as a number for people. */
 double metric_value(const struct percpu_metric *metric, uint64_t word);

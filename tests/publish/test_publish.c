@@ -58,7 +58,12 @@ START_TEST(what_cannot_be_published_is_refused)
 {
 	struct percpu_pool *pool = published_pool("refusing", 0), *private = percpu_pool_create("private", NULL);
 	uint64_t __percpu *p = word_in(pool);
+	char __percpu *all = percpu_pool_alloc(pool, PERCPU_STRIDE, 8);
 	static const struct percpu_label label = { "a", "b" };
+	static const struct percpu_histogram_shape no_shape = { .nr_buckets = 0 };
+	struct percpu_histogram_shape shape = { .nr_buckets = 0 };
+	const struct percpu_metric histogram = { .size = sizeof(histogram), .kind = PERCPU_METRIC_HISTOGRAM, .name = "h",
+						 .shape = &shape };
 	const struct percpu_metric wrong[] = {
 		{ .size = sizeof(struct percpu_metric), .kind = PERCPU_METRIC_COUNTER },
 		{ .size = sizeof(struct percpu_metric), .kind = PERCPU_METRIC_COUNTER, .name = "" },
@@ -66,6 +71,12 @@ START_TEST(what_cannot_be_published_is_refused)
 		{ .size = sizeof(struct percpu_metric), .kind = 99, .name = "n" },
 		{ .size = 8, .kind = PERCPU_METRIC_COUNTER, .name = "n" },
 		{ .size = sizeof(struct percpu_metric), .kind = PERCPU_METRIC_COUNTER, .name = "n", .nr_labels = 1 },
+		{ .size = sizeof(struct percpu_metric), .kind = PERCPU_METRIC_COUNTER, .name = "n", .scale = -1 },
+		{ .size = sizeof(struct percpu_metric), .kind = PERCPU_METRIC_COUNTER, .name = "n", .scale = 1e300 },
+		{ .size = sizeof(struct percpu_metric), .kind = PERCPU_METRIC_COUNTER, .name = "n", .scale = 0.0 / 0.0 },
+		{ .size = sizeof(struct percpu_metric), .kind = PERCPU_METRIC_COUNTER, .name = "n", .shape = &shape },
+		{ .size = sizeof(struct percpu_metric), .kind = PERCPU_METRIC_HISTOGRAM, .name = "n" },
+		{ .size = sizeof(struct percpu_metric), .kind = PERCPU_METRIC_HISTOGRAM, .name = "n", .shape = &no_shape },
 	};
 	const struct percpu_metric good = { .size = sizeof(good), .kind = PERCPU_METRIC_COUNTER, .name = "n",
 					    .labels = &label, .nr_labels = 1 };
@@ -77,6 +88,10 @@ START_TEST(what_cannot_be_published_is_refused)
 		ck_assert_int_eq(errno, EINVAL);
 	}
 	ck_assert_ptr_null(percpu_publish(p, NULL));
+	/* More than there is of a copy behind it. */
+	ck_assert_int_eq(percpu_histogram_shape_init(&shape, 1, 1000000, 10), 0);
+	ck_assert_ptr_nonnull(percpu_publish(all, &histogram));
+	ck_assert_ptr_null(percpu_publish(all + PERCPU_STRIDE - 4096, &histogram));
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		errno = 0;
 		ck_assert_ptr_null(percpu_publish(places[i], &good));
@@ -219,6 +234,44 @@ START_TEST(values_by_group)
 	ck_assert_uint_eq(percpu_reader_nr(reader), 0);
 	ck_assert_int_eq(percpu_reader_update(reader), 0);
 	ck_assert_uint_eq(value_of(reader, "n"), 100);
+	percpu_reader_close(reader);
+}
+END_TEST
+
+START_TEST(histograms_are_merged)
+{
+	struct percpu_pool *pool = published_pool("histograms", 0);
+	struct percpu_histogram histogram;
+	struct percpu_histogram_data want, have;
+	struct percpu_reader *reader;
+	const struct percpu_metric *metric;
+
+	ck_assert_int_eq(percpu_histogram_init(&histogram, pool, 1, 100000, 4), 0);
+	const struct percpu_metric described = { .size = sizeof(described), .kind = PERCPU_METRIC_HISTOGRAM, .name = "h",
+						 .shape = &histogram.shape, .scale = 0.5 };
+	ck_assert_ptr_nonnull(percpu_publish(histogram.copies, &described));
+	for (unsigned value = 3; value < 200000; value += 7)
+		percpu_histogram_record(&histogram, value);
+	/* What other CPUs would have counted. */
+	percpu_for_each_copy(i) {
+		percpu_ptr(histogram.copies, i)->counts[i] += 5;
+		percpu_ptr(histogram.copies, i)->max += i;
+	}
+	want.counts = malloc(histogram.shape.nr_buckets * sizeof(*want.counts));
+	have.counts = malloc(histogram.shape.nr_buckets * sizeof(*have.counts));
+	percpu_histogram_read(&histogram, &want);
+	reader = reader_of(getpid());
+	ck_assert_int_eq(percpu_reader_update(reader), 0);
+	metric = percpu_reader_metric(reader, 0);
+	ck_assert_mem_eq(metric->shape, &histogram.shape, sizeof(histogram.shape));
+	ck_assert(metric->scale == 0.5);
+	percpu_histogram_data_clear(&have, metric->shape);
+	percpu_histogram_data_add(&have, (const void *)percpu_reader_words(reader, 0, 0, NULL));
+	ck_assert_uint_eq(have.nr, want.nr);
+	ck_assert_uint_eq(have.sum, want.sum);
+	ck_assert_uint_eq(have.min, want.min);
+	ck_assert_uint_eq(have.max, want.max);
+	ck_assert_mem_eq(have.counts, want.counts, histogram.shape.nr_buckets * sizeof(*want.counts));
 	percpu_reader_close(reader);
 }
 END_TEST
@@ -534,10 +587,19 @@ static int count_mine(const struct percpu_publisher *publisher, void *arg)
 
 START_TEST(all_publishers_are_found)
 {
+	struct percpu_reader *reader;
 	unsigned nr = 0;
 	pid_t child;
 
 	ck_assert_ptr_nonnull(published_pool("found twice", 0));
+	ck_assert_int_eq(percpu_publishers(getpid(), count_mine, &nr), 0);
+	ck_assert_uint_eq(nr, 1);
+	/* Who only reads is none. */
+	reader = reader_of(getpid());
+	nr = 0;
+	ck_assert_int_eq(percpu_publishers(getpid(), count_mine, &nr), 0);
+	ck_assert_uint_eq(nr, 1);
+	percpu_reader_close(reader);
 	child = fork();
 	if (!child) {
 		published_pool("found twice", 0);
@@ -556,7 +618,7 @@ START_TEST(all_publishers_are_found)
 END_TEST
 
 TEST_MAIN("publish", 120, what_is_published_is_read, what_cannot_be_published_is_refused, names_and_labels_of_any_length,
-	  the_room_for_descriptions_ends_in_an_error, what_was_removed_is_gone_and_its_room_is_used_again, values_by_group,
+	  the_room_for_descriptions_ends_in_an_error, what_was_removed_is_gone_and_its_room_is_used_again, values_by_group, histograms_are_merged,
 	  a_hundred_thousand_metrics, reading_makes_no_page, what_is_used_again_is_zero, the_limit_is_kept,
 	  a_pool_that_cannot_be_is_an_error, a_descriptor_that_is_taken_over_is_left_alone,
 	  workers_count_into_the_same_copies, workers_count_without_rseq, only_the_creator_changes_a_pool,

@@ -5,6 +5,7 @@
  *
  *	publisher NAME THREADS ROUNDS [METRICS]		METRICS: that many plain counters more
  *	publisher NAME THREADS forever
+ *	publisher NAME 0 lies					a file of that name with nonsense in it
  */
 #include <percpu/percpu.h>
 #include <pthread.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static struct percpu_pool *pool;
@@ -79,6 +81,16 @@ static void publish_more(unsigned long nr)
 	}
 }
 
+static void lie(const char *name)
+{
+	char text[256];
+	int fd;
+
+	snprintf(text, sizeof(text), "percpu:%s", name);
+	fd = memfd_create(text, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	must(fd >= 0 && ftruncate(fd, 100000) == 0 && pwrite(fd, text, sizeof(text), 0) == sizeof(text), "memfd_create");
+}
+
 /* Each round is worth a thousand of everything. */
 static void *count(void *arg)
 {
@@ -96,9 +108,19 @@ static void *count(void *arg)
 	return NULL;
 }
 
-int main(int argc, char **argv)
+static void publish_pool(const char *name, unsigned long nr_more)
 {
 	struct percpu_pool_attr attr = PERCPU_POOL_ATTR_INIT;
+
+	attr.published = PERCPU_ON;
+	pool = percpu_pool_create(name, &attr);
+	must(pool, "percpu_pool_create");
+	publish_all();
+	publish_more(nr_more);
+}
+
+int main(int argc, char **argv)
+{
 	const unsigned long nr_threads = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
 	pthread_t *threads = calloc(nr_threads + 1, sizeof(*threads));
 	const bool forever = argc > 3 && !strcmp(argv[3], "forever");
@@ -107,11 +129,10 @@ int main(int argc, char **argv)
 	if (argc < 4)
 		return 2;
 	rounds = forever ? (unsigned long)-1 : strtoul(argv[3], NULL, 10);
-	attr.published = PERCPU_ON;
-	pool = percpu_pool_create(argv[1], &attr);
-	must(pool, "percpu_pool_create");
-	publish_all();
-	publish_more(argc > 4 ? strtoul(argv[4], NULL, 10) : 0);
+	if (!strcmp(argv[3], "lies"))
+		lie(argv[1]);
+	else
+		publish_pool(argv[1], argc > 4 ? strtoul(argv[4], NULL, 10) : 0);
 	for (unsigned long i = 0; i < nr_threads; i++)
 		must(!pthread_create(&threads[i], NULL, count, NULL), "pthread_create");
 	for (unsigned long i = 0; i < nr_threads && !forever; i++)

@@ -5,17 +5,20 @@
 # shellcheck disable=SC2034
 percpu=$top_builddir/percpu
 publishers=
+nr_publishers=0
 
 # publisher NAME THREADS ROUNDS [METRICS]: starts it, waits until all is counted, sets pid.
 publisher()
 {
-	mkfifo "$tap_dir/in.$1" "$tap_dir/out.$1"
+	nr_publishers=$((nr_publishers + 1))
+	mkfifo "$tap_dir/in.$nr_publishers" "$tap_dir/out.$nr_publishers"
 	# The program itself, not libtool's wrapper, so that its number is known.
-	"$top_builddir/libtool" --mode=execute "$top_builddir/tests/tool/publisher" "$@" <"$tap_dir/in.$1" >"$tap_dir/out.$1" &
+	"$top_builddir/libtool" --mode=execute "$top_builddir/tests/tool/publisher" "$@" <"$tap_dir/in.$nr_publishers" \
+		>"$tap_dir/out.$nr_publishers" &
 	pid=$!
 	publishers="$publishers $pid"
-	exec 9>"$tap_dir/in.$1"
-	read -r _ <"$tap_dir/out.$1"
+	exec 9>"$tap_dir/in.$nr_publishers"
+	read -r _ <"$tap_dir/out.$nr_publishers"
 }
 
 end_publishers()

@@ -125,6 +125,20 @@ else
 	skip "promtool" "not installed"
 fi
 
+# One that lies does not keep others from being seen.
+honest=$pid
+publisher liar-$$ 0 lies
+fails 1 show "$pid"
+fails 1 export "$pid"
+report "others are seen beside one that lies" "$("$percpu" list >"$tap_dir/said" 2>"$tap_dir/err" || echo "status $?"
+	grep -q "^ *$honest " "$tap_dir/said" || cat "$tap_dir/said"
+	grep -q "^percpu: process $pid: its contents contradict" "$tap_dir/err" || cat "$tap_dir/err")"
+
+long=$(printf 'n%.0s' $(seq 300))-$$
+publisher "$long" 1 1
+report "a name that /proc cuts is found whole" "$("$percpu" list "$long" | grep -c "  $long\$" | grep -vx 1
+	"$percpu" list "${long}x" 2>/dev/null)"
+
 # Two of one name, and names that meet only in the export.
 publisher "$name twin" 1 1
 publisher "$name x" 1 1
@@ -132,7 +146,6 @@ report "two names" "$("$percpu" list | grep -c "  $name" | grep -vx 3)"
 end_publishers
 publisher same-$$ 1 1
 first=$pid
-rm "$tap_dir"/*.same-$$
 publisher same-$$ 2 1
 report "two of one name are both listed" "$("$percpu" list same-$$ | awk -v a="$first" -v b="$pid" '
 	$1 == a || $1 == b { nr++ } END { if (nr != 2) print nr }')"

@@ -130,6 +130,28 @@ void __asan_storeN(void *address, long size);
 #define percpu__will_store(p, size) ((void)0)
 #endif
 
+/* Nor can thread sanitizers: tell them of what goes from one thread to another through a list. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PERCPU__TSAN 1
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define PERCPU__TSAN 1
+#endif
+#ifdef PERCPU__TSAN
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+#define percpu__hand_over(node) __tsan_release(node)
+PERCPU__INLINE void percpu__take_over(struct percpu_list_node *node, bool all)
+{
+	for (; node; node = all ? node->next : NULL)
+		__tsan_acquire(node);
+}
+#else
+#define percpu__hand_over(node) ((void)0)
+#define percpu__take_over(node, all) ((void)0)
+#endif
+
 /* Number of the copy of the CPU that the caller was on a moment ago; the foreign copy's where it has none. */
 PERCPU__INLINE unsigned percpu_this_cpu(void)
 {
@@ -206,6 +228,7 @@ PERCPU__OPERATIONS_OF(PERCPU__SIZED, )
 PERCPU__INLINE void percpu__list_push(struct percpu_list *list, struct percpu_list_node *node)
 {
 	percpu__will_store(list, sizeof(*list));
+	percpu__hand_over(node);
 	if (__builtin_expect(!percpu__try_list_push(list, node), 0))
 		percpu_op_list_push(list, node);
 }
@@ -217,6 +240,7 @@ PERCPU__INLINE struct percpu_list_node *percpu__list_pop(struct percpu_list *lis
 	percpu__will_store(list, sizeof(*list));
 	if (__builtin_expect(!percpu__try_list_pop(list, &node), 0))
 		node = percpu_op_list_pop(list);
+	percpu__take_over(node, false);
 	return node;
 }
 
@@ -227,6 +251,7 @@ PERCPU__INLINE struct percpu_list_node *percpu__list_pop_all(struct percpu_list 
 	percpu__will_store(list, sizeof(*list));
 	if (__builtin_expect(!percpu__try_list_pop_all(list, &first), 0))
 		first = percpu_op_list_pop_all(list);
+	percpu__take_over(first, true);
 	return first;
 }
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A program built with AddressSanitizer, or run by Valgrind, beside the library as it is installed: the use
-# of freed per-CPU memory is reported in every copy, with who allocated and who freed it; what only copies
-# point to is no leak.
+# A program built with a sanitizer, or run by Valgrind, beside the library as it is installed: the use of
+# freed per-CPU memory is reported in every copy, with who allocated and who freed it; what only copies
+# point to is no leak; what goes through a list is no race.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
@@ -50,6 +50,17 @@ for cc in gcc clang; do
 	else
 		skip "$cc: what only copies point to is no leak" "LeakSanitizer finds nothing here"
 	fi
+done
+
+# shellcheck disable=SC2086
+for cc in gcc clang; do
+	words=data.race
+	if ! $cc $flags -fsanitize=thread "$top_srcdir/tests/environments/handed.c" -o "$program" $library 2>/dev/null ||
+		[ -n "$(reports "$program" plainly)" ]; then
+		skip "$cc -fsanitize=thread" "not to be had, or finds nothing here"
+		continue
+	fi
+	try "$cc: what goes from thread to thread through a list is no race" "$program"
 done
 
 # shellcheck disable=SC2086

@@ -49,6 +49,24 @@ report "--help and --version" "$("$percpu" --help | grep -q '^Usage: percpu COMM
 report "a full disk is a failure" "$("$percpu" list >/dev/full 2>"$tap_dir/err" && echo "status 0"
 	grep -q '^percpu: cannot write' "$tap_dir/err" || cat "$tap_dir/err")"
 
+# completes WANTED WORD...: the last word, of a command line that begins so, with these words, sorted.
+completes()
+{
+	want=$1
+	shift
+	report "completion of: $*" "$(PATH=$top_builddir:$PATH bash -c '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _percpu
+		printf "%s\n" "${COMPREPLY[@]}"' "$top_srcdir/src/tool/percpu.bash" "$@" | sort | tr '\n' ' ' >"$tap_dir/words"
+		[ "$(cat "$tap_dir/words")" = "$want " ] || cat "$tap_dir/words")"
+}
+if command -v bash >/dev/null; then
+	completes export percpu ex
+	completes "--by --json" percpu show --
+	completes "node" percpu show --by n
+	completes "--listen" percpu export --l
+else
+	skip "completion" "bash is not installed"
+fi
+
 name="tool test $$"
 publisher "$name" 3 20
 "$percpu" list "$name" >"$tap_dir/said"
@@ -142,6 +160,7 @@ report "a name that /proc cuts is found whole" "$("$percpu" list "$long" | grep 
 # Two of one name, and names that meet only in the export.
 publisher "$name twin" 1 1
 publisher "$name x" 1 1
+! command -v bash >/dev/null || completes "$pid" percpu show "$pid"
 report "two names" "$("$percpu" list | grep -c "  $name" | grep -vx 3)"
 end_publishers
 publisher same-$$ 1 1

@@ -33,10 +33,23 @@ template <typename T> T summed(T __percpu *p)
 	return sum;
 }
 
+struct statistics {
+	struct percpu_counter packets;
+	struct percpu_histogram sizes;
+	struct percpu_snapshot traffic;
+};
+
+inline void received(statistics &s, int bytes)
+{
+	percpu_counter_inc(&s.packets);
+	percpu_histogram_record(&s.sizes, (uint64_t)bytes);
+	percpu_snapshot_add(&s.traffic, 1, bytes);
+}
+
 enum class color : short { red, green };
 PERCPU_DECLARE(long, counter);
 DECLARE_PER_CPU(unsigned, variable);
-long part_two(long __percpu *p, struct percpu_list __percpu *list, node *nodes);
+long part_two(long __percpu *p, struct percpu_list __percpu *list, node *nodes, statistics &s);
 
 #if PART == 1
 PERCPU_DEFINE(long, counter);
@@ -51,7 +64,14 @@ int main()
 	bool __percpu *flag = percpu_new(bool);
 	struct percpu_list __percpu *list = percpu_new(struct percpu_list);
 	node nodes[2] = {};
+	statistics s;
+	uint64_t traffic[2];
 	bool good;
+
+	percpu_counter_init(&s.packets, 0, GFP_KERNEL);
+	percpu_histogram_init(&s.sizes, nullptr, 1, 9000, 7);
+	percpu_snapshot_init(&s.traffic, 2);
+	received(s, 60);
 
 	counted(p, 4);
 	counted(counter, 1);
@@ -62,14 +82,18 @@ int main()
 	percpu_or(flag, true);
 	exchanged(shade, color::red);
 	exchanged(text, (const char *)"text");
-	good = part_two(p, list, nodes) == 10 && summed(p) == 10 && summed(counter) == 3 && summed(small) == 44 &&
+	good = part_two(p, list, nodes, s) == 10 && summed(p) == 10 && summed(counter) == 3 && summed(small) == 44 &&
 	       percpu_list_pop_all(list) == &nodes[1];
+	percpu_snapshot_read(&s.traffic, traffic);
+	good &= percpu_counter_sum(&s.packets) == 2 && traffic[0] == 2 && traffic[1] == 1560 &&
+		percpu_sum(&s.sizes.copies->sum) == 1560;
 	std::puts(good ? "ok 1 - inline functions" : "not ok 1 - inline functions");
 	return !good;
 }
 #else
-long part_two(long __percpu *p, struct percpu_list __percpu *list, node *nodes)
+long part_two(long __percpu *p, struct percpu_list __percpu *list, node *nodes, statistics &s)
 {
+	received(s, 1500);
 	counted(p, 4);
 	percpu_inc(counter);
 	this_cpu_inc(variable);

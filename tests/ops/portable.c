@@ -84,6 +84,42 @@ static void words_foreign(void)
 	words_in(CPU_TOO_HIGH);
 }
 
+static struct percpu_snapshot snapshot;
+static struct percpu_counter counter;
+static struct percpu_histogram histogram;
+
+static void step_statistics(struct storm_thread *self, bool in_handler)
+{
+	uint64_t fields[3];
+
+	percpu_snapshot_add(&snapshot, 1, 2, -1);
+	percpu_counter_add(&counter, self->steps % 100 ? 1 : 100);
+	percpu_counter_add(&counter, self->steps % 100 ? 0 : -99);
+	percpu_histogram_record(&histogram, self->steps);
+	percpu_snapshot_read(&snapshot, fields);
+	must(fields[1] == 2 * fields[0] && fields[2] == 0 - fields[0]);
+}
+
+static void statistics_in_a_storm(void)
+{
+	struct percpu_histogram_data data;
+	uint64_t fields[3], steps;
+
+	require(!percpu_snapshot_init(&snapshot, 3) && !percpu_counter_init(&counter, 0, 0));
+	require(!percpu_histogram_init(&histogram, NULL, 1, 1000000, 3));
+	steps = storm(step_statistics, 0.3);
+	percpu_snapshot_read(&snapshot, fields);
+	require(fields[0] == steps);
+	require(percpu_counter_sum(&counter) == (int64_t)steps && percpu_counter_reset(&counter) == (int64_t)steps);
+	data.counts = malloc(histogram.shape.nr_buckets * sizeof(uint64_t));
+	percpu_histogram_read(&histogram, &data);
+	require(data.nr == steps && data.min == 0);
+	free(data.counts);
+	percpu_snapshot_fini(&snapshot);
+	percpu_counter_fini(&counter);
+	percpu_histogram_fini(&histogram);
+}
+
 static void words_unregistered(void)
 {
 	words_in(UNREGISTERED);
@@ -101,6 +137,7 @@ int main(void)
 		{ "words in a thread without an area", words_unregistered },
 		{ "lists and stacks", lists_and_stacks },
 		{ "hits in a storm", hits_in_a_storm },
+		{ "statistics in a storm", statistics_in_a_storm },
 	};
 	const unsigned nr = sizeof(tests) / sizeof(tests[0]);
 	unsigned nr_failed = 0;

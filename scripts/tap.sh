@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
-# TAP for shell tests: sourced by every *.sh test of scripts/ and tests/examples/.
+# TAP for shell tests: sourced by every *.sh test.
 # Wants top_srcdir and top_builddir in the environment, as make check sets them.
 
 : "${top_srcdir:?run by make check, or set it to the top of the sources}"
@@ -17,7 +17,7 @@ trap 'exit 1' HUP INT TERM
 report()
 {
 	tap_count=$((tap_count + 1))
-	if [ -z "$2" ]; then
+	if [ -z "${2-}" ]; then
 		echo "ok $tap_count - $1"
 		return
 	fi
@@ -38,10 +38,34 @@ $(head -n 60 "$tap_dir/said")"
 	fi
 }
 
+# judge STATUS NAME: as try, of commands that have run; what they said is in $tap_dir/said.
+judge()
+{
+	if [ "$1" = 0 ]; then
+		report "$2"
+	else
+		report "$2" "status $1
+$(head -n 60 "$tap_dir/said")"
+	fi
+}
+
 skip()
 {
 	tap_count=$((tap_count + 1))
 	echo "ok $tap_count - $1 # SKIP $2"
+}
+
+# skip_all WHY: instead of all tests.
+skip_all()
+{
+	echo "1..0 # SKIP $1"
+	exit 0
+}
+
+# For tests that bring compilers and flags of their own: once they have shown what they can, no more.
+once()
+{
+	[ "${TESTS_RUN_ONCE-}" != yes ] || skip_all "compilers and flags of its own, run before"
 }
 
 # The last line of every test script. The status is that of the script, not of its tests: a harness

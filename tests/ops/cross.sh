@@ -3,20 +3,17 @@
 # The library and portable.c for aarch64, run by qemu's user emulation, which has no rseq: atomic mode.
 set -eu
 
-if [ "${TESTS_RUN_ONCE-}" = yes ]; then
-	echo "1..0 # SKIP a compiler and flags of its own, run before"
-	exit 0
-fi
+# shellcheck source=scripts/tap.sh
+. "${top_srcdir:?}/scripts/tap.sh"
+once
 
 cc=${CROSS_CC:-aarch64-linux-gnu-gcc}
 emulator=${CROSS_EMULATOR:-}
 [ "$emulator" ] || emulator=$(command -v qemu-aarch64-static || command -v qemu-aarch64 || :)
 if ! command -v "$cc" >/dev/null || [ ! "$emulator" ]; then
-	echo "1..0 # SKIP no $cc, or no emulator for aarch64"
-	exit 0
+	skip_all "no $cc, or no emulator for aarch64"
 fi
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+dir=$tap_dir
 for floor in platform topology area ops percpu counter; do
 	set -- "$@" "$top_srcdir/src/$floor"/*.c
 done

@@ -2,15 +2,10 @@
 # SPDX-License-Identifier: MIT
 # What must not compile does not, with the message that says why; and percpu_ptr() is arithmetic.
 set -u
+# shellcheck source=scripts/tap.sh
+. "${top_srcdir:?}/scripts/tap.sh"
 
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-nr=0
-
-report() { # status name
-	nr=$((nr + 1))
-	if [ "$1" = 0 ]; then echo "ok $nr - $2"; else echo "not ok $nr - $2" && sed 's/^/# /' "$dir/log"; fi
-}
+dir=$tap_dir
 
 # compiles TYPE STATEMENT: p is a per-CPU pointer to TYPE.
 compiles() {
@@ -22,17 +17,17 @@ void f(__typeof__($1) __percpu *p);
 void f(__typeof__($1) __percpu *p) { $2; }
 EOF
 	# shellcheck disable=SC2086
-	$compiler -Wall -Wextra -Werror -I"$top_srcdir/include" -c "$dir/a.$suffix" -o "$dir/a.o" >"$dir/log" 2>&1
+	$compiler -Wall -Wextra -Werror -I"$top_srcdir/include" -c "$dir/a.$suffix" -o "$dir/a.o" >"$dir/said" 2>&1
 }
 
 good() {
 	compiles "$1" "$2"
-	report $? "$compiler: $1: $2"
+	judge $? "$compiler: $1: $2"
 }
 
 bad() { # TYPE STATEMENT MESSAGE
-	if compiles "$1" "$2"; then false; else grep -q "$3" "$dir/log"; fi
-	report $? "$compiler rejects $1: $2"
+	if compiles "$1" "$2"; then false; else grep -q "$3" "$dir/said"; fi
+	judge $? "$compiler rejects $1: $2"
 }
 
 for compiler in "gcc -std=gnu11" "clang -std=gnu11" "g++ -std=c++17" "clang++ -std=c++17"; do
@@ -81,13 +76,13 @@ for compiler in gcc clang aarch64-linux-gnu-gcc; do
 	*) [ "$(uname -m)" = x86_64 ] || continue ;;
 	esac
 	command -v $compiler >/dev/null && command -v $objdump >/dev/null || continue
-	$compiler -std=gnu11 -O2 -I"$top_srcdir/include" -c "$dir/p.c" -o "$dir/p.o" >"$dir/log" 2>&1
-	$objdump -d --no-show-raw-insn "$dir/p.o" >"$dir/log"
+	$compiler -std=gnu11 -O2 -I"$top_srcdir/include" -c "$dir/p.c" -o "$dir/p.o" >"$dir/said" 2>&1
+	$objdump -d --no-show-raw-insn "$dir/p.o" >"$dir/said"
 	# An address that lea computes is no access.
-	sed -n 's/^ *[0-9a-f]*:[ \t]*//p' "$dir/log" |
+	sed -n 's/^ *[0-9a-f]*:[ \t]*//p' "$dir/said" |
 		awk '/^(ret|nop|data16|cs nop|xchg +%ax|endbr)/ { next }
 			{ nr++ } !/^lea/ && /[([]/ { memory++ }
 			END { exit !(nr > 0 && nr <= 3 && !memory) }'
-	report $? "percpu_ptr by $compiler"
+	judge $? "percpu_ptr by $compiler"
 done
-echo "1..$nr"
+finish

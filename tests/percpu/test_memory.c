@@ -70,7 +70,7 @@ static void reuse(size_t size, size_t n, bool in_pool)
 		for (size_t i = 0; i < n; i++)
 			percpu_free(p[i]);
 	}
-	ck_assert_uint_le(held_bytes(), before + (128 << 10));
+	ck_assert_uint_le(held_bytes(), before + 32 * page_bytes());
 }
 
 START_TEST(untouched_copies_of_small_areas_stay_without_pages)

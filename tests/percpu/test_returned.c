@@ -11,6 +11,13 @@
 #define MAX_UNITS 4096 /* chunks that the objects lie in */
 #define MAX_PAGES 64   /* of a unit */
 
+/* AddressSanitizer's shadow of whatever is looked at is memory of the process, too; and it is slow. */
+#if defined(__SANITIZE_ADDRESS__)
+#define IS_OURS_ALONE false
+#else
+#define IS_OURS_ALONE true
+#endif
+
 static char *objects[NR_OBJECTS]; /* NULL: free */
 static struct unit {
 	char *base;         /* where its chunk begins */
@@ -28,7 +35,7 @@ static void setup(unsigned nr)
 {
 	const size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * page_bytes();
 
-	nr_objects = memory < (size_t)4 << 30 ? nr / 8 : nr;
+	nr_objects = memory < (size_t)4 << 30 || !IS_OURS_ALONE ? nr / 8 : nr;
 	nr_objects /= page_bytes() / 4096;
 }
 
@@ -176,7 +183,7 @@ START_TEST(chunks_without_a_live_area_are_unmapped)
 	}
 	/* By frees alone: what is left is held by the few freed areas that each CPU keeps ready. */
 	count = count_resident();
-	ck_assert_uint_ge(count.nr_unmapped * 2, nr_units);
+	ck_assert_uint_ge(count.nr_unmapped * 4, nr_units);
 	ck_assert_int_ge(percpu_trim(NULL), 0);
 	count = count_resident();
 	ck_assert_uint_eq(count.nr_live_units, 1);
@@ -200,13 +207,6 @@ static struct held held_now(void)
 			      stats.nr_chunks, nr_mappings() };
 }
 
-/* AddressSanitizer's shadow of whatever is looked at is memory of the process, too. */
-#if defined(__SANITIZE_ADDRESS__)
-#define IS_OURS_ALONE false
-#else
-#define IS_OURS_ALONE true
-#endif
-
 /* Chance decides which tenth lives, so ends differ by little. */
 static bool is_about(size_t now, size_t then, size_t slack)
 {
@@ -219,9 +219,10 @@ static void check_held(const char *when, struct held first, struct held last)
 	       first.memory >> 10, first.address_space >> 10, first.nr_mappings, last.memory >> 10,
 	       last.address_space >> 10, last.nr_mappings);
 	fflush(stdout);
-	ck_assert(is_about(last.memory, first.memory, 512 << 10) || !IS_OURS_ALONE);
+	ck_assert(is_about(last.memory, first.memory, 96 << 10) || !IS_OURS_ALONE);
 	ck_assert(is_about(last.address_space, first.address_space, 4 * (percpu_nr_copies() + 3) * PERCPU_STRIDE));
-	ck_assert(is_about(last.bookkeeping, first.bookkeeping, 256 << 10));
+	/* Walkers of --enable-checks look at all words, which maps the zero page. */
+	ck_assert(is_about(last.bookkeeping, first.bookkeeping, 2 * PERCPU_STRIDE));
 	ck_assert(is_about(last.nr_chunks, first.nr_chunks, 4));
 	ck_assert(is_about(last.nr_mappings, first.nr_mappings, 16));
 }

@@ -52,13 +52,13 @@ shows()
 	cat "$tap_dir/screen"
 }
 
-# Heads and rows of the last look: nothing too long, every row with its number under the head.
+# Heads, or a complaint of what others publish, and rows of the last look: nothing too long, every row with its number under the head.
 broken_lines()
 {
 	# One byte for each sign, whatever awk this is.
 	sed 's/[^ -~]/#/g' "$tap_dir/screen" | awk -v wide="$wide" '
 		{ if (length($0) > wide) print "too long:", $0 }
-		NR == 1 { if ($0 !~ /^percpu top: pools [0-9]+, metrics [0-9]+, every [0-9.]+ s, by [a-z]+/) print "head:", $0; next }
+		NR == 1 { if ($0 !~ /^percpu top: pools [0-9]+, metrics [0-9]+, every [0-9.]+ s, by [a-z]+/ && $0 !~ /^process [0-9]+: /) print "head:", $0; next }
 		NR == 2 { end = index($0, "VALUE") + 4; if (end < 5) print "columns:", $0; next }
 		$0 == "" { next }
 		{

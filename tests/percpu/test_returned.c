@@ -219,13 +219,13 @@ static bool is_about(size_t now, size_t then, size_t slack)
 	return now <= then + then / 50 + slack;
 }
 
-static void check_held(const char *when, struct held first, struct held last)
+static void check_held(const char *when, struct held first, struct held last, size_t memory_slack)
 {
 	printf("# %s: %zu KiB, %zu KiB of addresses, %zu mappings at first; %zu, %zu, %zu at last\n", when,
 	       first.memory >> 10, first.address_space >> 10, first.nr_mappings, last.memory >> 10,
 	       last.address_space >> 10, last.nr_mappings);
 	fflush(stdout);
-	ck_assert(is_about(last.memory, first.memory, 96 << 10) || !IS_OURS_ALONE);
+	ck_assert(is_about(last.memory, first.memory, memory_slack) || !IS_OURS_ALONE);
 	ck_assert(is_about(last.address_space, first.address_space, 4 * (percpu_nr_copies() + 3) * PERCPU_STRIDE));
 	/* Walkers of --enable-checks look at all words, which maps the zero page. */
 	ck_assert(is_about(last.bookkeeping, first.bookkeeping, 2 * PERCPU_STRIDE));
@@ -249,15 +249,16 @@ START_TEST(ten_cycles_end_where_the_first_ended)
 		shrunk[turn] = held_now();
 	}
 	/* The first time there were no free areas, whose links are bookkeeping. */
-	check_held("full", full[1], full[9]);
-	check_held("shrunk", shrunk[0], shrunk[9]);
+	check_held("full", full[1], full[9], 96 << 10);
+	/* At first neighbours in memory are neighbours in the order of sizes; later less so. */
+	check_held("shrunk", shrunk[0], shrunk[9], shrunk[0].memory / 20);
 	for (unsigned i = 0; i < nr_objects; i++)
 		percpu_free(objects[i]);
 	ck_assert_int_ge(percpu_trim(NULL), 0);
 	ck_assert_uint_le(stats_of(NULL).nr_chunks, 1);
 	ck_assert_uint_eq(stats_of(NULL).held_page_bytes, 0);
 	after = held_now();
-	check_held("empty", before, after);
+	check_held("empty", before, after, 96 << 10);
 }
 END_TEST
 

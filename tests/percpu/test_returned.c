@@ -250,7 +250,7 @@ START_TEST(ten_cycles_end_where_the_first_ended)
 	}
 	/* The first time there were no free areas, whose links are bookkeeping. */
 	check_held("full", full[1], full[9], 96 << 10);
-	/* At first neighbours in memory are neighbours in the order of sizes; later less so. */
+	/* Which tenth lives, and beside whom, is chance. */
 	check_held("shrunk", shrunk[0], shrunk[9], shrunk[0].memory / 20);
 	for (unsigned i = 0; i < nr_objects; i++)
 		percpu_free(objects[i]);

@@ -9,6 +9,10 @@ dir=$top_srcdir/tests/environments
 library="-L$top_builddir/.libs -lpercpu -Wl,-rpath,$top_builddir/.libs -pthread"
 cc=${CC:-cc}
 everything=$tap_dir/everything
+case ${CFLAGS-} in
+*sanitize*) sanitized=yes ;;
+*) sanitized= ;;
+esac
 
 # The flags are words; those of a sanitizer build belong to its library.
 # shellcheck disable=SC2086
@@ -38,13 +42,15 @@ try "PERCPU_OPTIONS=check,leaks" env PERCPU_OPTIONS=check,leaks "$everything" rs
 
 if "$tap_dir/refuse" getcpu "$everything" any >/dev/null 2>&1; then
 	try "a filter refuses rseq" "$tap_dir/refuse" rseq "$everything" atomic
-	for call in membarrier mbind madvise memfd_create mincore sched_getaffinity; do
-		try "a filter refuses $call" "$tap_dir/refuse" $call "$everything" rseq
+	calls="membarrier mbind madvise memfd_create mincore"
+	all=membarrier,mbind,madvise,memfd_create,mincore
+	# A sanitizer's own threads ask for their affinity.
+	[ "$sanitized" ] || calls="$calls sched_getaffinity" all=$all,sched_getaffinity
+	for call in $calls; do
+		try "a filter refuses $call" "$tap_dir/refuse" "$call" "$everything" rseq
 	done
-	try "a filter refuses all of them" "$tap_dir/refuse" membarrier,mbind,madvise,memfd_create,mincore,sched_getaffinity \
-		"$everything" rseq
-	try "a filter refuses all of them, and rseq" "$tap_dir/refuse" \
-		rseq,membarrier,mbind,madvise,memfd_create,mincore,sched_getaffinity,getcpu "$everything" atomic
+	try "a filter refuses all of them" "$tap_dir/refuse" $all "$everything" rseq
+	try "a filter refuses all of them, and rseq" "$tap_dir/refuse" rseq,$all,getcpu "$everything" atomic
 else
 	skip "filters" "seccomp filters are not to be had"
 fi
@@ -58,17 +64,16 @@ limited()
 	# shellcheck disable=SC3045
 	(ulimit "$1" "$2" && exec "$everything" rseq)
 }
-case ${CFLAGS-} in
-*sanitize*) skip "limits" "a sanitizer wants all of the address space" ;;
-*)
+if [ "$sanitized" ]; then
+	skip "limits" "a sanitizer wants all of the address space"
+else
 	try "ulimit -l 0" limited -l 0
 	try "ulimit -d 64 MiB" limited -d 65536 # four stacks are 32 of them
 	# Less than what is reserved where there is plenty.
 	for mib in 65536 4096 1024; do
 		try "ulimit -v $mib MiB" limited -v $((mib * 1024))
 	done
-	;;
-esac
+fi
 
 # ---- no file systems ----
 
@@ -88,7 +93,9 @@ fi
 
 # ---- somebody else's processor ----
 
-if command -v valgrind >/dev/null; then
+if [ "$sanitized" ]; then
+	skip "Valgrind" "it bears no sanitizer"
+elif command -v valgrind >/dev/null; then
 	try "Valgrind" valgrind -q --error-exitcode=9 "$everything" atomic
 else
 	skip "Valgrind" "not installed"

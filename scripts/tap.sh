@@ -62,6 +62,14 @@ skip_all()
 	exit 0
 }
 
+# wants TOOL...: without one of them no test can run.
+wants()
+{
+	for tap_tool; do
+		command -v "$tap_tool" >/dev/null || skip_all "$tap_tool is not installed"
+	done
+}
+
 # For tests that bring compilers and flags of their own: once they have shown what they can, no more.
 once()
 {

@@ -7,15 +7,9 @@
 # shellcheck source=tests/tool/publisher.sh
 . "$top_srcdir/tests/tool/publisher.sh"
 
-for tool in wrk jq; do
-	if ! command -v $tool >/dev/null; then
-		echo "1..0 # SKIP $tool is not installed"
-		exit
-	fi
-done
+wants wrk jq
 if [ ! -e "$top_builddir/examples/httpd-stats" ]; then
-	echo "1..0 # SKIP built without libmicrohttpd"
-	exit
+	skip_all "built without libmicrohttpd"
 fi
 
 "$top_builddir/libtool" --mode=execute "$top_builddir/examples/httpd-stats" 0 3 2 >"$tap_dir/port" &

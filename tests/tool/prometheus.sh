@@ -7,15 +7,9 @@
 # shellcheck source=tests/tool/publisher.sh
 . "$top_srcdir/tests/tool/publisher.sh"
 
-for tool in curl jq; do
-	if ! command -v $tool >/dev/null; then
-		echo "1..0 # SKIP $tool is not installed"
-		exit
-	fi
-done
+wants curl jq
 if "$percpu" export --listen x 2>&1 | grep -q libmicrohttpd; then
-	echo "1..0 # SKIP built without libmicrohttpd"
-	exit
+	skip_all "built without libmicrohttpd"
 fi
 
 # fetch URL [CURL-ARGUMENT...]

@@ -7,13 +7,9 @@
 # shellcheck source=tests/tool/publisher.sh
 . "$top_srcdir/tests/tool/publisher.sh"
 
-if ! command -v tmux >/dev/null; then
-	echo "1..0 # SKIP tmux is not installed"
-	exit
-fi
+wants tmux
 if "$percpu" top 1 2>&1 | grep -q ncurses; then
-	echo "1..0 # SKIP built without ncurses"
-	exit
+	skip_all "built without ncurses"
 fi
 export LC_ALL=C.UTF-8
 unset TMUX

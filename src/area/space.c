@@ -15,8 +15,8 @@
  * An area ends where the next bit of head is set, so no size of a live area is stored anywhere, and a
  * neighbour is found by scanning head, 64 granules a step. The links of free areas lie in words, at the
  * same offset as the area and never inside user memory; only the first granule of a free area uses its
- * word. What it leaves there is never taken for a mark. A unit that is filled from its tail has no free area, and no page of words or of free_head is
- * ever written for it.
+ * word. What it leaves there is never taken for a mark. A unit that is filled from its tail has no free
+ * area, and no page of words or of free_head is ever written for it.
  *
  * Worked example, from the picture. Freeing [9, 20): size is 20 - 9 = 11; the area at 20 lives; the head
  * before 9 is at 5 and free, so [5, 20) becomes one free area of 15: its link moves from bin 4 to bin 15,

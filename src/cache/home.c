@@ -129,16 +129,23 @@ static void refill(struct percpu__cache *cache, struct percpu__home *home)
 	put_many(cache, home, links, nr);
 }
 
-/* Room in a list that is full: its older half goes to the stock. *old: what the stock had before, if it was enough. */
-static void spill(struct percpu__cache *cache, struct percpu__home *home, struct percpu__chain *old)
+/* The policy: a stock that is enough, to go back to the slabs; the home begins another. */
+static struct percpu__chain retire(const struct percpu__cache *cache, struct percpu__home *home)
+{
+	const struct percpu__chain none = { NULL, 0 }, stock = home->stock;
+
+	if (stock.nr < cache->stock_limit)
+		return none;
+	home->stock = none;
+	return stock;
+}
+
+/* Room in a list that is full: its older half goes to the stock. */
+static void spill(struct percpu__cache *cache, struct percpu__home *home)
 {
 	void *links[PERCPU__CACHE_SLOTS];
 	const unsigned nr = take_many(cache, home, links, cache->limit), kept = nr / 2;
 
-	if (home->stock.nr >= cache->stock_limit) {
-		*old = home->stock;
-		home->stock = (struct percpu__chain){ NULL, 0 };
-	}
 	for (unsigned i = nr; i > kept; i--)
 		percpu__chain_push(&home->stock, links[i - 1]);
 	put_many(cache, home, links, kept);
@@ -189,14 +196,13 @@ static void free_here(struct percpu__cache *cache, struct percpu__home *home, vo
 	percpu__home_open(cache, home);
 	percpu__lock(&home->lock);
 	if (percpu__has_sections(cache, home)) {
-		if (is_full(cache, home))
-			spill(cache, home, &old);
+		if (is_full(cache, home)) {
+			old = retire(cache, home);
+			spill(cache, home);
+		}
 		put_many(cache, home, &link, 1);
 	} else {
-		if (home->stock.nr >= cache->stock_limit) {
-			old = home->stock;
-			home->stock = (struct percpu__chain){ NULL, 0 };
-		}
+		old = retire(cache, home);
 		percpu__chain_push(&home->stock, link);
 	}
 	percpu__stock_take_back(cache, home, &old);

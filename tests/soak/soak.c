@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything at once, for SOAK_SECONDS: threads that count, keep lists, allocate and free per-CPU memory and
- * objects of caches, also those of others; pools and caches that come and go; trims; forks; threads that are
- * moved and signalled. In the end every count is exact, every object and node is accounted for, and memory is
- * what it was when all had warmed up.
+ * Everything at once, for SOAK_SECONDS: threads that count, in counters, groups and histograms, too; that keep
+ * lists, allocate and free per-CPU memory and objects of caches, also those of others; pools, published ones and
+ * their readers, and caches that come and go; trims; forks; threads that are moved and signalled. In the end every
+ * count is exact, every object and node is accounted for, and memory is what it was when all had warmed up.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -55,7 +55,11 @@ static uint32_t __percpu *narrow;
 static struct percpu_list __percpu *list;
 static struct percpu_list_node nodes[NR_NODES];
 static struct percpu_cache *cache;
-static struct percpu_pool *pool;
+static struct percpu_pool *pool, *seen_outside;
+static struct percpu_counter counter;
+static struct percpu_snapshot pair; /* ones, and threes */
+static struct percpu_histogram histogram;
+static uint64_t __percpu *published;
 static struct object *places[NR_PLACES];
 static cpu_set_t cpus;
 
@@ -140,6 +144,10 @@ static void *work(void *argument)
 	while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
 		percpu_inc(count);
 		percpu_add(narrow, 3);
+		percpu_counter_add(&counter, worker->steps % 2 ? -1 : 3);
+		percpu_snapshot_add(&pair, 1, 3);
+		percpu_histogram_record(&histogram, worker->steps % 100000);
+		percpu_inc(published);
 		worker->steps++;
 		turn_list(worker);
 		swap_object(worker);
@@ -156,6 +164,7 @@ static void handle(int signal)
 {
 	percpu_inc(handled);
 	percpu_add(narrow, 3);
+	percpu_snapshot_add(&pair, 1, 3);
 	if (self)
 		self->handled++;
 }
@@ -190,6 +199,36 @@ static void come_and_go(void)
 	percpu_cache_free_bulk(brief, 50, objects);
 	percpu_free(area);
 	must(!percpu_pool_destroy(brief_pool) && !percpu_cache_destroy(brief));
+}
+
+/* Statistics while they are counted: what always holds of them does. */
+static void look(void)
+{
+	static uint64_t last;
+	uint64_t fields[2], now = percpu_sum(published);
+
+	percpu_snapshot_read(&pair, fields);
+	must(fields[1] == 3 * fields[0]);
+	must(now >= last);
+	last = now;
+	must(percpu_counter_compare(&counter, INT64_MAX) < 0);
+}
+
+/* As another process would: what is published is what was counted, before and after at the least. */
+static int read_published(const struct percpu_publisher *publisher, void *unused)
+{
+	const uint64_t before = percpu_sum(published);
+	struct percpu_reader *reader = percpu_reader_open(publisher->pid, publisher->fd);
+	const uint64_t *words;
+	uint64_t value = UINT64_MAX;
+
+	must(reader && !percpu_reader_update(reader) && percpu_reader_nr(reader) == 1);
+	words = percpu_reader_words(reader, 0, 0, NULL);
+	if (words)
+		value = *words;
+	must(value >= before && value <= percpu_sum(published));
+	percpu_reader_close(reader);
+	return 1;
 }
 
 static void fork_once(void)
@@ -252,6 +291,10 @@ static void disturb(double seconds, size_t *early_kib, size_t *late_kib)
 			come_and_go();
 		if (turn % 500 == 9)
 			must(percpu_trim(NULL) >= 0 && percpu_cache_shrink(cache) >= 0);
+		if (turn % 20 == 3)
+			look();
+		if (turn % 500 == 15)
+			must(percpu_publishers(getpid(), read_published, NULL) == 1);
 		if (turn % 1000 == 11)
 			fork_once();
 		if (turn % 50 == 13) {
@@ -276,6 +319,39 @@ static void give_all_back(void)
 		percpu_cache_free(cache, places[i]);
 }
 
+static void prepare_statistics(void)
+{
+	const struct percpu_pool_attr attr = { .size = sizeof(attr), .published = PERCPU_ON };
+	const struct percpu_metric metric = { .size = sizeof(metric), .kind = PERCPU_METRIC_COUNTER, .name = "steps" };
+
+	must((seen_outside = percpu_pool_create("soak", &attr)));
+	must((published = (uint64_t __percpu *)percpu_pool_alloc(seen_outside, sizeof(*published), 8)));
+	must(percpu_publish(published, &metric));
+	must(!percpu_counter_init(&counter, 0, 0) && !percpu_snapshot_init(&pair, 2));
+	must(!percpu_histogram_init(&histogram, NULL, 1, 1000000, 5));
+}
+
+/* Whether all of them hold what steps of the workers, and handlers, put in. */
+static bool statistics_are_exact(uint64_t steps, uint64_t nr_handled)
+{
+	static uint64_t counts[1 << 12];
+	struct percpu_histogram_data data = { .counts = counts };
+	int64_t expected = 0;
+	uint64_t fields[2], sum = 0;
+
+	must(histogram.shape.nr_buckets <= sizeof(counts) / sizeof(counts[0]));
+	for (unsigned i = 0; i < NR_WORKERS; i++) {
+		const uint64_t own = workers[i].steps, rounds = own / 100000, rest = own % 100000;
+
+		expected += 3 * (int64_t)(own - own / 2) - (int64_t)(own / 2);
+		sum += rounds * (UINT64_C(100000) * 99999 / 2) + rest * (rest - 1) / 2;
+	}
+	percpu_snapshot_read(&pair, fields);
+	percpu_histogram_read(&histogram, &data);
+	return percpu_sum(published) == steps && percpu_counter_sum(&counter) == expected && data.nr == steps &&
+	       data.sum == sum && fields[0] == steps + nr_handled && fields[1] == 3 * fields[0];
+}
+
 int main(void)
 {
 	const char *asked = getenv("SOAK_SECONDS");
@@ -292,6 +368,7 @@ int main(void)
 	must((count = percpu_new(uint64_t)) && (handled = percpu_new(uint64_t)) && (narrow = percpu_new(uint32_t)));
 	must((list = percpu_new(struct percpu_list)) && (pool = percpu_pool_create("soak", NULL)));
 	must((cache = percpu_cache_create("soak", sizeof(struct object), 0, 0, NULL)));
+	prepare_statistics();
 	for (unsigned i = 0; i < NR_NODES; i++)
 		percpu_list_push(list, &nodes[i]);
 	must(!percpu_pool_stats(NULL, &stats));
@@ -309,23 +386,24 @@ int main(void)
 		signals += workers[i].handled;
 	}
 
-	printf("1..4\n# %g s, %llu steps, %llu signals, %zu KiB early, %zu KiB late\n", seconds, (unsigned long long)steps,
+	printf("1..5\n# %g s, %llu steps, %llu signals, %zu KiB early, %zu KiB late\n", seconds, (unsigned long long)steps,
 	       (unsigned long long)signals, early_kib, late_kib);
 	/* A signal may come before a worker knows itself: then it is counted, but by nobody. */
 	printf("%sok 1 - every count is exact\n", percpu_sum(count) == steps && percpu_sum(handled) - signals <= NR_WORKERS &&
 	       percpu_sum(narrow) == (uint32_t)(3 * (steps + percpu_sum(handled))) ? "" : "not ");
+	printf("%sok 2 - every statistic is exact\n", statistics_are_exact(steps, percpu_sum(handled)) ? "" : "not ");
 	percpu_for_each_copy(i)
 		for (struct percpu_list_node *node = percpu_ptr(list, i)->head; node; node = node->next)
 			nr_nodes++;
-	printf("%sok 2 - every node is in one list\n", nr_nodes == NR_NODES ? "" : "not ");
+	printf("%sok 3 - every node is in one list\n", nr_nodes == NR_NODES ? "" : "not ");
 	give_all_back();
 	must(!percpu_cache_stats(cache, &objects) && !percpu_pool_stats(NULL, &stats));
-	printf("%sok 3 - every object and every area is accounted for\n",
+	printf("%sok 4 - every object and every area is accounted for\n",
 	       stats.nr_live == nr_live && !objects.nr_objects && !percpu_cache_destroy(cache) && !percpu_pool_destroy(pool) ? "" : "not ");
 #ifdef PERCPU__ASAN
-	printf("ok 4 - memory is flat # SKIP a sanitizer keeps what was freed\n");
+	printf("ok 5 - memory is flat # SKIP a sanitizer keeps what was freed\n");
 #else
-	printf("%sok 4 - memory is flat\n", late_kib <= early_kib + early_kib / 8 + 1024 ? "" : "not ");
+	printf("%sok 5 - memory is flat\n", late_kib <= early_kib + early_kib / 8 + 1024 ? "" : "not ");
 #endif
 	return 0;
 }

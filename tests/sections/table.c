@@ -5,8 +5,11 @@
  */
 #include "sections/table.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "sections/arch.h"
@@ -29,6 +32,12 @@ struct section *section_at(uintptr_t address, unsigned *index)
 	return NULL;
 }
 
+/* From addresses in this program's file to those in memory. */
+static uintptr_t bias(void)
+{
+	return __ehdr_start.e_type == ET_DYN ? (uintptr_t)&__ehdr_start : 0;
+}
+
 static bool add_boundary(struct section *section, uintptr_t address)
 {
 	if (section->nr_boundaries == MAX_BOUNDARIES)
@@ -39,6 +48,54 @@ static bool add_boundary(struct section *section, uintptr_t address)
 	return true;
 }
 
+#if ARCH_STEP
+/* This program's file, which has its symbols; NULL: it cannot be read. */
+static const char *map_program(void)
+{
+	const int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	struct stat stat;
+	void *image = MAP_FAILED;
+
+	if (file >= 0 && !fstat(file, &stat))
+		image = mmap(NULL, stat.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+	if (file >= 0)
+		close(file);
+	return image == MAP_FAILED ? NULL : image;
+}
+
+static const char *function_in(const char *image, uintptr_t address)
+{
+	const Elf64_Ehdr *file = (const Elf64_Ehdr *)image;
+	const Elf64_Shdr *parts = (const Elf64_Shdr *)(image + file->e_shoff);
+
+	for (unsigned i = 0; i < file->e_shnum; i++) {
+		const Elf64_Sym *symbols = (const Elf64_Sym *)(image + parts[i].sh_offset);
+
+		for (size_t at = 0; parts[i].sh_type == SHT_SYMTAB && at < parts[i].sh_size / sizeof(*symbols); at++)
+			if (ELF64_ST_TYPE(symbols[at].st_info) == STT_FUNC &&
+			    address - symbols[at].st_value < symbols[at].st_size)
+				return image + parts[parts[i].sh_link].sh_offset + symbols[at].st_name;
+	}
+	return "?";
+}
+
+static const char *read_instructions(void)
+{
+	const char *image = map_program();
+
+	if (!image)
+		return "this program's file cannot be read";
+	for (size_t i = 0; i < nr_sections; i++) {
+		struct section *section = &sections[i];
+
+		snprintf(section->function, sizeof(section->function), "%s", function_in(image, section->start - bias()));
+		for (uintptr_t at = section->arm; at <= section->end; at += ARCH_STEP)
+			if (!add_boundary(section, at))
+				return "a section is longer than this harness thinks";
+	}
+	return NULL;
+}
+#else
 static bool add_instruction(uintptr_t address, const char *function)
 {
 	for (size_t i = 0; i < nr_sections; i++) {
@@ -51,19 +108,8 @@ static bool add_instruction(uintptr_t address, const char *function)
 	return true;
 }
 
-#if ARCH_STEP
 static const char *read_instructions(void)
 {
-	for (size_t i = 0; i < nr_sections; i++)
-		for (uintptr_t at = sections[i].arm; at <= sections[i].end; at += ARCH_STEP)
-			if (!add_instruction(at, "section"))
-				return "a section is longer than this harness thinks";
-	return NULL;
-}
-#else
-static const char *read_instructions(void)
-{
-	const uintptr_t bias = __ehdr_start.e_type == ET_DYN ? (uintptr_t)&__ehdr_start : 0;
 	char command[64], line[512], function[64] = "?";
 	unsigned long address;
 	const char *why = NULL;
@@ -76,7 +122,7 @@ static const char *read_instructions(void)
 	while (fgets(line, sizeof(line), said)) {
 		if (sscanf(line, "%lx <%63[^>]>:", &address, function) == 2)
 			continue;
-		if (line[0] == ' ' && sscanf(line, " %lx:", &address) == 1 && !add_instruction(address + bias, function))
+		if (line[0] == ' ' && sscanf(line, " %lx:", &address) == 1 && !add_instruction(address + bias(), function))
 			why = "a section is longer than this harness thinks";
 	}
 	if (pclose(said))

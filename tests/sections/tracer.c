@@ -32,12 +32,14 @@
 
 #if ARCH_IS_KNOWN
 #define MEETING SIGUSR1
-#define PATIENCE_MS 20 /* for a competitor that may wait for what the stopped thread holds */
+#define PATIENCE_MS 20 /* for a competitor that sleeps: it waits for what the stopped thread holds */
+#define MAX_PATIENCE_MS 10000
 
 struct shared {
 	const struct scenario *scenario;
 	struct moves moves;
 	unsigned competes_on;
+	pid_t competitor;
 	unsigned nr_cpus; /* as the library sees it there */
 	char wrong[128]; /* empty: nothing */
 };
@@ -61,7 +63,7 @@ void bind_to(unsigned cpu)
 /* ---- the victim's side ---- */
 
 struct competitor {
-	const struct shared *shared;
+	struct shared *shared;
 	int requests, answers;
 };
 
@@ -70,6 +72,7 @@ static void *compete_main(void *argument)
 	const struct competitor *self = argument;
 	char byte;
 
+	self->shared->competitor = syscall(SYS_gettid);
 	while (read(self->requests, &byte, 1) == 1) {
 		bind_to(self->shared->competes_on);
 		self->shared->scenario->compete(self->shared->scenario, self->shared->competes_on);
@@ -209,13 +212,39 @@ void victim_end(struct victim *victim)
 	munmap(victim->shared, sizeof(struct shared));
 }
 
-/* Whether the competitor answered, or did not have to. */
-static bool competitor_is_done(struct victim *victim, int patience_ms)
+/* Whether the competitor answers in this time. */
+static bool competitor_answers(struct victim *victim, int patience_ms)
 {
 	struct pollfd answers = { victim->from_competitor, POLLIN, 0 };
 	char byte;
 
 	return poll(&answers, 1, patience_ms) == 1 && read(victim->from_competitor, &byte, 1) == 1;
+}
+
+static bool competitor_sleeps(const struct victim *victim)
+{
+	char path[64], state = '?';
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", victim->shared->competitor);
+	file = fopen(path, "r");
+	if (file && fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+		state = '?';
+	if (file)
+		fclose(file);
+	return state == 'S';
+}
+
+/* Whether the competitor is done. While it gets on, however slowly, the thread must stand still. */
+static bool competitor_is_done(struct victim *victim)
+{
+	for (int waited_ms = 0; waited_ms < MAX_PATIENCE_MS; waited_ms += PATIENCE_MS) {
+		if (competitor_answers(victim, PATIENCE_MS))
+			return true;
+		if (competitor_sleeps(victim))
+			return competitor_answers(victim, 0);
+	}
+	return false;
 }
 
 /* Begins a scenario: the thread is ready to run it. */
@@ -264,7 +293,7 @@ static bool let_compete(struct victim *victim, enum stay_or_go next)
 	move_on(victim, next == GO ? other_cpu(moves) : victim->shared->competes_on);
 	if (write(victim->to_competitor, &byte, 1) != 1)
 		abort();
-	return competitor_is_done(victim, PATIENCE_MS);
+	return competitor_is_done(victim);
 }
 
 static void set_all_breakpoints(struct victim *victim, bool on, bool those_reached)
@@ -354,7 +383,7 @@ const char *victim_disturb(struct victim *victim, const struct scenario *scenari
 	if (stop == DEAD)
 		return "died";
 	set_breakpoint(victim, place.boundary, false);
-	if (!is_done && !competitor_is_done(victim, 10000))
+	if (!is_done && !competitor_answers(victim, MAX_PATIENCE_MS))
 		return "the competitor never came to an end";
 	return finish(victim);
 }

@@ -5,10 +5,16 @@
  *
  * A hand marks what it holds. So an item that is given twice is seen when it is given, and one that gets
  * lost is missing from the library's own count, or in the end from what all lists give back.
+ *
+ * What the library counts is nobody's item. A competitor that only looks tells when it is wrong: nothing is
+ * counted on a CPU that the thread has left; and while it stays, as much as without any stop.
  */
 #include "sections/scenario.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "cache/cache.h"
 
 #define MAX_HELD 512
 
@@ -26,9 +32,11 @@ struct path {
 	size_t (*nr_live)(void);
 	void (*churn)(void);
 	void (*settle)(void); /* the same lists before each run */
+	void (*compete)(unsigned cpu);
 };
 
 static struct hand mine, theirs;
+static struct hand lent[2]; /* to the competitor: what is at home on the first CPU, and on the second */
 static size_t nr_others; /* live before the scenario began */
 static const char *wrong;
 static const struct path *path;
@@ -209,7 +217,7 @@ static size_t nr_live_objects(void)
 	return stats.nr_objects;
 }
 
-/* Both CPUs have a list, and the thread holds objects of both. */
+/* Both CPUs have a list, and both threads hold objects of both. */
 static void settle_objects(void)
 {
 	if (!cache)
@@ -217,8 +225,10 @@ static void settle_objects(void)
 	percpu_cache_shrink(cache);
 	bind_to(second_cpu);
 	take_some(&mine, 100, take_object);
+	take_some(&lent[1], 8, take_object);
 	bind_to(first_cpu);
 	take_some(&mine, 20, take_object);
+	take_some(&lent[0], 8, take_object);
 }
 
 /* Home and away, past the lists' limits both ways. */
@@ -254,15 +264,138 @@ static void churn_objects(void)
 	}
 }
 
+/* The first to go away from a CPU whose batches are closed. */
+static void churn_closed(void)
+{
+	percpu_cache_shrink(cache);
+	release_some(&mine, 4, release_object);
+}
+
+/* ---- what the library counts of a cache ---- */
+
+#define NR_COUNTS 4
+
+struct counts {
+	uint64_t of[NR_COUNTS];
+};
+
+/* What only sections of that CPU change. */
+static struct counts counts_on(unsigned cpu)
+{
+	const struct percpu__home *home = percpu_ptr(percpu__cache_of(cache)->homes, cpu);
+
+	return (struct counts){ { home->nr_refills, home->nr_remote, home->nr_batches, home->list.word >> 16 } };
+}
+
+/* The sums of those that the program is told. */
+static struct counts counts_of_all(void)
+{
+	struct percpu_cache_stats stats = { .size = sizeof(stats) };
+
+	percpu_cache_stats(cache, &stats);
+	return (struct counts){ { stats.nr_refills, stats.nr_remote_frees, stats.nr_batches, stats.nr_hits } };
+}
+
+static struct counts begun, undisturbed; /* of all: before the churn; what a churn without a stop adds */
+static unsigned nr_looks;
+static struct counts left_behind; /* on the CPU of the last stop, when the thread stood there */
+
+static struct counts added(void)
+{
+	struct counts now = counts_of_all();
+
+	for (unsigned i = 0; i < NR_COUNTS; i++)
+		now.of[i] -= begun.of[i];
+	return now;
+}
+
+static const char *judge_counts(const struct moves *moves)
+{
+	bool stayed = true;
+	struct counts now;
+
+	for (unsigned i = 1; i <= moves->nr_stops; i++)
+		stayed &= moves->cpu[i] == moves->cpu[i - 1];
+	now = added();
+	if (stayed)
+		return memcmp(&now, &undisturbed, sizeof(now)) ? "not counted, or counted twice" : NULL;
+	if (!nr_looks || moves->cpu[moves->nr_stops] == moves->cpu[moves->nr_stops - 1])
+		return NULL;
+	now = counts_on(moves->cpu[moves->nr_stops - 1]);
+	return memcmp(&now, &left_behind, sizeof(now)) ? "counted on a CPU that the thread was no longer on" : NULL;
+}
+
+/* ---- competitors ---- */
+
+/* Takes two and gives the first one back: the same head, another one behind it. */
+static void compete_to_take(unsigned cpu)
+{
+	take_some(&theirs, 2, path->take);
+	release_at(&theirs, theirs.nr - 2, path->release);
+}
+
+/* Gives two that are at home there, and takes one: that works on a list that is empty, too. */
+static void compete_to_give(unsigned cpu)
+{
+	release_some(&lent[cpu == second_cpu], 2, path->release);
+	take_some(&theirs, 1, path->take);
+}
+
+/* Frees two that are at home on the other CPU. */
+static void compete_to_send(unsigned cpu)
+{
+	release_some(&lent[cpu == first_cpu], 2, path->release);
+}
+
+/* Closes and empties lists and batches, wherever it runs. */
+static void compete_from_afar(unsigned cpu)
+{
+	percpu_cache_shrink(cache);
+}
+
+static void look_only(unsigned cpu)
+{
+	left_behind = counts_on(cpu);
+	nr_looks++;
+}
+
 /* ---- all of them, as scenarios ---- */
+
+static size_t nr_held(void)
+{
+	return mine.nr + theirs.nr + lent[0].nr + lent[1].nr;
+}
+
+static void give_back(struct hand *hand)
+{
+	while (hand->nr)
+		release_at(hand, hand->nr - 1, path->release);
+}
+
+static void give_back_all(void)
+{
+	give_back(&mine);
+	give_back(&theirs);
+	give_back(&lent[0]);
+	give_back(&lent[1]);
+}
 
 static void prepare(const struct scenario *self)
 {
 	wrong = NULL;
 	path = self->detail;
-	mine.nr = theirs.nr = 0;
+	nr_looks = 0;
+	mine.nr = theirs.nr = lent[0].nr = lent[1].nr = 0;
 	path->settle();
-	nr_others = path->nr_live() - mine.nr;
+	if (path->compete == look_only) {
+		begun = counts_of_all();
+		path->churn();
+		undisturbed = added();
+		give_back_all();
+		path->settle();
+		begun = counts_of_all();
+	}
+	nr_others = path->nr_live() - nr_held();
 }
 
 static void run(const struct scenario *self)
@@ -270,11 +403,9 @@ static void run(const struct scenario *self)
 	path->churn();
 }
 
-/* Takes two and gives the first one back: the same head, another one behind it. */
 static void compete(const struct scenario *self, unsigned cpu)
 {
-	take_some(&theirs, 2, path->take);
-	release_at(&theirs, theirs.nr - 2, path->release);
+	path->compete(cpu);
 }
 
 /* Everything that the lists of both CPUs give is given once; and all of it comes back. */
@@ -282,29 +413,37 @@ static const char *verdict(const struct scenario *self, const struct moves *move
 {
 	const unsigned cpus[] = { first_cpu, second_cpu };
 
-	if (!wrong && path->nr_live() != nr_others + mine.nr + theirs.nr)
+	if (!wrong && path->compete == look_only)
+		wrong = judge_counts(moves);
+	if (!wrong && path->nr_live() != nr_others + nr_held())
 		wrong = "lost, or counted twice";
 	for (unsigned i = 0; i < 2 && !wrong; i++) {
 		bind_to(cpus[i]);
 		take_some(&mine, 60, path->take);
 	}
-	while (mine.nr)
-		release_at(&mine, mine.nr - 1, path->release);
-	while (theirs.nr)
-		release_at(&theirs, theirs.nr - 1, path->release);
+	give_back_all();
 	if (!wrong && path->nr_live() != nr_others)
 		wrong = "lost, or counted twice, in the end";
 	return wrong;
 }
 
-#define AREAS { take_area, release_area, is_area_marked, mark_area, nr_live_areas, churn_areas, settle_areas }
-#define OBJECTS                                                                                              \
-	{ take_object, release_object, is_object_marked, mark_object, nr_live_objects, churn_objects, settle_objects }
+#define AREAS(compete)                                                                                       \
+	{ take_area, release_area, is_area_marked, mark_area, nr_live_areas, churn_areas, settle_areas, compete }
+#define OBJECTS(churn, compete)                                                                              \
+	{ take_object, release_object, is_object_marked, mark_object, nr_live_objects, churn, settle_objects, compete }
+#define SCENARIO(text, how, options, ...)                                                                    \
+	{ text, how, options, prepare, run, compete, verdict, &(const struct path)__VA_ARGS__ },
+#define OF_CACHES "percpu_cache_alloc, percpu_cache_free"
 
 static const struct scenario scenarios[] = {
-	{ "percpu_alloc, percpu_free", "few copies", "", prepare, run, compete, verdict, &(const struct path)AREAS },
-	{ "percpu_alloc, percpu_free", "many copies", "cpus:64", prepare, run, compete, verdict, &(const struct path)AREAS },
-	{ "percpu_cache_alloc, percpu_cache_free", "", "", prepare, run, compete, verdict, &(const struct path)OBJECTS },
+	SCENARIO("percpu_alloc, percpu_free", "few copies", "", AREAS(compete_to_take))
+	SCENARIO("percpu_alloc, percpu_free", "many copies", "cpus:64", AREAS(compete_to_take))
+	SCENARIO(OF_CACHES, "taken from", "", OBJECTS(churn_objects, compete_to_take))
+	SCENARIO(OF_CACHES, "given to", "", OBJECTS(churn_objects, compete_to_give))
+	SCENARIO(OF_CACHES, "sent from", "", OBJECTS(churn_objects, compete_to_send))
+	SCENARIO(OF_CACHES, "sent from, closed", "", OBJECTS(churn_closed, compete_to_send))
+	SCENARIO(OF_CACHES, "shrunk", "", OBJECTS(churn_objects, compete_from_afar))
+	SCENARIO(OF_CACHES, "looked at", "", OBJECTS(churn_objects, look_only))
 };
 
 size_t paths_scenarios(const struct scenario **list)

@@ -26,7 +26,8 @@ struct section {
 	uintptr_t last; /* the last instruction inside */
 	unsigned nr_boundaries;
 	uintptr_t boundaries[MAX_BOUNDARIES];
-	bool is_reached[MAX_BOUNDARIES];
+	bool is_reached[MAX_BOUNDARIES]; /* by any scenario */
+	bool is_reached_now[MAX_BOUNDARIES]; /* by the one that is being visited */
 };
 
 extern struct section *sections;

@@ -300,7 +300,7 @@ static void set_all_breakpoints(struct victim *victim, bool on, bool those_reach
 {
 	for (size_t i = 0; i < nr_sections; i++)
 		for (unsigned at = 0; at < sections[i].nr_boundaries; at++)
-			if (those_reached || !sections[i].is_reached[at])
+			if (those_reached || !sections[i].is_reached_now[at])
 				set_breakpoint(victim, sections[i].boundaries[at], on);
 }
 

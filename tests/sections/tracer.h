@@ -39,7 +39,7 @@ struct place {
 /*
  * victim_visit - runs a scenario with a stop at every boundary that it comes by, the first time it does,
  * and calls visit there. Each stop is a preemption, but the thread is not moved.
- * victim_visit_rest - the same for boundaries that were not reached yet, after the thread was moved away at detour.
+ * victim_visit_rest - the same for boundaries that it did not reach yet, after the thread was moved away at detour.
  * Returns: NULL, or what is wrong.
  */
 typedef void visit_fn(struct place place, void *arg);

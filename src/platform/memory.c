@@ -59,6 +59,8 @@ void *percpu__reserve(size_t bytes, size_t align, size_t skew)
 		percpu__release((void *)got, start - got);
 	if (got + slack > start)
 		percpu__release((void *)(start + bytes), got + slack - start);
+	madvise((void *)start, bytes, MADV_DONTDUMP); /* gcore would write it all, a TiB of it if need be */
+	errno = saved_errno;
 	return (void *)start;
 }
 
@@ -75,8 +77,12 @@ void percpu__release(void *start, size_t bytes)
 int percpu__commit(void *start, size_t bytes)
 {
 	const int saved_errno = errno;
+	const int result = keep_errno(mprotect(start, bytes, PROT_READ | PROT_WRITE), saved_errno);
 
-	return keep_errno(mprotect(start, bytes, PROT_READ | PROT_WRITE), saved_errno);
+	if (result == 0)
+		madvise(start, bytes, MADV_DODUMP); /* see percpu__reserve */
+	errno = saved_errno;
+	return result;
 }
 
 int percpu__make_readable(void *start, size_t bytes)

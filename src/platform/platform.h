@@ -46,8 +46,8 @@ void percpu__at_exit(void (*function)(void));
 size_t percpu__page_bytes(void);
 
 /*
- * Address space without memory behind it, inaccessible. The address is skew bytes below a multiple
- * of align (a power of two, page size or more). NULL where there is none.
+ * Address space without memory behind it, inaccessible, and in no core file before it is committed. The
+ * address is skew bytes below a multiple of align (a power of two, page size or more). NULL where there is none.
  */
 void *percpu__reserve(size_t bytes, size_t align, size_t skew);
 void percpu__release(void *start, size_t bytes);

@@ -147,6 +147,39 @@ START_TEST(commit_makes_a_part_usable)
 }
 END_TEST
 
+/* Whether a core file would have the page. */
+static bool is_dumped(const char *at)
+{
+	FILE *smaps = fopen("/proc/self/smaps", "r");
+	bool here = false, dumped = true;
+	uintptr_t from, to;
+	char line[4096];
+
+	ck_assert_ptr_nonnull(smaps);
+	while (fgets(line, sizeof(line), smaps)) {
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			here = (uintptr_t)at - from < to - from;
+		else if (here && !strncmp(line, "VmFlags:", 8))
+			dumped = !strstr(line, " dd");
+	}
+	fclose(smaps);
+	return dumped;
+}
+
+START_TEST(a_core_has_what_is_committed)
+{
+	char *start;
+
+	setup();
+	start = percpu__reserve(4 * UNIT, UNIT, 0);
+	ck_assert_int_eq(percpu__commit(start + UNIT, UNIT), 0);
+	ck_assert_int_eq(percpu__make_readable(start + 2 * UNIT, UNIT), 0);
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_int_eq(is_dumped(start + i * UNIT), i == 1);
+	percpu__release(start, 4 * UNIT);
+}
+END_TEST
+
 START_TEST(purged_pages_read_zero_and_are_gone)
 {
 	char *start;
@@ -270,6 +303,6 @@ START_TEST(a_process_may_have_some_mappings)
 END_TEST
 
 TEST_MAIN("platform: memory", 60, reservations_are_where_they_should_be, reservations_keep_no_slack,
-	  what_cannot_be_reserved_is_null, commit_makes_a_part_usable, purged_pages_read_zero_and_are_gone,
-	  populate_touches_every_page, pages_of_its_own_are_told_from_the_zero_page,
+	  what_cannot_be_reserved_is_null, commit_makes_a_part_usable, a_core_has_what_is_committed,
+	  purged_pages_read_zero_and_are_gone, populate_touches_every_page, pages_of_its_own_are_told_from_the_zero_page,
 	  binding_to_no_node_is_an_error, a_process_may_have_some_mappings)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=sh disable=SC2034
+# shellcheck shell=sh disable=SC2034,SC2046
 # The machines. Each is a function that sets
 #	arch	amd64 or arm64
 #	suite	the Debian suite its kernel comes from
@@ -10,36 +10,76 @@
 #	races	programs to run with one guest instruction per translation block: emulation takes interrupts
 #		between blocks only, and would never abort a critical section
 #	limit	seconds until it is given up
-#	hot_add	a CPU that the monitor can add
+#	hot_add	the socket and core of a CPU that the monitor can add
 
-all_machines="arm64 nodes interleaved old checked gaps absent wide uneven pages16k old_arm64 many"
+all_machines="arm64 nodes interleaved old checked gaps absent wide uneven pages16k old_arm64 traced many"
 quick_machines="arm64 nodes interleaved"
 
 floors="platform/test_options platform/test_platform platform/test_memory topology/test_possible
 	ops/test_words ops/test_kernel percpu/test_errors percpu/test_copies percpu/test_pool percpu/test_memory
 	percpu/test_watched counter/test_sum"
 slow_floors="percpu/test_model percpu/test_threads percpu/test_returned cache/test_cache cache/test_stress"
-places="vm/placement vm/slabs vm/early"
+places="vm/placement vm/slabs vm/early vm/groups"
+# Where the shape of the machine is what matters.
+shapes="vm/mode~rseq $places vm/refused topology/test_possible percpu/test_copies counter/test_group"
 
-# nodes N SIZE: memory
-node_memory()
+# ---- their parts ----
+
+# cpus ONLINE SOCKETS CORES: of a thread each; those that are not online can be plugged in.
+cpus()
 {
-	for node in $(seq 0 $(($1 - 1))); do
-		printf ' -object memory-backend-ram,id=m%d,size=%s -numa node,nodeid=%d,memdev=m%d' "$node" "$2" "$node" "$node"
+	printf ' -smp %d,sockets=%d,cores=%d,threads=1,maxcpus=%d' "$1" "$2" "$3" $(($2 * $3))
+}
+
+# memory MIB...: nodes 0, 1 and so on, with as much memory each; 0: none.
+memory()
+{
+	node=0
+	sum=0
+	for mib; do
+		printf ' -numa node,nodeid=%d' "$node"
+		[ "$mib" = 0 ] || printf ',memdev=m%d -object memory-backend-ram,id=m%d,size=%dM' "$node" "$node" "$mib"
+		node=$((node + 1))
+		sum=$((sum + mib))
+	done
+	printf ' -m %dM' "$sum"
+}
+
+# sockets NODE...: which node sockets 0, 1 and so on are on.
+sockets()
+{
+	socket=0
+	for node; do
+		printf ' -numa cpu,node-id=%d,socket-id=%d' "$node" "$socket"
+		socket=$((socket + 1))
+	done
+}
+
+# in_turn SOCKETS LENGTH NODES: nodes of sockets, so many of one after the other, and from the first node again.
+in_turn()
+{
+	for socket in $(seq 0 $(($1 - 1))); do
+		echo $((socket / $2 % $3))
 	done
 }
 
 # Linux 6.11 and later drop absent CPUs unless they know the hypervisor for one that plugs them in.
-x86="-M q35,vmport=on -smbios type=1,serial=VMware-1 -cpu max,-hypervisor"
+x86()
+{
+	arch=amd64
+	suite=trixie-backports
+	qemu="-M q35,vmport=on -smbios type=1,serial=VMware-1 -cpu max,-hypervisor $*"
+	limit=900
+}
+
+# ---- the quick ones ----
 
 # Two nodes of two CPUs, another architecture.
 machine_arm64()
 {
 	arch=arm64
 	suite=trixie-backports
-	qemu="-M virt,gic-version=3 -cpu max,pauth-impdef=on -m 1536M -smp 4
-		-object memory-backend-ram,id=m0,size=768M -numa node,nodeid=0,memdev=m0,cpus=0-1
-		-object memory-backend-ram,id=m1,size=768M -numa node,nodeid=1,memdev=m1,cpus=2-3"
+	qemu="-M virt,gic-version=3 -cpu max,pauth-impdef=on $(cpus 4 4 1) $(memory 768 768) $(sockets 0 0 1 1)"
 	tests="vm/mode~rseq $places $floors"
 	races="vm/selftest vm/race ops/test_storm"
 	limit=1200
@@ -48,40 +88,31 @@ machine_arm64()
 # Four nodes of two CPUs, as many again possible.
 machine_nodes()
 {
-	arch=amd64
-	suite=trixie-backports
-	qemu="$x86 -m 2G -smp 8,sockets=8,cores=2,threads=1,maxcpus=16 $(node_memory 4 512M)
-		$(for socket in 0 1 2 3 4 5 6 7; do
-			printf ' -numa cpu,node-id=%d,socket-id=%d' $((socket % 4)) "$socket"
-		done)"
-	hot_add="max-x86_64-cpu,socket-id=5,core-id=1,thread-id=0"
+	x86 $(cpus 8 8 2) $(memory 512 512 512 512) $(sockets $(in_turn 8 1 4))
+	hot_add="5 1"
 	tests="vm/mode~rseq $places $floors"
 	races="vm/selftest vm/race"
-	limit=900
 }
 
 # CPU i on node i mod 4.
 machine_interleaved()
 {
-	arch=amd64
-	suite=trixie-backports
-	qemu="$x86 -m 2G -smp 8,sockets=16,cores=1,threads=1,maxcpus=16 $(node_memory 4 512M)
-		$(for socket in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
-			printf ' -numa cpu,node-id=%d,socket-id=%d' $((socket % 4)) "$socket"
-		done)"
-	hot_add="max-x86_64-cpu,socket-id=11,core-id=0,thread-id=0"
-	tests="vm/mode~rseq $places vm/refused vm/huge topology/test_possible percpu/test_copies"
+	x86 $(cpus 8 16 1) $(memory 512 512 512 512) $(sockets $(in_turn 16 1 4))
+	hot_add="11 0"
+	tests="$shapes vm/huge"
 	races=
-	limit=600
 }
+
+# ---- other kernels ----
 
 # The oldest kernel of a supported release: rseq without mm_cid, and no announced feature size.
 machine_old()
 {
 	machine_nodes
 	suite=bookworm
-	tests="$tests vm/refused $slow_floors"
-	races="vm/selftest vm/race ops/test_storm"
+	tests="$tests vm/refused counter/test_group $slow_floors"
+	races="$races ops/test_storm"
+	limit=1800
 }
 
 # The newest kernel, which looks at how rseq is used.
@@ -93,71 +124,6 @@ machine_checked()
 	races=vm/selftest
 }
 
-# A node without memory, whose nearest neighbour has no CPU.
-machine_gaps()
-{
-	arch=amd64
-	suite=trixie-backports
-	qemu="$x86 -m 1536M -smp 6,sockets=8,cores=1,threads=1,maxcpus=8
-		-object memory-backend-ram,id=m0,size=512M -numa node,nodeid=0,memdev=m0
-		-numa node,nodeid=1
-		-object memory-backend-ram,id=m2,size=512M -numa node,nodeid=2,memdev=m2
-		-object memory-backend-ram,id=m3,size=512M -numa node,nodeid=3,memdev=m3
-		-numa dist,src=0,dst=1,val=30 -numa dist,src=0,dst=2,val=40 -numa dist,src=0,dst=3,val=20
-		-numa dist,src=1,dst=2,val=15 -numa dist,src=1,dst=3,val=25 -numa dist,src=2,dst=3,val=35
-		$(for socket in 0 1 2 3 4 5 6 7; do
-			printf ' -numa cpu,node-id=%d,socket-id=%d' "$(echo 0 1 3 0 1 3 1 3 | cut -d' ' -f$((socket + 1)))" "$socket"
-		done)"
-	tests="vm/mode~rseq $places vm/refused topology/test_possible percpu/test_copies"
-	limit=600
-}
-
-# A node that is possible and comes with its first CPU; it has no memory then.
-machine_absent()
-{
-	arch=amd64
-	suite=trixie-backports
-	qemu="$x86 -m 1536M -smp 6,sockets=8,cores=1,threads=1,maxcpus=8
-		-object memory-backend-ram,id=m0,size=512M -numa node,nodeid=0,memdev=m0
-		-numa node,nodeid=1
-		-object memory-backend-ram,id=m2,size=512M -numa node,nodeid=2,memdev=m2
-		-object memory-backend-ram,id=m3,size=512M -numa node,nodeid=3,memdev=m3
-		$(for socket in 0 1 2 3 4 5 6 7; do
-			printf ' -numa cpu,node-id=%d,socket-id=%d' "$(echo 0 2 3 0 2 3 1 1 | cut -d' ' -f$((socket + 1)))" "$socket"
-		done)"
-	hot_add="max-x86_64-cpu,socket-id=6,core-id=0,thread-id=0"
-	tests="vm/mode~rseq $places vm/refused topology/test_possible percpu/test_copies"
-	limit=600
-}
-
-# Eight CPUs of 320, one of the last to be plugged in: more than x2APIC without interrupt remapping can have.
-machine_wide()
-{
-	arch=amd64
-	suite=trixie-backports
-	qemu="$x86 -m 1536M -smp 8,sockets=320,cores=1,threads=1,maxcpus=320 -device intel-iommu,intremap=on,eim=on
-		$(node_memory 2 768M)
-		$(for socket in $(seq 0 319); do
-			printf ' -numa cpu,node-id=%d,socket-id=%d' $((socket / 4 % 2)) "$socket"
-		done)"
-	hot_add="max-x86_64-cpu,socket-id=299,core-id=0,thread-id=0"
-	tests="vm/mode~rseq $places vm/refused topology/test_possible percpu/test_copies"
-	limit=900
-}
-
-# Eight CPUs fill a huge page; twelve of one node and four of another fill one.
-machine_uneven()
-{
-	arch=amd64
-	suite=trixie-backports
-	qemu="$x86 -m 1G -smp 16,sockets=16,cores=1,threads=1,maxcpus=16 $(node_memory 2 512M)
-		$(for socket in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
-			printf ' -numa cpu,node-id=%d,socket-id=%d' $((socket / 12)) "$socket"
-		done)"
-	tests="vm/mode~rseq vm/huge vm/placement"
-	limit=600
-}
-
 # The first machine with larger pages, and with an older kernel.
 machine_pages16k()
 {
@@ -165,22 +131,62 @@ machine_pages16k()
 	flavour=arm64-16k
 	tests="$tests vm/refused percpu/test_returned"
 }
+
 machine_old_arm64()
 {
 	machine_arm64
 	suite=bookworm
 	tests="$tests vm/refused $slow_floors"
+	limit=1800
+}
+
+# Every instruction of every section, on the architecture that the host is not: minutes of breakpoints.
+machine_traced()
+{
+	machine_arm64
+	tests="vm/mode~rseq sections/test_sections sections/test_sections_pic"
+	races=
+	limit=2400
+}
+
+# ---- other shapes ----
+
+# A node without memory, whose nearest neighbour has no CPU.
+machine_gaps()
+{
+	x86 $(cpus 6 8 1) $(memory 512 0 512 512) $(sockets 0 1 3 0 1 3 1 3) \
+		-numa dist,src=0,dst=1,val=30 -numa dist,src=0,dst=2,val=40 -numa dist,src=0,dst=3,val=20 \
+		-numa dist,src=1,dst=2,val=15 -numa dist,src=1,dst=3,val=25 -numa dist,src=2,dst=3,val=35
+	tests=$shapes
+}
+
+# A node that is possible and comes with its first CPU; it has no memory then.
+machine_absent()
+{
+	x86 $(cpus 6 8 1) $(memory 512 0 512 512) $(sockets 0 2 3 0 2 3 1 1)
+	hot_add="6 0"
+	tests=$shapes
+}
+
+# Eight CPUs of 320, one of the last to be plugged in: more than x2APIC without interrupt remapping can have.
+machine_wide()
+{
+	x86 $(cpus 8 320 1) $(memory 768 768) $(sockets $(in_turn 320 4 2)) -device intel-iommu,intremap=on,eim=on
+	hot_add="299 0"
+	tests=$shapes
+}
+
+# Eight CPUs fill a huge page; twelve of one node and four of another fill one.
+machine_uneven()
+{
+	x86 $(cpus 16 16 1) $(memory 512 512) $(sockets $(in_turn 16 12 2))
+	tests="vm/mode~rseq vm/huge vm/placement"
 }
 
 # 64 CPUs of 255, on eight nodes.
 machine_many()
 {
-	arch=amd64
-	suite=trixie-backports
-	qemu="$x86 -m 4G -smp 64,sockets=255,cores=1,threads=1,maxcpus=255 $(node_memory 8 512M)
-		$(for socket in $(seq 0 254); do
-			printf ' -numa cpu,node-id=%d,socket-id=%d' $((socket / 8 % 8)) "$socket"
-		done)"
+	x86 $(cpus 64 255 1) $(memory 512 512 512 512 512 512 512 512) $(sockets $(in_turn 255 8 8))
 	tests="vm/mode~rseq $places topology/test_possible"
 	limit=1800
 }

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sums by core, L3 cache, node and package of a machine that is really there: beside what its kernel says of each CPU, which
+ * hwloc was not asked for here.
+ */
+#include "vm/nodes.h"
+
+static const enum percpu_level levels[] = { PERCPU_LEVEL_CORE, PERCPU_LEVEL_L3, PERCPU_LEVEL_NODE, PERCPU_LEVEL_PACKAGE };
+#define NR_LEVELS (sizeof(levels) / sizeof(levels[0]))
+
+/* A line of /sys/devices/system/cpu/cpuN/, or nothing. */
+static const char *sysfs_of(unsigned cpu, const char *name)
+{
+	static char line[256];
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/%s", cpu, name);
+	file = fopen(path, "r");
+	if (!file || !fgets(line, sizeof(line), file))
+		line[0] = '\0';
+	if (file)
+		fclose(file);
+	return line;
+}
+
+/* Text that CPUs of one group have in common, and others do not; empty: there is no such level here. */
+static void kernels_word(enum percpu_level level, unsigned cpu, char *word, size_t size)
+{
+	unsigned is_cpu, node;
+
+	switch (level) {
+	case PERCPU_LEVEL_CORE: snprintf(word, size, "%s", sysfs_of(cpu, "topology/core_cpus_list")); break;
+	case PERCPU_LEVEL_L3: snprintf(word, size, "%s", sysfs_of(cpu, "cache/index3/shared_cpu_list")); break;
+	case PERCPU_LEVEL_NODE:
+		ck_assert(pin(cpu) && !syscall(SYS_getcpu, &is_cpu, &node, NULL));
+		snprintf(word, size, "%u\n", node);
+		break;
+	case PERCPU_LEVEL_PACKAGE: snprintf(word, size, "%s", sysfs_of(cpu, "topology/physical_package_id")); break;
+	}
+}
+
+static char words[MAX_CPUS][64]; /* by CPU */
+
+static void ask_kernel(enum percpu_level level)
+{
+	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
+		if (node_of[cpu] >= 0)
+			kernels_word(level, cpu, words[cpu], sizeof(words[cpu]));
+}
+
+static bool is_last(enum percpu_level level, int group)
+{
+	return group == percpu_nr_groups(level) - 1;
+}
+
+START_TEST(groups_are_those_of_the_kernel)
+{
+	ask_nodes();
+	for (const enum percpu_level *level = levels; level < levels + NR_LEVELS; level++) {
+		ask_kernel(*level);
+		printf("# level %d: %d groups\n", (int)*level, percpu_nr_groups(*level) - 1);
+		fflush(stdout);
+		for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++) {
+			const int group = percpu_group_of(*level, cpu);
+
+			ck_assert_int_ge(group, 0);
+			ck_assert_msg(is_last(*level, group) == (node_of[cpu] < 0 || !*words[cpu]),
+				      "level %d: CPU %u in group %d, the kernel says %s", (int)*level, cpu, group, words[cpu]);
+			for (unsigned other = 0; node_of[cpu] >= 0 && other < cpu; other++)
+				ck_assert_msg(node_of[other] < 0 || (percpu_group_of(*level, other) == group) ==
+									    !strcmp(words[cpu], words[other]),
+					      "level %d: CPUs %u and %u", (int)*level, cpu, other);
+		}
+		ck_assert(is_last(*level, percpu_group_of(*level, percpu_nr_copies() - 1)));
+	}
+}
+END_TEST
+
+/* Nodes and packages have the kernel's numbers. */
+START_TEST(so_are_their_numbers)
+{
+	static const enum percpu_level numbered[] = { PERCPU_LEVEL_NODE, PERCPU_LEVEL_PACKAGE };
+
+	ask_nodes();
+	for (int i = 0; i < 2; i++) {
+		ask_kernel(numbered[i]);
+		for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
+			if (node_of[cpu] >= 0)
+				ck_assert_int_eq(percpu_group_number(numbered[i], (unsigned)percpu_group_of(numbered[i], cpu)),
+						 atoi(words[cpu]));
+	}
+}
+END_TEST
+
+START_TEST(sums_are_those_of_who_counted)
+{
+	uint64_t __percpu *counter;
+	uint64_t sums[MAX_CPUS], want[MAX_CPUS], pairs[2 * MAX_CPUS];
+
+	ask_nodes();
+	for (const enum percpu_level *level = levels; level < levels + NR_LEVELS; level++) {
+		uint64_t total = 0;
+
+		counter = percpu_new_array(uint64_t, 2);
+		memset(want, 0, sizeof(want));
+		for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
+			if (node_of[cpu] >= 0 && pin(cpu)) {
+				percpu_add(&counter[0], cpu + 1);
+				percpu_add(&counter[1], 1);
+				want[percpu_group_of(*level, cpu)] += cpu + 1;
+			}
+		ck_assert_int_eq(percpu_sum_by(&counter[0], *level, sums, MAX_CPUS), 0);
+		ck_assert_int_eq(percpu_sum_u64_by(pairs, counter, 2, *level, MAX_CPUS), 0);
+		for (int group = 0; group < percpu_nr_groups(*level); group++) {
+			ck_assert_uint_eq(sums[group], want[group]);
+			ck_assert_uint_eq(pairs[2 * group], want[group]);
+			total += pairs[2 * group + 1];
+		}
+		ck_assert_uint_eq(total, count_online());
+		percpu_free(counter);
+	}
+}
+END_TEST
+
+/* A CPU that was off when groups were first asked for: in none, and its counts in the last. */
+START_TEST(cpus_that_were_off_are_in_the_last)
+{
+	uint64_t sums[MAX_CPUS];
+	uint64_t __percpu *counter;
+	unsigned late;
+
+	ask_nodes();
+	ck_assert_uint_eq(find_switchable(&late, 1), 1);
+	ck_assert(set_online(late, false));
+	for (const enum percpu_level *level = levels; level < levels + NR_LEVELS; level++)
+		ck_assert(is_last(*level, percpu_group_of(*level, late)));
+	ck_assert(set_online(late, true));
+	ck_assert(pin(late));
+	counter = percpu_new(uint64_t);
+	percpu_inc(counter);
+	for (const enum percpu_level *level = levels; level < levels + NR_LEVELS; level++) {
+		ck_assert_int_eq(percpu_sum_by(counter, *level, sums, MAX_CPUS), 0);
+		ck_assert_uint_eq(sums[percpu_nr_groups(*level) - 1], 1);
+	}
+	percpu_free(counter);
+}
+END_TEST
+
+/* The last one wants a guest. */
+int main(void)
+{
+	const TTest *tests[] = { groups_are_those_of_the_kernel, so_are_their_numbers, sums_are_those_of_who_counted, NULL, NULL };
+
+	if (is_guest())
+		tests[3] = cpus_that_were_off_are_in_the_last;
+	return run_suite(suite_of("vm/groups", tests, 60));
+}

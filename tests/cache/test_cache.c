@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What one caller sees of a cache, in every mode; and where objects go when another CPU frees them. */
 #include "cache/world.h"
+#include "harness/filter.h"
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -405,28 +402,13 @@ END_TEST
 
 /* ---- without membarrier ---- */
 
-/* From now on the kernel refuses it to this process. */
-static void refuse_membarrier(void)
-{
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	const struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
-
-	ck_assert(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-	ck_assert(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
-}
-
 START_TEST(one_by_one_without_membarrier)
 {
 	struct percpu_cache *cache;
 	struct lot lot, again;
 
 	enter_mode(0);
-	refuse_membarrier();
+	ck_assert(filter_refuse(SYS_membarrier, EPERM));
 	if (!has_two_cpus())
 		return;
 	cache = cache_of(64);
@@ -459,7 +441,7 @@ START_TEST(membarrier_is_refused_later)
 	cache = cache_of(64);
 	lot = lot_of(cache, 100);
 	on_cpu(1, free_lot, &lot);
-	refuse_membarrier();
+	ck_assert(filter_refuse(SYS_membarrier, EPERM));
 	percpu_cache_shrink(cache);
 	alloc_lot(&lot);
 	on_cpu(1, free_lot, &lot);

@@ -19,7 +19,7 @@ esac
 build()
 {
 	$cc ${CFLAGS-} -std=gnu11 -D_GNU_SOURCE -Wall -I"$top_srcdir/include" "$dir/everything.c" -o "$everything" ${LDFLAGS-} $library &&
-		$cc -std=gnu11 -D_GNU_SOURCE -Wall "$dir/refuse.c" -o "$tap_dir/refuse"
+		$cc -std=gnu11 -D_GNU_SOURCE -Wall -I"$top_srcdir/tests" "$dir/refuse.c" -o "$tap_dir/refuse"
 }
 
 try "it is built" build

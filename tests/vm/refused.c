@@ -3,15 +3,12 @@
  * Nodes and mappings that a process does not get: everything works all the same, and the library says what was
  * not placed. On a machine of one node there is nothing to place.
  */
+#include "harness/filter.h"
 #include "vm/nodes.h"
 
 #include <errno.h>
-#include <linux/filter.h>
 #include <linux/mempolicy.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #define NR_CHUNKS 10000
@@ -158,26 +155,12 @@ END_TEST
 
 /* ---- a sandbox ---- */
 
-static void refuse_mbind(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mbind, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	const struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
-
-	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
-}
-
 START_TEST(a_sandbox_without_mbind)
 {
 	size_t nr_wrong = 0;
 
 	setup();
-	refuse_mbind();
+	ck_assert(filter_refuse(SYS_mbind, EPERM));
 	take_chunks(4);
 	for (unsigned i = 0; i < 4; i++)
 		nr_wrong += touch_from(0, i, 0);

@@ -28,20 +28,24 @@ static const struct side {
 };
 #define NR_SIDES (sizeof(sides) / sizeof(sides[0]))
 
-static struct percpu_cache *cache; /* of our side */
+/*
+ * The work on both sides is one function, inlined once with a cache and once with NULL: malloc. The cache is
+ * in a local variable, as a caller's mostly is; malloc's callers hold nothing.
+ */
+static struct percpu_cache *ours; /* NULL: another side's process */
 
-static inline __attribute__((always_inline)) void *take(bool ours, size_t size)
+static inline __attribute__((always_inline)) void *take(struct percpu_cache *cache, size_t size)
 {
-	void *object = ours ? percpu_cache_alloc(cache) : malloc(size);
+	void *object = cache ? percpu_cache_alloc(cache) : malloc(size);
 
 	bench_use(object);
 	return object;
 }
 
-static inline __attribute__((always_inline)) void give(bool ours, void *object)
+static inline __attribute__((always_inline)) void give(struct percpu_cache *cache, void *object)
 {
 	bench_use(object);
-	if (ours)
+	if (cache)
 		percpu_cache_free(cache, object);
 	else
 		free(object);
@@ -56,7 +60,7 @@ static double least(double a, double b)
 
 #define PAIRS 20000 /* a round */
 
-static inline __attribute__((always_inline)) double pairs(bool ours, size_t size)
+static inline __attribute__((always_inline)) double pairs(struct percpu_cache *cache, size_t size)
 {
 	double best = INFINITY;
 
@@ -65,13 +69,13 @@ static inline __attribute__((always_inline)) double pairs(bool ours, size_t size
 		const double start = bench_now_ns();
 
 		for (unsigned i = 0; i < PAIRS; i++)
-			give(ours, take(ours, size));
+			give(cache, take(cache, size));
 		best = least(best, (bench_now_ns() - start) / PAIRS);
 	}
 	return best;
 }
 
-static inline __attribute__((always_inline)) double hundreds(bool ours, size_t size)
+static inline __attribute__((always_inline)) double hundreds(struct percpu_cache *cache, size_t size)
 {
 	void *objects[100];
 	double best = INFINITY;
@@ -82,9 +86,9 @@ static inline __attribute__((always_inline)) double hundreds(bool ours, size_t s
 
 		for (unsigned i = 0; i < PAIRS / 100; i++) {
 			for (unsigned at = 0; at < 100; at++)
-				objects[at] = take(ours, size);
+				objects[at] = take(cache, size);
 			for (unsigned at = 0; at < 100; at++)
-				give(ours, objects[at]);
+				give(cache, objects[at]);
 		}
 		best = least(best, (bench_now_ns() - start) / PAIRS);
 	}
@@ -101,7 +105,7 @@ static struct {
 static uint32_t ring_size, nr_kept; /* the consumer leaves so many in the ring */
 static bool over;
 
-static inline __attribute__((always_inline)) void consume(bool ours, size_t size, bool read)
+static inline __attribute__((always_inline)) void consume(struct percpu_cache *cache, size_t size, bool read)
 {
 	uint32_t at = 0;
 
@@ -115,28 +119,27 @@ static inline __attribute__((always_inline)) void consume(bool ours, size_t size
 			for (size_t i = 0; read && i < size / 8; i++)
 				sum += object[i];
 			bench_use(sum);
-			give(ours, object);
+			give(cache, object);
 			__atomic_store_n(&consumed.at, at + 1, __ATOMIC_RELEASE);
 		}
 	}
 }
 
-static void *consumer_of_ours(void *size)
+static void *consumer(void *size)
 {
-	consume(true, (uintptr_t)size, (uintptr_t)size > 64);
+	struct percpu_cache *const cache = ours;
+
+	if (cache)
+		consume(cache, (uintptr_t)size, (uintptr_t)size > 64);
+	else
+		consume(NULL, (uintptr_t)size, (uintptr_t)size > 64);
 	return NULL;
 }
 
-static void *consumer_of_theirs(void *size)
-{
-	consume(false, (uintptr_t)size, (uintptr_t)size > 64);
-	return NULL;
-}
-
-static inline __attribute__((always_inline)) uint32_t produce(bool ours, size_t size, bool write, uint32_t at, uint32_t nr)
+static inline __attribute__((always_inline)) uint32_t produce(struct percpu_cache *cache, size_t size, bool write, uint32_t at, uint32_t nr)
 {
 	for (const uint32_t end = at + nr; at != end; at++) {
-		uint64_t *object = take(ours, size);
+		uint64_t *object = take(cache, size);
 
 		if (write)
 			for (size_t i = 0; i < size / 8; i++)
@@ -151,27 +154,27 @@ static inline __attribute__((always_inline)) uint32_t produce(bool ours, size_t 
 	return at;
 }
 
-static pthread_t start_consumer(bool ours, size_t size, uint32_t of_ring, uint32_t kept)
+static pthread_t start_consumer(size_t size, uint32_t of_ring, uint32_t kept)
 {
 	pthread_t thread;
 
 	ring_size = of_ring;
 	nr_kept = kept;
 	bench_pin(bench_cpu(0));
-	bench_check(!pthread_create(&thread, NULL, ours ? consumer_of_ours : consumer_of_theirs, (void *)size));
+	bench_check(!pthread_create(&thread, NULL, consumer, (void *)size));
 	return thread;
 }
 
-static inline __attribute__((always_inline)) double hand_over(bool ours, size_t size)
+static inline __attribute__((always_inline)) double hand_over(struct percpu_cache *cache, size_t size)
 {
-	const pthread_t thread = start_consumer(ours, size, 1024, 0);
+	const pthread_t thread = start_consumer(size, 1024, 0);
 	double best = INFINITY;
 	uint32_t at = 0;
 
 	for (unsigned round = 0; round < 30; round++) {
 		const double start = bench_now_ns();
 
-		at = produce(ours, size, size > 64, at, 50000);
+		at = produce(cache, size, size > 64, at, 50000);
 		best = least(best, (bench_now_ns() - start) / 50000);
 	}
 	while (__atomic_load_n(&consumed.at, __ATOMIC_ACQUIRE) != at)
@@ -202,13 +205,13 @@ static void meet(void)
 		;
 }
 
-static inline __attribute__((always_inline)) void larson(bool ours, size_t size, unsigned number)
+static inline __attribute__((always_inline)) void larson(struct percpu_cache *cache, size_t size, unsigned number)
 {
 	uint64_t random = number;
 
 	bench_pin(bench_cpu((int)number));
 	for (unsigned i = 0; i < BLOCKS; i++)
-		blocks[number][i] = take(ours, size);
+		blocks[number][i] = take(cache, size);
 	for (unsigned round = 0; round < 300; round++) {
 		void **mine = blocks[(number + round) % nr_larson];
 		double start;
@@ -218,8 +221,8 @@ static inline __attribute__((always_inline)) void larson(bool ours, size_t size,
 		for (unsigned step = 0; step < STEPS; step++) {
 			const uint32_t at = (bench_random(&random) >> 32) * BLOCKS >> 32;
 
-			give(ours, mine[at]);
-			mine[at] = take(ours, size);
+			give(cache, mine[at]);
+			mine[at] = take(cache, size);
 			*(uint64_t *)mine[at] = step;
 		}
 		meet();
@@ -228,19 +231,18 @@ static inline __attribute__((always_inline)) void larson(bool ours, size_t size,
 	}
 }
 
-static void *larson_of_ours(void *number)
+static void *larson_thread(void *number)
 {
-	larson(true, 64, (uintptr_t)number);
+	struct percpu_cache *const cache = ours;
+
+	if (cache)
+		larson(cache, 64, (uintptr_t)number);
+	else
+		larson(NULL, 64, (uintptr_t)number);
 	return NULL;
 }
 
-static void *larson_of_theirs(void *number)
-{
-	larson(false, 64, (uintptr_t)number);
-	return NULL;
-}
-
-static inline __attribute__((always_inline)) double larsons(bool ours, size_t size)
+static inline __attribute__((always_inline)) double larsons(struct percpu_cache *cache, size_t size)
 {
 	pthread_t threads[LARSON_THREADS_MAX];
 
@@ -248,7 +250,7 @@ static inline __attribute__((always_inline)) double larsons(bool ours, size_t si
 		nr_larson++;
 	larson_best = INFINITY;
 	for (uintptr_t i = 0; i < nr_larson; i++)
-		bench_check(!pthread_create(&threads[i], NULL, ours ? larson_of_ours : larson_of_theirs, (void *)i));
+		bench_check(!pthread_create(&threads[i], NULL, larson_thread, (void *)i));
 	for (unsigned i = 0; i < nr_larson; i++)
 		pthread_join(threads[i], NULL);
 	return larson_best;
@@ -269,7 +271,7 @@ static size_t resident_bytes(void)
 }
 
 /* Bytes held for each live one; negative where they still grew in the second half of the time. */
-static inline __attribute__((always_inline)) double held(bool ours, size_t size)
+static inline __attribute__((always_inline)) double held(struct percpu_cache *cache, size_t size)
 {
 	const double start = bench_now_ns();
 	const size_t live = (size_t)(RING_MAX - 4096) * size;
@@ -279,9 +281,9 @@ static inline __attribute__((always_inline)) double held(bool ours, size_t size)
 
 	memset(ring, 1, sizeof(ring));
 	before = resident_bytes();
-	thread = start_consumer(ours, size, RING_MAX, RING_MAX - 4096);
+	thread = start_consumer(size, RING_MAX, RING_MAX - 4096);
 	while (bench_now_ns() - start < HELD_SECONDS * 1e9) {
-		at = produce(ours, size, false, at, 100000);
+		at = produce(cache, size, false, at, 100000);
 		if (!half && bench_now_ns() - start > HELD_SECONDS * 0.5e9)
 			half = resident_bytes();
 	}
@@ -296,9 +298,11 @@ static inline __attribute__((always_inline)) double held(bool ours, size_t size)
 /* ---- the rows ---- */
 
 #define ROW(work)                                                                                            \
-	static double work##_of(bool ours, size_t size)                                                      \
+	static double work##_of(size_t size)                                                                 \
 	{                                                                                                    \
-		return ours ? work(true, size) : work(false, size);                                          \
+		struct percpu_cache *const cache = ours;                                                     \
+                                                                                                             \
+		return cache ? work(cache, size) : work(NULL, size);                                         \
 	}
 ROW(pairs)
 ROW(hundreds)
@@ -308,7 +312,7 @@ ROW(held)
 
 static const struct row {
 	const char *name, *what, *unit;
-	double (*run)(bool ours, size_t size);
+	double (*run)(size_t size);
 	size_t size;
 	int nr_cpus;
 	double target;
@@ -335,10 +339,10 @@ static int run_side(const char *side_name, const char *row_name)
 	if (side->library && !dlopen(side->library, RTLD_LAZY | RTLD_NOLOAD))
 		return 3;
 	if (side == sides) {
-		cache = percpu_cache_create("bench", row->size, 0, 0, NULL);
-		bench_check(cache);
+		ours = percpu_cache_create("bench", row->size, 0, 0, NULL);
+		bench_check(ours);
 	}
-	printf("%.6g\n", row->run(side == sides, row->size));
+	printf("%.6g\n", row->run(row->size));
 	return 0;
 }
 

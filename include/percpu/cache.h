@@ -33,7 +33,7 @@ extern "C" {
  * filled from the bottom, its count in the word: operations so far << 16 | objects in the list. A pair of
  * free and alloc writes one line of it, or two where the list is long, and none of the object.
  */
-#define PERCPU__CACHE_SLOTS 254
+#define PERCPU__CACHE_SLOTS 254 /* sections read the count as a byte */
 struct percpu__cache_list {
 	uint64_t word;
 	uint64_t limit; /* objects; 0: never a list */

@@ -19,7 +19,7 @@ void percpu_op_list_push(struct percpu_list *p, struct percpu_list_node *node)
 	struct percpu_list *list;
 	struct percpu_list_node *head;
 
-	percpu__start();
+	p = percpu__started(p);
 	if (percpu__try_list_push(p, node))
 		return;
 	list = percpu__shared_copy(p);
@@ -101,7 +101,7 @@ struct percpu_list_node *percpu_op_list_pop(struct percpu_list *p)
 {
 	struct percpu_list_node *node;
 
-	percpu__start();
+	p = percpu__started(p);
 	return percpu__try_list_pop(p, &node) ? node : take(percpu__shared_copy(p), false);
 }
 
@@ -109,6 +109,6 @@ struct percpu_list_node *percpu_op_list_pop_all(struct percpu_list *p)
 {
 	struct percpu_list_node *first;
 
-	percpu__start();
+	p = percpu__started(p);
 	return percpu__try_list_pop_all(p, &first) ? first : take(percpu__shared_copy(p), true);
 }

@@ -16,6 +16,14 @@ static inline void percpu__start(void)
 		percpu_start();
 }
 
+/* The same, and p again: a section of p that comes next is of a library that started, for the compiler too. */
+static inline void *percpu__started(void *p)
+{
+	percpu__start();
+	__asm__ __volatile__("" : "+r"(p));
+	return p;
+}
+
 /*
  * Number of the copy for a caller whose sequence could not run: the foreign one in rseq mode, in atomic
  * mode that of the CPU which getcpu() names. More than one CPU may update it at once, hence with atomic

@@ -55,14 +55,14 @@ unsigned percpu_op_this_cpu(void)
 #define OUTLINE_UPDATE(op, bits)                                                                             \
 	void percpu_op_##op##_u##bits(void *p, uint##bits##_t v)                                             \
 	{                                                                                                    \
-		percpu__start();                                                                              \
+		p = percpu__started(p);                                                                      \
 		if (!percpu__try_##op##_u##bits(p, v))                                                       \
 			ATOMIC_##op(SHARED(p, bits));                                                        \
 	}
 #define OUTLINE_RESULT(op, bits, ...)                                                                        \
 	{                                                                                                    \
 		uint##bits##_t result;                                                                       \
-		percpu__start();                                                                              \
+		p = percpu__started(p);                                                                      \
 		return percpu__try_##op##_u##bits(__VA_ARGS__, &result) ? result                             \
 									: ATOMIC_##op(SHARED(p, bits));      \
 	}

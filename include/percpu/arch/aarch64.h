@@ -51,6 +51,27 @@ static_assert(PERCPU_STRIDE_SHIFT == 18, "what the sections shift by");
 _Static_assert(PERCPU_STRIDE_SHIFT == 18, "what the sections shift by");
 #endif
 
+/*
+ * The area's offset from the thread pointer, and the limit. To the compiler functions of p, so that one
+ * load serves all updates of p in a function, and in a loop: they never change once the library has
+ * started, and p comes from the library. Whoever did ask too early has its updates done by the slow halves.
+ */
+PERCPU__INLINE ptrdiff_t percpu__rseq_offset(const void *p)
+{
+	ptrdiff_t offset;
+
+	__asm__("ldr	%0, [%1]" : "=r"(offset) : "r"(&percpu_abi.rseq_offset), "r"(p));
+	return offset;
+}
+
+PERCPU__INLINE uint32_t percpu__cpu_limit(const void *p)
+{
+	uint32_t limit;
+
+	__asm__("ldr	%w0, [%1]" : "=r"(limit) : "r"(&percpu_abi.cpu_limit), "r"(p));
+	return limit;
+}
+
 #define PERCPU__SECTION(body)                                                                                \
 	PERCPU__TABLES("2f")                                                                         \
 	"	.pushsection __rseq_failure, \"ax?\"\n"                                                       \
@@ -108,16 +129,17 @@ _Static_assert(PERCPU_STRIDE_SHIFT == 18, "what the sections shift by");
  * that must not be.
  */
 #define PERCPU__UNWRAP(...) __VA_ARGS__
-#define PERCPU__RUN(body, outputs, inputs)                                                                   \
+#define PERCPU__RUN(body, outputs, inputs) PERCPU__RUN_FOR(p, p, body, outputs, inputs)
+#define PERCPU__RUN_FOR(whom, base, body, outputs, inputs)                                                   \
 	uint32_t cpu;                                                                                        \
-	const uint32_t limit = __atomic_load_n(&percpu_abi.cpu_limit, __ATOMIC_RELAXED);                     \
-	const ptrdiff_t offset = __atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED);                 \
+	const uint32_t limit = percpu__cpu_limit(whom);                                                      \
+	const ptrdiff_t offset = percpu__rseq_offset(whom);                                                  \
 	if (__builtin_expect(!offset, 0))                                                                    \
 		return false;                                                                                \
 	__asm__ __volatile__(PERCPU__SECTION(body)                                                           \
 			     : PERCPU__UNWRAP outputs [cpu] "=&r"(cpu)                                       \
-			     : PERCPU__UNWRAP inputs [area] "r"((char *)percpu__thread_pointer() + offset), \
-			       [limit] "r"(limit), [p] "r"((char *)p + PERCPU_STRIDE)                        \
+			     : PERCPU__UNWRAP inputs [area] "r"((char *)percpu__thread_pointer() + offset),  \
+			       [limit] "r"(limit), [p] "r"((char *)(base) + PERCPU_STRIDE)                   \
 			     : "x16", "x17", "memory", "cc");                                                \
 	if (__builtin_expect(cpu >= limit, 0))                                                               \
 		return false
@@ -216,11 +238,11 @@ PERCPU__TRY_RESULT(void *,
 	"	b.ne	2f\n"
 
 #define PERCPU__CACHE_TAKE(where, which)                                                                     \
-	char *const p = NULL;                                                                                \
 	void *out;                                                                                           \
 	uint64_t word;                                                                                       \
                                                                                                              \
-	PERCPU__RUN("	mov	%[out], xzr\n"                                                                \
+	PERCPU__RUN_FOR(line, NULL,                                                                          \
+		    "	mov	%[out], xzr\n"                                                                \
 		    where                                                                                    \
 		    "	ldr	%[word], [x16]\n"                                                             \
 		    "	ands	x17, %[word], #0xffff\n"                                                      \
@@ -250,10 +272,10 @@ PERCPU__INLINE bool percpu__cache_take_from(char *const *line, char *const *list
 /* False: full, or not this CPU's, or closed, or item is the last already. Only in rseq mode. */
 PERCPU__INLINE bool percpu__cache_put(char *const *line, char *const *list, void *item)
 {
-	char *const p = NULL;
 	uint64_t word, last, done;
 
-	PERCPU__RUN("	mov	%[done], xzr\n"
+	PERCPU__RUN_FOR(line, NULL,
+		    "	mov	%[done], xzr\n"
 		    PERCPU__CACHE_NAMED
 		    "	ldr	%[word], [x16]\n"
 		    "	ldr	w17, [x16, #8]\n"

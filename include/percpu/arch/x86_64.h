@@ -43,6 +43,19 @@ static_assert(PERCPU_STRIDE_SHIFT == 18 && PERCPU_STRIDE == 0x40000, "what the s
 _Static_assert(PERCPU_STRIDE_SHIFT == 18 && PERCPU_STRIDE == 0x40000, "what the sections add up");
 #endif
 
+/*
+ * The area's offset from the thread pointer. To the compiler a function of p, so that one load serves all
+ * updates of p in a function, and in a loop: it never changes once the library has started, and p comes
+ * from the library. Whoever did ask too early has its updates done by the slow halves.
+ */
+PERCPU__INLINE ptrdiff_t percpu__rseq_offset(const void *p)
+{
+	ptrdiff_t offset;
+
+	__asm__("movq	%a1, %0" : "=r"(offset) : "p"(&percpu_abi.rseq_offset), "r"(p));
+	return offset;
+}
+
 /* body finds the number of the CPU in eax. */
 #define PERCPU__ARMED(body)                                                                                  \
 	PERCPU__TABLES("%l[slow]")                                                                   \
@@ -131,7 +144,7 @@ _Static_assert(PERCPU_STRIDE_SHIFT == 18 && PERCPU_STRIDE == 0x40000, "what the 
 			 : "rax", PERCPU__UNWRAP scratch "memory", "cc"                                      \
 			 : slow)
 #define PERCPU__RUN(body, outputs, inputs, scratch)                                                          \
-	ptrdiff_t offset = __atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED);                       \
+	const ptrdiff_t offset = percpu__rseq_offset(p);                                                     \
 	if (__builtin_expect(!offset, 0))                                                                    \
 		return false;                                                                                \
 	PERCPU__RUN_ON(offset, PERCPU__SECTION(body), outputs, (PERCPU__UNWRAP inputs PERCPU__INPUTS), scratch)
@@ -238,11 +251,11 @@ PERCPU__TRY_RESULT(void *,
 	"	jne	%l[slow]\n"
 #define PERCPU__CACHE_WORD /* edx = nr, rcx = word */                                                        \
 	"	movq	" PERCPU__COPY "(%%rax), %%rcx\n"                                                     \
-	"	movzwl	%%cx, %%edx\n"
+	"	movzbl	%%cl, %%edx\n"
 #define PERCPU__CACHE_COMMIT "	movq	%%rcx, " PERCPU__COPY "(%%rax)\n"
 
 #define PERCPU__CACHE_TAKE(where, which)                                                                     \
-	const ptrdiff_t offset = __atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED);                 \
+	const ptrdiff_t offset = percpu__rseq_offset(line);                                                  \
 	void *out;                                                                                           \
                                                                                                              \
 	if (__builtin_expect(!offset, 0))                                                                    \
@@ -276,7 +289,7 @@ PERCPU__INLINE bool percpu__cache_take_from(char *const *line, char *const *list
 /* False: full, or not this CPU's, or closed, or item is the last already. Only in rseq mode. */
 PERCPU__INLINE bool percpu__cache_put(char *const *line, char *const *list, void *item)
 {
-	const ptrdiff_t offset = __atomic_load_n(&percpu_abi.rseq_offset, __ATOMIC_RELAXED);
+	const ptrdiff_t offset = percpu__rseq_offset(line);
 
 	PERCPU__RUN_ON(offset,
 		       PERCPU__ARMED(PERCPU__CACHE_NAMED PERCPU__CACHE_WORD

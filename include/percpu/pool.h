@@ -30,8 +30,8 @@ struct percpu_pool_attr {
 
 /*
  * percpu_pool_create - attr may be NULL. The name is copied; NULL is "".
- * Returns: a pool, or NULL with errno: EINVAL (attr), ENOMEM; if published, also what memfd_create(2) says, and
- * EFBIG (RLIMIT_FSIZE).
+ * Returns: a pool, or NULL with errno: EINVAL (attr), ENOMEM; if published, also what memfd_create(2), ftruncate(2)
+ * (EFBIG: RLIMIT_FSIZE) and fcntl(2) say.
  */
 PERCPU_API struct percpu_pool *percpu_pool_create(const char *name, const struct percpu_pool_attr *attr);
 
@@ -68,14 +68,17 @@ struct percpu_pool_stats {
 	size_t limit_bytes;         /* as in the attribute; 0: none */
 };
 
-/* Returns: 0, or -EINVAL (out NULL or out->size too small to be any version). NULL: the default pool. */
+/*
+ * Returns: 0; -EINVAL (out NULL or out->size too small to be any version); -ENOMEM (there is no default pool yet, and no
+ * memory for it). NULL: the default pool.
+ */
 PERCPU_API int percpu_pool_stats(struct percpu_pool *pool, struct percpu_pool_stats *out);
 
 /*
  * percpu_pool_misplaced - looks where the pages are. Each costs the kernel some 100 ns. The foreign copy belongs
  * nowhere, and so does that of a CPU whose node is not known.
  * Returns: bytes of copies that lie on another node than the nearest to their CPU that has memory, because that one
- * was full or the chunk is unplaced; 0 on a machine of one node; -errno where the kernel does not say.
+ * was full or the chunk is unplaced; 0 on a machine of one node; -errno where the kernel does not say; -ENOMEM as above.
  */
 PERCPU_API ssize_t percpu_pool_misplaced(struct percpu_pool *pool);
 

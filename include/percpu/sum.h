@@ -38,7 +38,7 @@ enum percpu_level { PERCPU_LEVEL_CORE, PERCPU_LEVEL_L3, PERCPU_LEVEL_NODE, PERCP
  * such thing: the foreign copy, and copies of CPUs that the machine did not have when it was first asked.
  * hwloc is loaded at the first call of this or a function below, which takes some milliseconds.
  * Context: MT-safe; not async-signal-safe.
- * Returns: 1 or more; -EINVAL (level), -ENOTSUP (hwloc is not installed), -ENOMEM.
+ * Returns: 1 or more; -EINVAL (level), -ENOTSUP (hwloc is not installed, or cannot look), -ENOMEM.
  */
 PERCPU_API int percpu_nr_groups(enum percpu_level level);
 

@@ -1,44 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every failing call, for every public function that makes any: its nth system call is refused, for n = 1, 2,
- * 3 ... until it needs no more. What it returns is documented, what it leaves is whole, the next attempt
- * works, and nothing of all that stays mapped.
+ * Every failing call, for every public function that makes any: its nth system call, or its nth block of
+ * malloc's, is refused, for n = 1, 2, 3 ... until it needs no more. What it returns is documented, what it
+ * leaves is whole, the next attempt works, and nothing of all that stays mapped or allocated.
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-#include <percpu/percpu.h>
-
-#include "faults/refuse.h"
+#include "faults/scenario.h"
 
 #if REFUSE_IS_KNOWN
 /* How a child ends. */
-enum end { FINE, WRONG, NEEDS_NO_MORE, NO_FILTER };
+enum end { FINE, WRONG, NEEDS_NO_MORE, NO_FILTER, SAID_WHY };
 
-/* In a child that Check knows nothing of: a line, and an end. */
-#define must(condition)                                                                                      \
-	do {                                                                                                 \
-		if (!(condition))                                                                            \
-			fail_at(__LINE__, #condition);                                                       \
-	} while (0)
-
-static _Noreturn void fail_at(int line, const char *condition)
+_Noreturn void fail_at(const char *file, int line, const char *condition)
 {
 	refuse_is_armed = false;
-	printf("# %s:%d: %s (call %u refused: %s)\n", __FILE__, line, condition, refuse_which,
+	printf("# %s:%d: %s (call %u refused: %s)\n", file, line, condition, refuse_which,
 	       refuse_refused ? refuse_refused : "none");
-	fflush(stdout);
-	_exit(WRONG);
+	exit(WRONG);
 }
 
 /* ---- what is seen from outside ---- */
 
-/* Looking is not refused anything. */
-static size_t nr_live(struct percpu_pool *pool)
+size_t nr_live(struct percpu_pool *pool)
 {
 	const bool was_armed = refuse_is_armed;
 	struct percpu_pool_stats stats = { .size = sizeof(stats) };
@@ -49,15 +42,19 @@ static size_t nr_live(struct percpu_pool *pool)
 	return stats.nr_live;
 }
 
-static size_t nr_objects(struct percpu_cache *cache)
+bool is_fresh(void *area, size_t size)
 {
-	const bool was_armed = refuse_is_armed;
-	struct percpu_cache_stats stats = { .size = sizeof(stats) };
+	must(area || errno == ENOMEM);
+	if (!area)
+		return false;
+	percpu_for_each_copy(i) {
+		char *copy = percpu_ptr((char *)area, i);
 
-	refuse_is_armed = false;
-	must(!percpu_cache_stats(cache, &stats));
-	refuse_is_armed = was_armed;
-	return stats.nr_objects;
+		for (size_t at = 0; at < size; at++)
+			must(!copy[at]);
+		memset(copy, 0xff, size);
+	}
+	return true;
 }
 
 static unsigned nr_mappings(void)
@@ -74,322 +71,173 @@ static unsigned nr_mappings(void)
 	return nr;
 }
 
-/* A new area is zero in every copy, and every copy takes what is written. */
-static bool is_fresh(void *area, size_t size)
-{
-	must(area || errno == ENOMEM);
-	if (!area)
-		return false;
-	percpu_for_each_copy(i) {
-		char *copy = percpu_ptr((char *)area, i);
-
-		for (size_t at = 0; at < size; at++)
-			must(!copy[at]);
-		memset(copy, 0xff, size);
-	}
-	return true;
-}
-
-/* ---- scenarios ---- */
-
-/*
- * prepare: with nothing refused. attempt: what may be; returns whether it succeeded, after it looked at
- * how it failed. undo: after a success.
- */
-struct scenario {
-	const char *name;
-	void (*prepare)(void);
-	bool (*attempt)(void);
-	void (*undo)(void);
+/* What must not grow. */
+struct held {
+	size_t live, mappings;
+	long blocks;
 };
 
-#define NR_MANY 30
-#define AREA_BYTES 20000 /* so that many are more than one chunk has */
-static void *areas[NR_MANY], *objects[NR_MANY];
-static struct percpu_pool *pool;
-static struct percpu_cache *cache;
-
-static void prepare_nothing(void)
+static struct held held_now(void)
 {
+	return (struct held){ nr_live(NULL), nr_mappings(), refuse_nr_blocks };
 }
 
-static bool attempt_alloc(void)
+static void keep_least(struct held *least, struct held now)
 {
-	return is_fresh(areas[0] = (void *)percpu_alloc(24, 8), 24);
+	least->live = now.live < least->live ? now.live : least->live;
+	least->mappings = now.mappings < least->mappings ? now.mappings : least->mappings;
+	least->blocks = now.blocks < least->blocks ? now.blocks : least->blocks;
 }
 
-static void undo_alloc(void)
+/* ---- attempts ---- */
+
+static bool attempt(const struct scenario *scenario, unsigned which)
 {
-	percpu_free(areas[0]);
-}
-
-static bool attempt_array(void)
-{
-	return is_fresh(areas[0] = (void *)percpu_new_array(uint64_t, 1000), 8000);
-}
-
-static bool attempt_alloc_bulk(void)
-{
-	const size_t before = nr_live(NULL);
-	const int error = percpu_alloc_bulk(AREA_BYTES, 8, NR_MANY, areas);
-
-	must(!error || error == -ENOMEM);
-	must(nr_live(NULL) == before + (error ? 0 : NR_MANY));
-	return !error;
-}
-
-static void undo_alloc_bulk(void)
-{
-	percpu_free_bulk(NR_MANY, areas);
-}
-
-static bool attempt_pool(void)
-{
-	const struct percpu_pool_attr attr = { .size = sizeof(attr), .populate = PERCPU_ON };
-
-	pool = percpu_pool_create("faults", &attr);
-	must(pool || errno == ENOMEM);
-	return pool;
-}
-
-static void undo_pool(void)
-{
-	must(!percpu_pool_destroy(pool));
-}
-
-static void prepare_pool(void)
-{
-	must(attempt_pool());
-}
-
-static bool attempt_pool_alloc(void)
-{
-	if (is_fresh(areas[0] = (void *)percpu_pool_alloc(pool, 5000, 64), 5000))
-		return true;
-	must(!nr_live(pool));
-	return false;
-}
-
-/* What is in use stays as it is, whatever a trim may not do. */
-static void prepare_dirty(void)
-{
-	must(!percpu_alloc_bulk(AREA_BYTES, 8, NR_MANY, areas));
-	for (int i = 0; i < NR_MANY; i++)
-		must(is_fresh(areas[i], AREA_BYTES));
-}
-
-static bool attempt_cycle(void)
-{
-	bool all = true;
-
-	for (int i = 0; i < NR_MANY; i++)
-		if (i % 7)
-			percpu_free(areas[i]);
-	must(percpu_trim(NULL) >= 0);
-	for (int i = 0; i < NR_MANY; i++) {
-		if (i % 7)
-			all &= is_fresh(areas[i] = (void *)percpu_alloc(AREA_BYTES, 8), AREA_BYTES);
-		else
-			must(percpu_ptr((char *)areas[i], 1)[AREA_BYTES - 1] == (char)0xff);
-	}
-	return all;
-}
-
-static void undo_nothing(void)
-{
-}
-
-static bool attempt_cache(void)
-{
-	cache = percpu_cache_create("faults", 200, 64, 0, NULL);
-	must(cache || errno == ENOMEM);
-	return cache;
-}
-
-static void undo_cache(void)
-{
-	must(!percpu_cache_destroy(cache));
-}
-
-static void prepare_cache(void)
-{
-	must(attempt_cache());
-}
-
-static bool attempt_cache_alloc(void)
-{
-	objects[0] = percpu_cache_alloc(cache);
-	must(objects[0] || (errno == ENOMEM && !nr_objects(cache)));
-	if (objects[0])
-		memset(objects[0], 0xff, 200);
-	return objects[0];
-}
-
-static void undo_cache_alloc(void)
-{
-	percpu_cache_free(cache, objects[0]);
-	must(!nr_objects(cache));
-}
-
-static bool attempt_cache_alloc_bulk(void)
-{
-	const int error = percpu_cache_alloc_bulk(cache, NR_MANY, objects);
-
-	must(!error || error == -ENOMEM);
-	must(nr_objects(cache) == (error ? 0 : NR_MANY));
-	return !error;
-}
-
-static void undo_cache_alloc_bulk(void)
-{
-	percpu_cache_free_bulk(cache, NR_MANY, objects);
-	must(!nr_objects(cache));
-}
-
-/* Frees have no way to fail: of one's own, of others', to others. */
-static bool attempt_cache_cycle(void)
-{
-	must(nr_objects(cache) == NR_MANY);
-	for (int i = 0; i < NR_MANY; i++)
-		if (i % 3)
-			percpu_cache_free(cache, objects[i]);
-		else
-			percpu_cache_free_to(cache, objects[i], i % percpu_nr_cpus());
-	must(!nr_objects(cache));
-	must(percpu_cache_shrink(cache) >= 0);
-	return !percpu_cache_alloc_bulk(cache, NR_MANY, objects);
-}
-
-static void prepare_cache_objects(void)
-{
-	prepare_cache();
-	must(attempt_cache_alloc_bulk());
-}
-
-/* After a cycle that got no objects again. */
-static void undo_cache_cycle(void)
-{
-	if (!nr_objects(cache))
-		must(attempt_cache_alloc_bulk());
-}
-
-static bool attempt_cache_destroy(void)
-{
-	must(percpu_cache_destroy(cache) == -EBUSY);
-	undo_cache_alloc_bulk();
-	must(!percpu_cache_destroy(cache));
-	prepare_cache_objects();
-	return true;
-}
-
-static const struct scenario scenarios[] = {
-	{ "percpu_alloc, the first one, and percpu_free", prepare_nothing, attempt_alloc, undo_alloc },
-	{ "percpu_alloc_array", prepare_nothing, attempt_array, undo_alloc },
-	{ "percpu_alloc_bulk, percpu_free_bulk", prepare_nothing, attempt_alloc_bulk, undo_alloc_bulk },
-	{ "percpu_trim, percpu_free and percpu_alloc of dirty memory", prepare_dirty, attempt_cycle, undo_nothing },
-	{ "percpu_pool_create, percpu_pool_destroy", prepare_nothing, attempt_pool, undo_pool },
-	{ "percpu_pool_alloc", prepare_pool, attempt_pool_alloc, undo_alloc },
-	{ "percpu_cache_create, percpu_cache_destroy", prepare_nothing, attempt_cache, undo_cache },
-	{ "percpu_cache_alloc, percpu_cache_free", prepare_cache, attempt_cache_alloc, undo_cache_alloc },
-	{ "percpu_cache_alloc_bulk, percpu_cache_free_bulk", prepare_cache, attempt_cache_alloc_bulk, undo_cache_alloc_bulk },
-	{ "percpu_cache_free, _free_to, _shrink", prepare_cache_objects, attempt_cache_cycle, undo_cache_cycle },
-	{ "percpu_cache_destroy", prepare_cache_objects, attempt_cache_destroy, undo_nothing },
-};
-#define NR_SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
-
-/* ---- running them ---- */
-
-static size_t *live_if_fine; /* areas that remain after an attempt and its undoing; seen by all processes */
-
-/* In a process of its own. Refuses nothing if which is 0, to see how it should be. */
-static _Noreturn void go_on(const struct scenario *scenario, unsigned which, const char *options)
-{
-	unsigned mappings;
 	bool succeeded;
 
-	setenv("PERCPU_OPTIONS", options, 1);
-	if (!refuse_begin())
-		_exit(NO_FILTER);
-	scenario->prepare();
+	refuse_refused = NULL;
+	refuse_nr_calls = 0;
 	refuse_which = which;
 	refuse_is_armed = true;
 	succeeded = scenario->attempt();
 	refuse_is_armed = false;
+	return succeeded;
+}
+
+static void clear_away(const struct scenario *scenario, bool succeeded)
+{
+	void (*const clear)(void) = succeeded ? scenario->undo : scenario->mend;
+
+	if (clear)
+		clear();
+}
+
+/* With nothing refused it works. */
+static void cycle(const struct scenario *scenario)
+{
+	must(attempt(scenario, 0));
+	clear_away(scenario, true);
+}
+
+static void begin(const struct scenario *scenario)
+{
+	if (!refuse_begin())
+		exit(NO_FILTER);
+	refuse_spares_malloc = scenario->stride;
+	if (scenario->prepare)
+		scenario->prepare();
+}
+
+static struct held *held_if_fine; /* after two cycles; seen by all processes */
+
+/* In a process of its own. Refuses nothing if which is 0, to see how it should be. */
+static _Noreturn void go_on(const struct scenario *scenario, unsigned which, const char *options)
+{
+	size_t mappings;
+	bool succeeded;
+
+	setenv("PERCPU_OPTIONS", options, 1);
+	begin(scenario);
 	if (!which) {
-		scenario->undo();
-		*live_if_fine = nr_live(NULL);
-		_exit(FINE);
+		cycle(scenario);
+		cycle(scenario);
+		*held_if_fine = held_now();
+		exit(FINE);
 	}
+	succeeded = attempt(scenario, which);
 	if (!refuse_refused) {
 		must(succeeded);
-		_exit(NEEDS_NO_MORE);
+		exit(NEEDS_NO_MORE);
 	}
-	if (succeeded)
-		scenario->undo();
-	must(scenario->attempt());
-	scenario->undo();
-	must(nr_live(NULL) == *live_if_fine);
+	clear_away(scenario, succeeded);
+	cycle(scenario);
+	must(nr_live(NULL) == held_if_fine->live);
+	must(scenario->stride || refuse_nr_blocks <= held_if_fine->blocks);
 	mappings = nr_mappings();
-	for (int i = 0; i < 5; i++) {
-		must(scenario->attempt());
-		scenario->undo();
-	}
+	for (int i = 0; i < 5; i++)
+		cycle(scenario);
 	must(nr_mappings() <= mappings + 2); /* of malloc, say */
-	_exit(FINE);
+	exit(FINE);
 }
 
-/* What a failure leaves does not add up: again and again the same call refused, in one process. */
+static unsigned stride_of(const struct scenario *scenario)
+{
+	return scenario->stride ? scenario->stride : 1;
+}
+
+/*
+ * What a failure leaves does not add up: again and again all calls refused, in one process. Only what gives
+ * memory back is let go: what cannot be unmapped does stay.
+ */
 static _Noreturn void repeat(const struct scenario *scenario, unsigned nr_calls)
 {
-	unsigned mappings = 0;
-	size_t live = 0;
+	struct held early = { SIZE_MAX, SIZE_MAX, LONG_MAX }, late = early;
 
-	if (!refuse_begin())
-		_exit(NO_FILTER);
-	scenario->prepare();
-	for (unsigned round = 0; round < 10 * (nr_calls + 1); round++) {
-		bool succeeded;
-
-		if (round == 3 * (nr_calls + 1)) {
-			mappings = nr_mappings();
-			live = nr_live(NULL);
+	setenv("PERCPU_OPTIONS", "", 1);
+	refuse_lets_go = true;
+	begin(scenario);
+	for (unsigned round = 0; round < 8; round++)
+		for (unsigned which = 1; which <= nr_calls + 1; which += stride_of(scenario)) {
+			clear_away(scenario, attempt(scenario, which));
+			if (round == 3)
+				keep_least(&early, held_now());
+			if (round == 7)
+				keep_least(&late, held_now());
 		}
-		refuse_nr_calls = 0;
-		refuse_which = 1 + round % (nr_calls + 1);
-		refuse_is_armed = true;
-		succeeded = scenario->attempt();
-		refuse_is_armed = false;
-		if (succeeded || scenario->undo == undo_cache_cycle)
-			scenario->undo();
-		else if (scenario->attempt == attempt_cycle)
-			must(scenario->attempt()); /* what is missing is NULL, which may be freed */
-	}
-	/* Only what could not be unmapped stays, and each time in two parts at most. */
-	must(nr_mappings() <= mappings + 14 * 3 + 10);
-	must(nr_live(NULL) == live);
-	_exit(FINE);
+	must(late.live <= early.live);
+	must(late.mappings <= early.mappings);
+	must(late.blocks <= early.blocks);
+	exit(FINE);
 }
 
-static int end_of(pid_t child)
-{
-	int status;
+/* ---- running them ---- */
 
-	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+static int last_words; /* what a child says on stderr */
+
+/* Whether it ended itself, with the words that say why. */
+static bool has_said_why(const struct scenario *scenario, int status, const char *said)
+{
+	return scenario->last_words && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT &&
+	       strstr(said, scenario->last_words);
+}
+
+static int end_of(const struct scenario *scenario, pid_t child)
+{
+	char said[512] = "";
+	int status, end;
+
+	if (waitpid(child, &status, 0) != child || pread(last_words, said, sizeof(said) - 1, 0) < 0)
 		return WRONG;
-	return WEXITSTATUS(status);
+	end = WIFEXITED(status) ? WEXITSTATUS(status) : has_said_why(scenario, status, said) ? SAID_WHY : WRONG;
+	if (end == WRONG)
+		printf("# status %#x: %s\n", status, said);
+	return end;
+}
+
+static pid_t fork_for(const struct scenario *scenario)
+{
+	pid_t child;
+
+	fflush(stdout);
+	if (lseek(last_words, 0, SEEK_SET) || ftruncate(last_words, 0))
+		return -1;
+	child = fork();
+	if (!child)
+		dup2(last_words, STDERR_FILENO);
+	return child;
 }
 
 /* Returns: how many calls the scenario makes; 0: something went wrong. */
 static unsigned refuse_each(const struct scenario *scenario, const char *options)
 {
-	for (unsigned which = 0;; which++) {
-		const pid_t child = fork();
+	for (unsigned which = 0;; which += which ? stride_of(scenario) : 1) {
+		const pid_t child = fork_for(scenario);
 		int end;
 
 		if (!child)
 			go_on(scenario, which, options);
-		end = end_of(child);
-		if (end == FINE)
+		end = end_of(scenario, child);
+		if (end == FINE || (which && end == SAID_WHY))
 			continue;
 		if (end == NEEDS_NO_MORE)
 			return which;
@@ -398,43 +246,60 @@ static unsigned refuse_each(const struct scenario *scenario, const char *options
 	}
 }
 
+static unsigned nr_tests;
+
+static void report(bool is_fine, const char *name, const char *what)
+{
+	printf("%sok %u - %s: %s\n", is_fine ? "" : "not ", ++nr_tests, name, what);
+}
+
+static void test(const struct scenario *scenario)
+{
+	static const char *const options[] = { "", "cpus:6", "cpus:3,mode:atomic", "cpus:3,check,leaks" };
+	unsigned most = 0, least = -1u;
+	char text[64];
+	pid_t child;
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		const unsigned nr_calls = refuse_each(scenario, options[i]);
+
+		most = nr_calls > most ? nr_calls : most;
+		least = nr_calls < least ? nr_calls : least;
+	}
+	snprintf(text, sizeof(text), "each of up to %u calls refused", most ? most - 1 : 0);
+	report(least, scenario->name, text);
+	if (scenario->last_words)
+		return;
+	child = fork_for(scenario);
+	if (!child)
+		repeat(scenario, most);
+	report(end_of(scenario, child) == FINE, scenario->name, "failures do not add up");
+}
+
 static bool can_filter(void)
 {
+	int status;
 	const pid_t child = fork();
 
 	if (!child)
-		_exit(refuse_begin() ? FINE : NO_FILTER);
-	return end_of(child) == FINE;
+		exit(refuse_begin() ? FINE : NO_FILTER);
+	return waitpid(child, &status, 0) == child && status == 0;
 }
 
 int main(void)
 {
-	static const char *const options[] = { "", "cpus:6", "cpus:3,mode:atomic", "cpus:3,check,leaks" };
-	unsigned nr = 0;
+	size_t (*const lists[])(const struct scenario **list) = { memory_scenarios, caches_scenarios, statistics_scenarios,
+								  published_scenarios };
+	const struct scenario *list;
 
-	live_if_fine = mmap(NULL, sizeof(*live_if_fine), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (live_if_fine == MAP_FAILED || !can_filter())
+	held_if_fine = mmap(NULL, sizeof(*held_if_fine), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	last_words = memfd_create("last words", MFD_CLOEXEC);
+	if (held_if_fine == MAP_FAILED || last_words < 0 || !can_filter())
 		return printf("1..0 # SKIP no seccomp filters here\n") < 0;
-	for (size_t i = 0; i < NR_SCENARIOS; i++) {
-		unsigned most = 0, least = -1u;
-		pid_t child;
-
-		for (size_t j = 0; j < sizeof(options) / sizeof(options[0]); j++) {
-			const unsigned nr_calls = refuse_each(&scenarios[i], options[j]);
-
-			most = nr_calls > most ? nr_calls : most;
-			least = nr_calls < least ? nr_calls : least;
-		}
-		printf("%sok %u - %s: each of up to %u calls refused\n", least ? "" : "not ", ++nr, scenarios[i].name,
-		       most ? most - 1 : 0);
-		fflush(stdout);
-		child = fork();
-		if (!child)
-			repeat(&scenarios[i], most);
-		printf("%sok %u - %s: failures do not add up\n", end_of(child) == FINE ? "" : "not ", ++nr, scenarios[i].name);
-	}
-	printf("1..%u\n", nr);
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		for (size_t nr = lists[i](&list); nr; nr--)
+			test(list++);
+	printf("1..%u\n", nr_tests);
 	return 0;
 }
 #else

@@ -142,6 +142,29 @@ struct percpu_cache_stats {
 /* Returns: 0, or -EINVAL (out NULL or out->size too small to be any version). */
 PERCPU_API int percpu_cache_stats(struct percpu_cache *cache, struct percpu_cache_stats *out);
 
+/* The sections of a list, and what sanitizers hear of them. */
+PERCPU__INLINE bool percpu__cache_take(char *const *line, void **item)
+{
+	if (__builtin_expect(!percpu__try_cache_take(line, item), 0))
+		return false;
+	percpu__take_over(*item);
+	return true;
+}
+
+PERCPU__INLINE bool percpu__cache_take_from(char *const *line, char *const *list, void **item)
+{
+	if (!percpu__try_cache_take_from(line, list, item))
+		return false;
+	percpu__take_over(*item);
+	return true;
+}
+
+PERCPU__INLINE bool percpu__cache_put(char *const *line, char *const *list, void *item)
+{
+	percpu__hand_over(item);
+	return percpu__try_cache_put(line, list, item);
+}
+
 /* The slow halves, complete in themselves. */
 PERCPU_API PERCPU__OUTLINE void *percpu_cache_alloc_slow(struct percpu_cache *cache);
 PERCPU_API void percpu_cache_free_slow(struct percpu_cache *cache, void *object);

@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 #include <percpu/alloc.h>
+#include <percpu/sanitizers.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -111,46 +112,6 @@ PERCPU_API PERCPU__OUTLINE unsigned percpu_op_this_cpu(void);
 /* The fast halves, one per width, as bool percpu__try_<op>_u<bits>(): false sends the caller to the slow one. */
 #define PERCPU__TRY(shape, op, bits) PERCPU__TRY_##shape(op, bits)
 PERCPU__OPERATIONS(PERCPU__TRY)
-
-/* Address sanitizers cannot see into a section: tell them what it is about to touch. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define PERCPU__ASAN 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define PERCPU__ASAN 1
-#endif
-#ifdef PERCPU__ASAN
-void __asan_loadN(void *address, long size);
-void __asan_storeN(void *address, long size);
-#define percpu__will_load(p, size) __asan_loadN(percpu_ptr((char *)(p), percpu_this_cpu()), (size))
-#define percpu__will_store(p, size) __asan_storeN(percpu_ptr((char *)(p), percpu_this_cpu()), (size))
-#else
-#define percpu__will_load(p, size) ((void)0)
-#define percpu__will_store(p, size) ((void)0)
-#endif
-
-/* Nor can thread sanitizers: tell them of what goes from one thread to another through a list. */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define PERCPU__TSAN 1
-#endif
-#elif defined(__SANITIZE_THREAD__)
-#define PERCPU__TSAN 1
-#endif
-#ifdef PERCPU__TSAN
-void __tsan_acquire(void *address);
-void __tsan_release(void *address);
-#define percpu__hand_over(node) __tsan_release(node)
-PERCPU__INLINE void percpu__take_over(struct percpu_list_node *node, bool all)
-{
-	for (; node; node = all ? node->next : NULL)
-		__tsan_acquire(node);
-}
-#else
-#define percpu__hand_over(node) ((void)0)
-#define percpu__take_over(node, all) ((void)0)
-#endif
 
 /* Number of the copy of the CPU that the caller was on a moment ago; the foreign copy's where it has none. */
 PERCPU__INLINE unsigned percpu_this_cpu(void)
@@ -240,7 +201,7 @@ PERCPU__INLINE struct percpu_list_node *percpu__list_pop(struct percpu_list *lis
 	percpu__will_store(list, sizeof(*list));
 	if (__builtin_expect(!percpu__try_list_pop(list, &node), 0))
 		node = percpu_op_list_pop(list);
-	percpu__take_over(node, false);
+	percpu__take_over(node);
 	return node;
 }
 
@@ -251,15 +212,25 @@ PERCPU__INLINE struct percpu_list_node *percpu__list_pop_all(struct percpu_list 
 	percpu__will_store(list, sizeof(*list));
 	if (__builtin_expect(!percpu__try_list_pop_all(list, &first), 0))
 		first = percpu_op_list_pop_all(list);
-	percpu__take_over(first, true);
+	for (struct percpu_list_node *node = first; PERCPU__TSAN && node; node = node->next)
+		percpu__take_over(node);
 	return first;
+}
+
+PERCPU__INLINE bool percpu__stack_push(struct percpu__stack *s, void *item)
+{
+	percpu__hand_over(item);
+	return percpu__try_stack_push(s, item);
 }
 
 PERCPU__INLINE void *percpu__stack_pop(struct percpu__stack *s)
 {
 	void *item;
 
-	return percpu__try_stack_pop(s, &item) ? item : NULL;
+	if (!percpu__try_stack_pop(s, &item))
+		return NULL;
+	percpu__take_over(item);
+	return item;
 }
 
 #ifdef __cplusplus

@@ -114,7 +114,9 @@ void percpu__batches_empty(struct percpu__cache *cache, struct percpu__home *hom
 		struct percpu__chain left = { NULL, 0 };
 		const unsigned nr = batch->head.nr;
 
-		batch->head.nr = 0;
+		__atomic_store_n(&batch->head.nr, 0, __ATOMIC_RELAXED); /* any_has_a_batch may look */
+		for (unsigned slot = 0; slot < nr; slot++)
+			percpu__take_over(batch->slot[slot]);
 		send(cache, batch->slot, nr, &left);
 		percpu__take_back_all(cache, &left);
 	}

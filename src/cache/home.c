@@ -247,8 +247,10 @@ static void take_list(struct percpu__home *home, struct percpu__chain *chain)
 {
 	const uint64_t word = home->list.word, nr = word % 65536;
 
-	for (uint64_t i = 0; i < nr; i++)
+	for (uint64_t i = 0; i < nr; i++) {
+		percpu__take_over(home->list.slot[i]);
 		percpu__chain_push(chain, home->list.slot[i]);
+	}
 	__atomic_store_n(&home->list.word, word - nr, __ATOMIC_RELAXED);
 	home->nr_drained += nr;
 }

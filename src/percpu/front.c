@@ -220,8 +220,12 @@ void percpu__front_forget(void)
 
 static void drain(struct percpu_pool *pool, struct percpu__front_stack *stack)
 {
-	while (stack->head.nr)
-		percpu__pool_put(pool, stack->slot[--stack->head.nr]);
+	while (stack->head.nr) {
+		void *item = stack->slot[--stack->head.nr];
+
+		percpu__take_over(item);
+		percpu__pool_put(pool, item);
+	}
 }
 
 void percpu__front_drain(struct percpu_pool *pool)

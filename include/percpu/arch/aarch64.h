@@ -191,7 +191,7 @@ PERCPU__TRY_RESULT(struct percpu_list_node *,
 		   "	str	xzr, [x16]\n",         /* head = NULL */
 		   ())
 
-PERCPU__INLINE bool percpu__stack_push(struct percpu__stack *p, void *item)
+PERCPU__INLINE bool percpu__try_stack_push(struct percpu__stack *p, void *item)
 {
 	uint64_t room;
 
@@ -257,20 +257,20 @@ PERCPU__TRY_RESULT(void *,
 	return out
 
 /* The last object freed here. False: none, or closed. */
-PERCPU__INLINE bool percpu__cache_take(char *const *line, void **result)
+PERCPU__INLINE bool percpu__try_cache_take(char *const *line, void **result)
 {
 	PERCPU__CACHE_TAKE(PERCPU__CACHE_ANY, ());
 }
 
 /* The last object of that list. False: none, or not this CPU's, or closed. */
-PERCPU__INLINE bool percpu__cache_take_from(char *const *line, char *const *list, void **result)
+PERCPU__INLINE bool percpu__try_cache_take_from(char *const *line, char *const *list, void **result)
 {
 	PERCPU__CACHE_TAKE(PERCPU__CACHE_NAMED, ([list] "r"(*list + PERCPU_STRIDE), ));
 }
 #undef PERCPU__CACHE_TAKE
 
 /* False: full, or not this CPU's, or closed, or item is the last already. Only in rseq mode. */
-PERCPU__INLINE bool percpu__cache_put(char *const *line, char *const *list, void *item)
+PERCPU__INLINE bool percpu__try_cache_put(char *const *line, char *const *list, void *item)
 {
 	uint64_t word, last, done;
 

@@ -47,7 +47,7 @@ PERCPU__INLINE bool percpu__try_list_pop_all(void *p, struct percpu_list_node **
 	return (void)p, *result = NULL, false;
 }
 
-PERCPU__INLINE bool percpu__stack_push(struct percpu__stack *p, void *item)
+PERCPU__INLINE bool percpu__try_stack_push(struct percpu__stack *p, void *item)
 {
 	return (void)p, (void)item, false;
 }
@@ -57,17 +57,17 @@ PERCPU__INLINE bool percpu__try_stack_pop(struct percpu__stack *p, void **result
 	return (void)p, *result = NULL, false;
 }
 
-PERCPU__INLINE bool percpu__cache_take(char *const *line, void **result)
+PERCPU__INLINE bool percpu__try_cache_take(char *const *line, void **result)
 {
 	return (void)line, *result = NULL, false;
 }
 
-PERCPU__INLINE bool percpu__cache_take_from(char *const *line, char *const *list, void **result)
+PERCPU__INLINE bool percpu__try_cache_take_from(char *const *line, char *const *list, void **result)
 {
 	return (void)line, (void)list, *result = NULL, false;
 }
 
-PERCPU__INLINE bool percpu__cache_put(char *const *line, char *const *list, void *item)
+PERCPU__INLINE bool percpu__try_cache_put(char *const *line, char *const *list, void *item)
 {
 	return (void)line, (void)list, (void)item, false;
 }

@@ -205,7 +205,7 @@ PERCPU__TRY_RESULT(struct percpu_list_node *,
 		   "	movq	$0, " PERCPU__COPY "(%%rax)\n",        /* head = NULL */
 		   (), ())
 
-PERCPU__INLINE bool percpu__stack_push(struct percpu__stack *p, void *item)
+PERCPU__INLINE bool percpu__try_stack_push(struct percpu__stack *p, void *item)
 {
 	/* The limit first: who reopens a stack has changed nr before. */
 	PERCPU__RUN("	movl	4+" PERCPU__COPY "(%%rax), %%ecx\n"
@@ -274,20 +274,20 @@ PERCPU__TRY_RESULT(void *,
 	PERCPU__LEFT
 
 /* The last object freed here. False: none, or closed. */
-PERCPU__INLINE bool percpu__cache_take(char *const *line, void **result)
+PERCPU__INLINE bool percpu__try_cache_take(char *const *line, void **result)
 {
 	PERCPU__CACHE_TAKE(PERCPU__CACHE_ANY, ([limit] "m"(percpu_abi.cpu_limit)));
 }
 
 /* The last object of that list. False: none, or not this CPU's, or closed. */
-PERCPU__INLINE bool percpu__cache_take_from(char *const *line, char *const *list, void **result)
+PERCPU__INLINE bool percpu__try_cache_take_from(char *const *line, char *const *list, void **result)
 {
 	PERCPU__CACHE_TAKE(PERCPU__CACHE_NAMED, ([list] "m"(*list)));
 }
 #undef PERCPU__CACHE_TAKE
 
 /* False: full, or not this CPU's, or closed, or item is the last already. Only in rseq mode. */
-PERCPU__INLINE bool percpu__cache_put(char *const *line, char *const *list, void *item)
+PERCPU__INLINE bool percpu__try_cache_put(char *const *line, char *const *list, void *item)
 {
 	const ptrdiff_t offset = percpu__rseq_offset(line);
 

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the sanitizers of a program are told, for none of them can see into a section. In other builds it is
+ * nothing at all.
+ *
+ *   address   what an operation is about to touch
+ *   thread    what goes from one thread to another through the sections of a CPU. They order it: one begins
+ *             where another has ended, and the kernel orders a thread's move between CPUs. Whoever puts an
+ *             item where sections take things from hands it over first; who has taken one takes it over.
+ *             All else that is handed on has locks and atomics, which the sanitizer sees.
+ */
+#ifndef PERCPU_SANITIZERS_H
+#define PERCPU_SANITIZERS_H
+
+#ifndef __has_feature
+#define PERCPU__HAS_FEATURE(feature) 0
+#else
+#define PERCPU__HAS_FEATURE(feature) __has_feature(feature)
+#endif
+#if defined(__SANITIZE_ADDRESS__) || PERCPU__HAS_FEATURE(address_sanitizer)
+#define PERCPU__ASAN 1
+#else
+#define PERCPU__ASAN 0
+#endif
+#if defined(__SANITIZE_THREAD__) || PERCPU__HAS_FEATURE(thread_sanitizer)
+#define PERCPU__TSAN 1
+#else
+#define PERCPU__TSAN 0
+#endif
+#undef PERCPU__HAS_FEATURE
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if PERCPU__ASAN
+void __asan_loadN(void *address, long size);
+void __asan_storeN(void *address, long size);
+#define percpu__will_load(p, size) __asan_loadN(percpu_ptr((char *)(p), percpu_this_cpu()), (size))
+#define percpu__will_store(p, size) __asan_storeN(percpu_ptr((char *)(p), percpu_this_cpu()), (size))
+#else
+#define percpu__will_load(p, size) ((void)0)
+#define percpu__will_store(p, size) ((void)0)
+#endif
+
+/* NULL is no item. */
+#if PERCPU__TSAN
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+#define percpu__hand_over(item) ((item) ? __tsan_release(item) : (void)0)
+#define percpu__take_over(item) ((item) ? __tsan_acquire(item) : (void)0)
+#else
+#define percpu__hand_over(item) ((void)0)
+#define percpu__take_over(item) ((void)0)
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -20,7 +20,7 @@ plain()
 
 for document in $documents; do
 	report "$document: its paths exist" "$(plain "$document" |
-		grep -oE '(^|[^[:alnum:]_./<-])(include|src|tests|perf|examples|man|doc|scripts|m4|\.ci)/[[:alnum:]_./*-]*' |
+		grep -oE '(^|[^[:alnum:]_./<-])(include|src|tests|perf|examples|man|doc|scripts|share|m4|\.ci)/[[:alnum:]_./*-]*' |
 		sed -E 's,^[^[:alnum:].],,; s/[.,]+$//' | sort -u | while read -r path; do
 		# shellcheck disable=SC2086
 		case $path in

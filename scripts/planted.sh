@@ -13,7 +13,7 @@ plant_nothing()
 	rm -rf "$tree"
 	mkdir "$tree"
 	(cd "$top_srcdir" && tar -cf - --exclude='*.o' --exclude='*.lo' --exclude=.libs --exclude=.deps bootstrap configure.ac \
-		Makefile.am quickstart LICENSE README NEWS CONTRIBUTING .ci include src tests perf examples man doc scripts) |
+		Makefile.am quickstart LICENSE README NEWS CONTRIBUTING .ci include src tests perf examples man doc scripts share) |
 		(cd "$tree" && tar -xf -)
 	chmod -R u+w "$tree"
 }

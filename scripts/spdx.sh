@@ -6,8 +6,8 @@
 
 cd "$top_srcdir" || exit 1
 {
-	find src include tests perf examples man scripts doc -type f \( -name '*.[chS1-8]' -o -name '*.hpp' \
-		-o -name '*.cc' -o -name '*.inc' -o -name '*.sh' -o -name '*.map' \)
+	find src include tests perf examples man scripts doc share -type f \( -name '*.[chS1-8]' -o -name '*.hpp' \
+		-o -name '*.cc' -o -name '*.inc' -o -name '*.sh' -o -name '*.py' -o -name '*.map' \)
 	printf '%s\n' bootstrap configure.ac Makefile.am quickstart .ci/run perf/plot perf/run tests/vm/run tests/vm/init
 } | sort >"$tap_dir/files"
 report "SPDX lines" "$(while read -r file; do

@@ -52,7 +52,11 @@ PERCPU__INLINE ptrdiff_t percpu__rseq_offset(const void *p)
 {
 	ptrdiff_t offset;
 
+#ifdef __clang__ /* makes no operand of an address that it must load, nor of any without optimisation */
+	__asm__("movq	(%1), %0" : "=r"(offset) : "r"(&percpu_abi.rseq_offset), "r"(p));
+#else
 	__asm__("movq	%a1, %0" : "=r"(offset) : "p"(&percpu_abi.rseq_offset), "r"(p));
+#endif
 	return offset;
 }
 

@@ -3,10 +3,16 @@
  * How costs grow with the number of possible CPUs: to start, to allocate for the first time, to allocate a million
  * counters, to sum a thousand of them, to trim. Each number of CPUs is pretended in a process of its own. What
  * is done to every copy may grow as they do, and no faster; what nobody asked for may not grow.
+ *
+ * Copies of 512 CPUs are more memory than caches hold, and each read or page of them costs more than one of two
+ * CPUs, whoever asks for it. So there is another side, which does to as much memory what the machine can do to it by
+ * itself: the two have to grow together.
  */
 #include "bench.h"
+#include "plain.h"
 
 #include <percpu/percpu.h>
+#include <sys/mman.h>
 
 #define ROUNDS 101
 #define COUNTERS 1000000u
@@ -15,15 +21,24 @@
 #define PAGE ((size_t)4096)
 
 static uint64_t __percpu *counters[COUNTERS];
-static struct bench_series series[2];
+static struct bench_series ours[2], theirs[2];
 
-static void print(const char *name, struct bench_series *values, double share, const char *how, const char *unit, double scale)
+#define MANY_CPUS 500 /* what is done once, and not for every copy, is little beside it then */
+
+/* their_ns: NULL, or the other side. target: of their ratio where CPUs are many; 0: none. */
+static void print(const char *name, struct bench_series *our_ns, struct bench_series *their_ns, double share, const char *how,
+		  const char *unit, double scale, double target)
 {
 	char what[96];
 
 	snprintf(what, sizeof(what), "%s, %u CPUs", name, percpu_nr_cpus());
-	bench_print((struct bench_row){ .what = what, .unit = unit, .how = how, .ours = bench_quantile(values, share) / scale });
-	values->nr = 0;
+	bench_print((struct bench_row){ .what = what, .unit = unit, .how = how, .ours = bench_quantile(our_ns, share) / scale,
+					.theirs = their_ns ? bench_quantile(their_ns, share) / scale : 0,
+					.want = target && percpu_nr_cpus() > MANY_CPUS ? BENCH_AT_MOST : BENCH_INFORMATION,
+					.target = target });
+	our_ns->nr = 0;
+	if (their_ns)
+		their_ns->nr = 0;
 }
 
 /* A program that does not use the library pays for its being there. */
@@ -32,14 +47,13 @@ static void measure_start(void)
 	double ns;
 
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		const double unused = bench_life("/first", "unused", &ns);
-
+		bench_add(&theirs[0], bench_life("/bare", NULL, &ns));
+		bench_add(&ours[0], bench_life("/first", "unused", &ns));
 		bench_life("/first", NULL, &ns);
-		bench_add(&series[0], ns);
-		bench_add(&series[1], unused);
+		bench_add(&ours[1], ns);
 	}
-	print("start, unused", &series[1], 0.25, "lower quartile of 101", "us", 1e3);
-	print("first allocation", &series[0], 0.25, "lower quartile of 101", "us", 1e3);
+	print("start, unused / without the library", &ours[0], &theirs[0], 0.25, "lower quartile of 101", "us", 1e3, 0);
+	print("first allocation", &ours[1], NULL, 0.25, "lower quartile of 101", "us", 1e3, 0);
 }
 
 static void measure_counters(void)
@@ -50,64 +64,138 @@ static void measure_counters(void)
 		start = bench_now_ns();
 		for (unsigned i = 0; i < COUNTERS; i++)
 			bench_check(counters[i] = percpu_new(uint64_t));
-		bench_add(&series[0], bench_now_ns() - start);
+		bench_add(&ours[0], bench_now_ns() - start);
 		start = bench_now_ns();
 		for (unsigned i = 0; i < COUNTERS; i++)
 			percpu_free(counters[i]);
-		bench_add(&series[1], bench_now_ns() - start);
+		bench_add(&ours[1], bench_now_ns() - start);
 		bench_check(percpu_trim(NULL) >= 0);
 	}
-	print("1,000,000 counters", &series[0], 0, "min of 5", "ms", 1e6);
-	print("1,000,000 counters freed", &series[1], 0, "min of 5", "ms", 1e6);
+	print("1,000,000 counters", &ours[0], NULL, 0, "min of 5", "ms", 1e6, 0);
+	print("1,000,000 counters freed", &ours[1], NULL, 0, "min of 5", "ms", 1e6, 0);
 }
 
-/* Every copy written before, so that it has a page of its own. */
+/* ---- sums ---- */
+
+static uint64_t __percpu *array; /* every copy written before, so that it has a page of its own */
+static uint64_t sums[SUMMED];
+static uint64_t *piece; /* of as many words as all copies */
+
+static void sum_one_by_one(void)
+{
+	for (unsigned i = 0; i < SUMMED; i++)
+		sums[i] = percpu_sum(&array[i]);
+}
+
+/* The same lines, each in another page. */
+static void read_one_by_one(void)
+{
+	for (unsigned i = 0; i < SUMMED; i++) {
+		uint64_t sum = 0;
+
+		percpu_for_each_copy(copy)
+			sum += __atomic_load_n(percpu_ptr(&array[i], copy), __ATOMIC_RELAXED);
+		sums[i] = sum;
+	}
+}
+
+static void sum_at_once(void)
+{
+	percpu_sum_u64(sums, array, SUMMED);
+}
+
+static void read_at_once(void)
+{
+	bench_use(plain_sum(piece, percpu_nr_copies() * SUMMED / PLAIN_STEP * PLAIN_STEP));
+}
+
+static double ns_of(void (*run)(void))
+{
+	const double start = bench_now_ns();
+
+	run();
+	bench_use(sums);
+	return bench_now_ns() - start;
+}
+
+static void measure_sum(const char *name, void (*our_way)(void), void (*their_way)(void))
+{
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		memset(sums, 0, sizeof(sums));
+		bench_add(&ours[0], ns_of(our_way));
+		for (unsigned i = 0; i < SUMMED; i++)
+			bench_check(sums[i] == percpu_nr_copies());
+		bench_add(&theirs[0], ns_of(their_way));
+	}
+	print(name, &ours[0], &theirs[0], 0, "min of 101", "us", 1e3, 1.2);
+}
+
 static void measure_sums(void)
 {
-	uint64_t __percpu *array = percpu_new_array(uint64_t, SUMMED);
-	uint64_t sums[SUMMED];
-	double start;
+	const size_t nr_words = (size_t)percpu_nr_copies() * SUMMED;
 
-	bench_check(array);
+	array = percpu_new_array(uint64_t, SUMMED);
+	piece = aligned_alloc(sizeof(plain_vector), (nr_words + PLAIN_STEP) * sizeof(*piece));
+	bench_check(array && piece);
+	memset(piece, 1, nr_words * sizeof(*piece));
 	percpu_for_each_copy(copy)
 		for (unsigned i = 0; i < SUMMED; i++)
 			percpu_ptr(array, copy)[i] = 1;
-	for (unsigned round = 0; round < 21; round++) {
-		start = bench_now_ns();
-		for (unsigned i = 0; i < SUMMED; i++)
-			bench_check(percpu_sum(&array[i]) == percpu_nr_copies());
-		bench_add(&series[0], bench_now_ns() - start);
-		start = bench_now_ns();
-		percpu_sum_u64(sums, array, SUMMED);
-		bench_add(&series[1], bench_now_ns() - start);
-		bench_check(sums[SUMMED - 1] == percpu_nr_copies());
-	}
+	measure_sum("sums of 1,000 counters, one by one / a loop", sum_one_by_one, read_one_by_one);
+	measure_sum("sums of 1,000 counters at once / a plain read of as much", sum_at_once, read_at_once);
 	percpu_free(array);
-	print("sums of 1,000 counters, one by one", &series[0], 0, "min of 21", "us", 1e3);
-	print("sums of 1,000 counters at once", &series[1], 0, "min of 21", "us", 1e3);
+	free(piece);
 }
 
+/* ---- memory given back ---- */
+
+static char __percpu *pages[TRIMMED_PAGES + 1];
+
 /* A chunk's worth of pages, written in every copy. */
+static double trim_ns(void)
+{
+	double start, ns;
+
+	for (unsigned i = 0; i <= TRIMMED_PAGES; i++) {
+		bench_check(pages[i] = percpu_alloc(PAGE, PAGE));
+		percpu_for_each_copy(copy)
+			*percpu_ptr(pages[i], copy) = 1;
+	}
+	for (unsigned i = 0; i < TRIMMED_PAGES; i++)
+		percpu_free(pages[i]);
+	start = bench_now_ns();
+	bench_check(percpu_trim(NULL) >= (ssize_t)(TRIMMED_PAGES * PAGE * percpu_nr_copies()));
+	ns = bench_now_ns() - start;
+	percpu_free(pages[TRIMMED_PAGES]);
+	return ns;
+}
+
+/* As many pages in as many places, one call for each. */
+static double madvise_ns(void)
+{
+	const size_t bytes = (size_t)percpu_nr_copies() * PERCPU_STRIDE;
+	char *units = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	double start, ns;
+
+	bench_check(units != MAP_FAILED && !madvise(units, bytes, MADV_NOHUGEPAGE));
+	for (unsigned i = 0; i < TRIMMED_PAGES; i++)
+		percpu_for_each_copy(copy)
+			units[copy * PERCPU_STRIDE + i * PAGE] = 1;
+	start = bench_now_ns();
+	percpu_for_each_copy(copy)
+		bench_check(!madvise(units + copy * PERCPU_STRIDE, TRIMMED_PAGES * PAGE, MADV_DONTNEED));
+	ns = bench_now_ns() - start;
+	munmap(units, bytes);
+	return ns;
+}
+
 static void measure_trim(void)
 {
-	char __percpu *pages[TRIMMED_PAGES + 1];
-
-	for (unsigned round = 0; round < 5; round++) {
-		double start;
-
-		for (unsigned i = 0; i <= TRIMMED_PAGES; i++) {
-			bench_check(pages[i] = percpu_alloc(PAGE, PAGE));
-			percpu_for_each_copy(copy)
-				*percpu_ptr(pages[i], copy) = 1;
-		}
-		for (unsigned i = 0; i < TRIMMED_PAGES; i++)
-			percpu_free(pages[i]);
-		start = bench_now_ns();
-		bench_check(percpu_trim(NULL) >= (ssize_t)(TRIMMED_PAGES * PAGE * percpu_nr_copies()));
-		bench_add(&series[0], bench_now_ns() - start);
-		percpu_free(pages[TRIMMED_PAGES]);
+	for (unsigned round = 0; round < 9; round++) {
+		bench_add(&ours[0], trim_ns());
+		bench_add(&theirs[0], madvise_ns());
 	}
-	print("trim of 60 pages in every copy", &series[0], 0, "min of 5", "us", 1e3);
+	print("trim of 60 pages in every copy / madvise", &ours[0], &theirs[0], 0, "min of 9", "us", 1e3, 1.2);
 }
 
 static void scale(void)

@@ -10,6 +10,8 @@ set grid
 set key outside right top Left reverse
 set datafile separator "\t"
 set title "libpercpu: costs and the number of possible CPUs"
-# What is proportional to the number of copies, for the eye.
-plot for [block=0:nr_blocks - 1] data index block using 1:2 with linespoints pointtype 7 title columnheader(1), \
+# Without points: what as much memory takes without the library.
+plot for [block=0:nr_blocks - 1] data index block using 1:2 with linespoints pointtype 7 linecolor block + 1 \
+		title columnheader(1), \
+	others using 1:2:3 with lines dashtype 3 linecolor variable title "the same without the library", \
 	0.0002 * (x + 1) with lines dashtype 2 linecolor "gray" title "proportional to copies"

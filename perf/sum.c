@@ -5,6 +5,7 @@
  * widest loads there are. Every copy has been written, so that all have pages of their own.
  */
 #include "bench.h"
+#include "plain.h"
 
 #include <percpu/percpu.h>
 
@@ -87,33 +88,13 @@ static void all_by_copy(unsigned nr)
 	}
 }
 
-/* As wide as the machine has; several sums, so that none waits for the one before. */
-typedef uint64_t vector __attribute__((vector_size(64), may_alias));
-#define LANES (sizeof(vector) / sizeof(uint64_t))
-_Static_assert(COUNTERS % (4 * LANES) == 0, "the loop reads four at a time");
-
-#ifdef __x86_64__
-__attribute__((__target_clones__("avx512f", "avx2", "default")))
-#endif
-static uint64_t wide_sum_of(const uint64_t *words, size_t nr)
-{
-	vector a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };
-
-	for (const volatile vector *at = (const volatile vector *)words, *end = at + nr / LANES; at < end; at += 4) {
-		a += at[0];
-		b += at[1];
-		c += at[2];
-		d += at[3];
-	}
-	a += b + c + d;
-	return sum_of((const uint64_t *)&a, LANES);
-}
+_Static_assert(COUNTERS % PLAIN_STEP == 0, "plain_sum reads so many at a time");
 
 /* Of as many bytes, which lie in one piece. */
 static void all_plain(unsigned nr)
 {
 	for (unsigned i = 0; i < nr; i++) {
-		result[0] = wide_sum_of(piece, nr_words);
+		result[0] = plain_sum(piece, nr_words);
 		bench_use(result);
 	}
 }
@@ -194,7 +175,7 @@ static void sums(void)
 	bench_pin(bench_cpu(0));
 	counters = percpu_new_array(uint64_t, COUNTERS);
 	nr_words = (size_t)percpu_nr_copies() * COUNTERS;
-	piece = aligned_alloc(sizeof(vector), nr_words * sizeof(*piece));
+	piece = aligned_alloc(sizeof(plain_vector), nr_words * sizeof(*piece));
 	bench_check(counters && piece);
 	percpu_for_each_copy(copy)
 		for (unsigned at = 0; at < COUNTERS; at++) {

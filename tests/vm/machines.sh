@@ -19,7 +19,7 @@ floors="platform/test_options platform/test_platform platform/test_memory topolo
 	ops/test_words ops/test_kernel percpu/test_errors percpu/test_copies percpu/test_pool percpu/test_memory
 	percpu/test_watched counter/test_sum"
 slow_floors="percpu/test_model percpu/test_threads percpu/test_returned cache/test_cache cache/test_stress"
-places="vm/placement vm/slabs vm/early vm/groups"
+places="vm/placement vm/slabs vm/early vm/groups vm/topo"
 # Where the shape of the machine is what matters.
 shapes="vm/mode~rseq $places vm/refused topology/test_possible percpu/test_copies counter/test_group"
 
@@ -69,7 +69,7 @@ x86()
 	arch=amd64
 	suite=trixie-backports
 	qemu="-M q35,vmport=on -smbios type=1,serial=VMware-1 -cpu max,-hypervisor $*"
-	limit=900
+	limit=1800
 }
 
 # ---- the quick ones ----
@@ -82,7 +82,7 @@ machine_arm64()
 	qemu="-M virt,gic-version=3 -cpu max,pauth-impdef=on $(cpus 4 4 1) $(memory 768 768) $(sockets 0 0 1 1)"
 	tests="vm/mode~rseq $places $floors"
 	races="vm/selftest vm/race ops/test_storm"
-	limit=1200
+	limit=1800
 }
 
 # Four nodes of two CPUs, as many again possible.
@@ -112,7 +112,7 @@ machine_old()
 	suite=bookworm
 	tests="$tests vm/refused counter/test_group $slow_floors"
 	races="$races ops/test_storm"
-	limit=1800
+	limit=3600
 }
 
 # The newest kernel, which looks at how rseq is used.
@@ -137,7 +137,7 @@ machine_old_arm64()
 	machine_arm64
 	suite=bookworm
 	tests="$tests vm/refused $slow_floors"
-	limit=1800
+	limit=3600
 }
 
 # Every instruction of every section, on the architecture that the host is not: minutes of breakpoints.
@@ -146,7 +146,7 @@ machine_traced()
 	machine_arm64
 	tests="vm/mode~rseq sections/test_sections sections/test_sections_pic"
 	races=
-	limit=2400
+	limit=3600
 }
 
 # ---- other shapes ----
@@ -188,5 +188,5 @@ machine_many()
 {
 	x86 $(cpus 64 255 1) $(memory 512 512 512 512 512 512 512 512) $(sockets $(in_turn 255 8 8))
 	tests="vm/mode~rseq $places topology/test_possible"
-	limit=1800
+	limit=3600
 }

@@ -9,6 +9,7 @@
 #include <linux/mempolicy.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #define NR_CHUNKS 3
@@ -188,6 +189,38 @@ START_TEST(reuse_touches_nobodys_page)
 }
 END_TEST
 
+/* Pages of a published pool, touched by the process that made it or by its child. */
+START_TEST(published_pages_are_too)
+{
+	const struct percpu_pool_attr attr = { .size = sizeof(attr), .published = PERCPU_ON };
+	struct percpu_pool *pool;
+	pid_t worker;
+	int status;
+
+	ask_nodes();
+	pool = percpu_pool_create("placed", &attr);
+	ck_assert_ptr_nonnull(pool);
+	allocate_blocks(pool);
+	worker = fork();
+	if (!worker) {
+		for (unsigned i = 0; i < NR_BLOCKS; i += 2)
+			touch(blocks[i]);
+		_exit(0);
+	}
+	ck_assert(waitpid(worker, &status, 0) == worker && status == 0);
+	for (unsigned i = 1; i < NR_BLOCKS; i += 2)
+		touch(blocks[i]);
+	for (unsigned i = 0; i < NR_BLOCKS; i++) {
+		/* What the worker touched is here when it is read. */
+		for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
+			if (node_of[cpu] >= 0)
+				ck_assert_uint_eq(__atomic_load_n(&percpu_ptr(blocks[i], cpu)->word[511], __ATOMIC_RELAXED), 1);
+		check_placed(blocks[i]);
+	}
+	ck_assert_int_eq(percpu_pool_misplaced(pool), 0);
+}
+END_TEST
+
 /* A process that may use one CPU places what is another's all the same. */
 START_TEST(narrow_affinity_changes_nothing)
 {
@@ -331,8 +364,8 @@ int main(void)
 {
 	const TTest *tests[] = { touched_pages_are_on_their_nodes, static_variables_are_too, control_without_policy,
 		control_of_nodes_without_memory, populated_pages_are_too, so_are_pages_after_trim_and_reuse,
-		reuse_touches_nobodys_page, narrow_affinity_changes_nothing, NULL, NULL, NULL, NULL };
-	unsigned nr = 8;
+		reuse_touches_nobodys_page, published_pages_are_too, narrow_affinity_changes_nothing, NULL, NULL, NULL, NULL };
+	unsigned nr = 9;
 
 	if (is_guest()) {
 		tests[nr++] = counting_while_cpus_go_and_come;

@@ -13,6 +13,7 @@
 
 #define NR_CHUNKS 10000
 #define MAPPING_LIMIT 65530
+#define OBJECT_BYTES 200
 
 static char __percpu *chunks[NR_CHUNKS]; /* each the whole of one */
 static unsigned nr_nodes;
@@ -69,16 +70,35 @@ static size_t touch_from(unsigned cpu, unsigned chunk, size_t offset)
 	return nr_wrong;
 }
 
-static void check_counting(void)
+static uint64_t __percpu *counter;
+static struct percpu_cache *cache;
+
+/* What was there before still works. */
+static void check_working(void)
 {
-	uint64_t *counter = percpu_new(uint64_t);
+	const uint64_t before = percpu_sum(counter);
+	void *objects[1000];
 
 	for (unsigned i = 0; i < 1000; i++) {
 		ck_assert(pin(random_online()));
 		percpu_inc(counter);
+		ck_assert_ptr_nonnull(objects[i] = percpu_cache_alloc(cache));
+		memset(objects[i], 1, OBJECT_BYTES);
 	}
-	ck_assert_uint_eq(percpu_sum(counter), 1000);
+	ck_assert_uint_eq(percpu_sum(counter), before + 1000);
+	for (unsigned i = 0; i < 1000; i++) {
+		ck_assert(pin(random_online()));
+		percpu_cache_free(cache, objects[i]);
+	}
+}
+
+static void check_new_ones(void)
+{
+	ck_assert_ptr_nonnull(counter = percpu_new(uint64_t));
+	ck_assert_ptr_nonnull(cache = percpu_cache_create("refused", OBJECT_BYTES, 0, 0, NULL));
+	check_working();
 	percpu_free(counter);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
 }
 
 /* ---- the policy of the whole process, as numactl sets it ---- */
@@ -93,7 +113,7 @@ START_TEST(bound_to_one_node_as_by_numactl)
 	take_chunks(4);
 	for (unsigned i = 0; i < 4; i++)
 		ck_assert_uint_eq(touch_from(random_online(), i, 0), 0);
-	check_counting();
+	check_new_ones();
 	ck_assert_uint_eq(stats_now().nr_chunks_unplaced, 0);
 	ck_assert_int_eq(percpu_pool_misplaced(NULL), 0);
 	free_chunks(4);
@@ -143,13 +163,14 @@ START_TEST(a_full_node)
 		nr_wrong += touch_from(0, 1, at);
 	ck_assert_uint_gt(nr_wrong, 0);
 	ck_assert_int_ge(percpu_pool_misplaced(NULL), (ssize_t)(nr_wrong * 4096));
-	check_counting();
+	check_new_ones();
 	for (unsigned i = 0; i < nr_hogs; i++)
 		munmap(hogs[i], HOG_BYTES);
 	/* There is room again, for pages that come now. */
 	ck_assert_uint_eq(touch_from(0, 2, 0), 0);
 	free_chunks(4);
-	ck_assert_int_eq(percpu_pool_misplaced(NULL), 0);
+	/* What stays is what CPUs keep ready since then. */
+	ck_assert_int_lt(percpu_pool_misplaced(NULL) * 10, (ssize_t)(nr_wrong * 4096));
 }
 END_TEST
 
@@ -164,7 +185,7 @@ START_TEST(a_sandbox_without_mbind)
 	take_chunks(4);
 	for (unsigned i = 0; i < 4; i++)
 		nr_wrong += touch_from(0, i, 0);
-	check_counting();
+	check_new_ones();
 	ck_assert_uint_eq(stats_now().nr_chunks_unplaced, nr_nodes > 1 ? stats_now().nr_chunks : 0);
 	ck_assert_int_eq(percpu_pool_misplaced(NULL), (ssize_t)(nr_wrong * (size_t)sysconf(_SC_PAGESIZE)));
 	ck_assert(nr_nodes == 1 || nr_wrong > 0);
@@ -174,15 +195,20 @@ END_TEST
 
 /* ---- mappings ---- */
 
-static void set_mapping_limit(void)
+static bool write_to(const char *path, const char *text)
 {
-	FILE *file = is_guest() ? fopen("/proc/sys/vm/max_map_count", "w") : NULL;
+	FILE *file = fopen(path, "w");
+	bool done = file && fputs(text, file) >= 0;
 
-	ck_assert(!is_guest() || file);
-	if (file) {
-		fprintf(file, "%u\n", MAPPING_LIMIT);
-		fclose(file);
-	}
+	return file && fclose(file) == 0 && done;
+}
+
+static void set_mapping_limit(unsigned nr)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%u", nr);
+	ck_assert(!is_guest() || write_to("/proc/sys/vm/max_map_count", text));
 }
 
 /* That do not merge. */
@@ -196,27 +222,31 @@ static void map_a_thousand(void)
 	munmap(pages, 2000 * 4096ul * 16);
 }
 
-START_TEST(ten_thousand_chunks_leave_room_for_other_mappings)
+/* Chunks that came first are placed; the others lie where they were touched, and statistics say so. */
+static void check_placed_within_budget(unsigned nr)
 {
-	unsigned nr_placed;
+	const unsigned nr_placed = nr - (unsigned)stats_now().nr_chunks_unplaced;
 
-	setup();
-	set_mapping_limit();
-	take_chunks(NR_CHUNKS);
-	map_a_thousand();
-	nr_placed = NR_CHUNKS - (unsigned)stats_now().nr_chunks_unplaced;
-	printf("# %u of %u chunks placed\n", nr_placed, NR_CHUNKS);
+	printf("# %u of %u chunks placed\n", nr_placed, nr);
 	fflush(stdout);
-	ck_assert_uint_gt(nr_placed, nr_nodes > 1 ? 100 : NR_CHUNKS - 1);
-	/* Those that came first are; the others lie where they were touched. */
 	for (unsigned i = 0; i < nr_placed; i += nr_placed / 20)
 		ck_assert_uint_eq(touch_from(random_online(), i, 0), 0);
 	ck_assert_int_eq(percpu_pool_misplaced(NULL), 0);
-	if (nr_placed < NR_CHUNKS) {
-		ck_assert_uint_gt(touch_from(0, NR_CHUNKS - 1, 0), 0);
+	if (nr_placed < nr) {
+		ck_assert_uint_gt(touch_from(0, nr - 1, 0), 0);
 		ck_assert_int_gt(percpu_pool_misplaced(NULL), 0);
 	}
-	check_counting();
+	ck_assert_uint_gt(nr_placed, nr_nodes > 1 ? 20 : nr - 1);
+}
+
+START_TEST(ten_thousand_chunks_leave_room_for_other_mappings)
+{
+	setup();
+	set_mapping_limit(MAPPING_LIMIT);
+	take_chunks(NR_CHUNKS);
+	map_a_thousand();
+	check_placed_within_budget(NR_CHUNKS);
+	check_new_ones();
 	free_chunks(NR_CHUNKS);
 	/* What went gave back its share. */
 	take_chunks(10);
@@ -225,38 +255,64 @@ START_TEST(ten_thousand_chunks_leave_room_for_other_mappings)
 }
 END_TEST
 
+START_TEST(a_process_without_another_mapping)
+{
+	unsigned nr = 0;
+
+	setup();
+	if (!is_guest())
+		return;
+	set_mapping_limit(4000);
+	ck_assert_ptr_nonnull(counter = percpu_new(uint64_t));
+	ck_assert_ptr_nonnull(cache = percpu_cache_create("refused", OBJECT_BYTES, 0, 0, NULL));
+	check_working();
+	errno = 0;
+	while ((chunks[nr] = percpu_alloc(PERCPU_MAX_SIZE, 8)) != NULL)
+		nr++;
+	ck_assert_int_eq(errno, ENOMEM);
+	check_working();
+	check_placed_within_budget(nr);
+	free_chunks(nr);
+	map_a_thousand();
+	take_chunks(10);
+	check_working();
+	free_chunks(10);
+	set_mapping_limit(MAPPING_LIMIT);
+}
+END_TEST
+
 /* ---- a cpuset ---- */
 
-static bool write_to(const char *path, const char *text)
+/* A control group of its own for each; mems: nodes whose memory it may use, or all of them. */
+static void enter_cpuset(const char *name, const char *cpus, const char *mems)
 {
-	FILE *file = fopen(path, "w");
-	bool done = file && fputs(text, file) >= 0;
-
-	return file && fclose(file) == 0 && done;
-}
-
-static void enter_cpuset(unsigned cpu)
-{
-	char text[32];
+	static const char root[] = "/sys/fs/cgroup";
+	char path[128], pid[32];
 
 	ck_assert(write_to("/sys/fs/cgroup/cgroup.subtree_control", "+cpuset"));
-	ck_assert(mkdir("/sys/fs/cgroup/narrow", 0755) == 0 || errno == EEXIST);
-	snprintf(text, sizeof(text), "%u", cpu);
-	ck_assert(write_to("/sys/fs/cgroup/narrow/cpuset.cpus", text));
-	snprintf(text, sizeof(text), "%d", (int)getpid());
-	ck_assert(write_to("/sys/fs/cgroup/narrow/cgroup.procs", text));
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	ck_assert(mkdir(path, 0755) == 0);
+	snprintf(path, sizeof(path), "%s/%s/cpuset.cpus", root, name);
+	ck_assert(write_to(path, cpus));
+	snprintf(path, sizeof(path), "%s/%s/cpuset.mems", root, name);
+	ck_assert(!mems || write_to(path, mems));
+	snprintf(path, sizeof(path), "%s/%s/cgroup.procs", root, name);
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	ck_assert(write_to(path, pid));
 }
 
 START_TEST(a_cpuset_changes_nothing_but_what_is_touched)
 {
 	cpu_set_t allowed;
 	unsigned last;
+	char cpus[32];
 
 	setup();
 	if (!is_guest())
 		return;
 	last = last_online();
-	enter_cpuset(last);
+	snprintf(cpus, sizeof(cpus), "%u", last);
+	enter_cpuset("narrow", cpus, NULL);
 	ck_assert_int_eq(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
 	ck_assert_int_eq(CPU_COUNT(&allowed), 1);
 	take_chunks(4);
@@ -270,5 +326,29 @@ START_TEST(a_cpuset_changes_nothing_but_what_is_touched)
 }
 END_TEST
 
+/* Policies for other nodes are refused then. */
+START_TEST(a_cpuset_of_one_nodes_memory)
+{
+	char cpus[32], mems[32];
+	size_t nr_wrong = 0;
+
+	setup();
+	if (!is_guest() || nr_nodes < 2)
+		return;
+	snprintf(cpus, sizeof(cpus), "0-%u", last_online());
+	snprintf(mems, sizeof(mems), "%d", node_of[last_online()]);
+	enter_cpuset("one-node", cpus, mems);
+	take_chunks(4);
+	for (unsigned i = 0; i < 4; i++)
+		nr_wrong += touch_from(random_online(), i, 0);
+	ck_assert_uint_gt(nr_wrong, 0);
+	ck_assert_int_eq(percpu_pool_misplaced(NULL), (ssize_t)(nr_wrong * (size_t)sysconf(_SC_PAGESIZE)));
+	ck_assert_uint_eq(stats_now().nr_chunks_unplaced, stats_now().nr_chunks);
+	check_new_ones();
+	free_chunks(4);
+}
+END_TEST
+
 TEST_MAIN("vm/refused", 120, bound_to_one_node_as_by_numactl, a_full_node, a_sandbox_without_mbind,
-	  ten_thousand_chunks_leave_room_for_other_mappings, a_cpuset_changes_nothing_but_what_is_touched)
+	  ten_thousand_chunks_leave_room_for_other_mappings, a_process_without_another_mapping,
+	  a_cpuset_changes_nothing_but_what_is_touched, a_cpuset_of_one_nodes_memory)

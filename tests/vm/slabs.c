@@ -3,6 +3,7 @@
  * Object caches on machines with nodes: every object lies on the node of the CPU that it was allocated on, whoever
  * wrote it first, also when it was freed elsewhere and given again; and CPUs that go strand no object.
  */
+#include "cache/cache.h"
 #include "vm/nodes.h"
 
 #include <pthread.h>
@@ -78,12 +79,23 @@ static void check_all_placed(void)
 		ck_assert_uint_ge(stats_now().node_bytes[node], count_nodes() > 1 ? node_bytes[node] : 0);
 }
 
+/* Whoever looked at them, or freed and shrunk from afar. */
+static void check_absent_cost_nothing(void)
+{
+	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
+		if (node_of[cpu] < 0)
+			ck_assert_int_lt(node_of_page(percpu_ptr(percpu__cache_of(cache)->homes, cpu)), 0);
+}
+
 START_TEST(objects_are_on_the_nodes_of_their_homes)
 {
 	setup();
 	allocate_all();
 	check_all_placed();
 	free_all_elsewhere();
+	ck_assert_int_ge(percpu_cache_shrink(cache), 0);
+	ck_assert_uint_eq(stats_now().nr_objects, 0);
+	check_absent_cost_nothing();
 	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
 }
 END_TEST

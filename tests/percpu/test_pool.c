@@ -360,29 +360,30 @@ END_TEST
 START_TEST(idle_pages_do_not_pile_up)
 {
 	struct percpu_pool *pool = percpu_pool_create("idle", NULL);
-	enum { NR = 64 * 20 };
-	static void *p[NR];
+	const size_t page = page_bytes();
+	const int nr_of_chunk = PERCPU_STRIDE / page, nr = nr_of_chunk * 20;
+	static void *p[64 * 20];
 	size_t worst = 0;
 
-	for (int i = 0; i < NR; i++) {
-		ck_assert_ptr_nonnull(p[i] = percpu_pool_alloc(pool, 4096, 4096));
+	for (int i = 0; i < nr; i++) {
+		ck_assert_ptr_nonnull(p[i] = percpu_pool_alloc(pool, page, 4096));
 		percpu_ptr((char *)p[i], 0)[0] = 1;
 	}
-	for (int i = 0; i < NR; i++) {
+	for (int i = 0; i < nr; i++) {
 		struct percpu_pool_stats stats;
 		size_t idle;
 
-		if (i % 64 == 63)
+		if (i % nr_of_chunk == nr_of_chunk - 1)
 			continue; /* no chunk is ever empty */
 		percpu_free(p[i]);
 		stats = stats_of(pool);
 		idle = stats.held_page_bytes - stats.used_page_bytes;
 		worst = idle > worst ? idle : worst;
-		ck_assert_uint_le(idle, PERCPU_STRIDE + stats.used_page_bytes / 16 + page_bytes());
+		ck_assert_uint_le(idle, PERCPU_STRIDE + stats.used_page_bytes / 16 + page);
 	}
 	ck_assert_uint_gt(worst, 0);
-	ck_assert_uint_gt(stats_of(pool).purged_bytes, (size_t)NR / 2 * 4096);
-	for (int i = 63; i < NR; i += 64)
+	ck_assert_uint_gt(stats_of(pool).purged_bytes, (size_t)nr / 2 * page);
+	for (int i = nr_of_chunk - 1; i < nr; i += nr_of_chunk)
 		percpu_free(p[i]);
 	ck_assert_int_eq(percpu_pool_destroy(pool), 0);
 }

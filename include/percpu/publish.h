@@ -61,7 +61,7 @@ struct percpu_published;
  */
 PERCPU_API struct percpu_published *percpu_publish(const void __percpu *p, const struct percpu_metric *metric);
 
-/* Takes the description back; before percpu_free of the value. Returns: 0, -EINVAL (NULL), -EPERM. */
+/* Takes the description back; before percpu_free of the value. Returns: 0, -EINVAL (none, or taken back before), -EPERM. */
 PERCPU_API int percpu_unpublish(struct percpu_published *published);
 
 /* ---- the reader's side ---- */

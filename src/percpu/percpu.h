@@ -138,6 +138,8 @@ size_t percpu__chunk_bookkeeping_bytes(const struct percpu__chunk *chunk);
 struct percpu__shared {
 	struct percpu__memfd file;          /* for ever, as all to is_inherited */
 	struct percpu__wire_header *header; /* and the directory; written by the creator alone, read by anybody */
+	uint64_t directory_offset, directory_bytes; /* as the header says: children may write that */
+	uint64_t used_bytes;                /* of the directory; of the publish floor; pool lock */
 	size_t front_bytes;                 /* of the file, before the first chunk */
 	char *slots;
 	size_t slot_bytes, nr_slots;

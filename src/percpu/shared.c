@@ -102,6 +102,8 @@ int percpu__shared_create(struct percpu__shared **out, const char *name, size_t 
 
 	if (!shared)
 		return -ENOMEM;
+	shared->directory_offset = header.directory_offset;
+	shared->directory_bytes = header.directory_bytes;
 	shared->front_bytes = header.chunks_offset;
 	shared->nr_slots = header.nr_chunks;
 	shared->slot_bytes = round_up(chunk_bytes, PERCPU_STRIDE);

@@ -3,6 +3,9 @@
  * Owns the descriptions in the directory of a published pool. A record's length is one of a few classes, so
  * that one that was vacated serves another metric; vacant ones of a class are linked. All of it happens under
  * the pool's lock, in the process that made the pool; readers in other processes take no lock, see wire.h.
+ *
+ * Children of that process can write the directory, and may have been taken over: nothing in it is trusted. What they
+ * write there garbles descriptions, and no more.
  */
 #include <errno.h>
 #include <string.h>
@@ -32,7 +35,7 @@ static unsigned class_of(uint64_t bytes)
 
 static struct percpu__wire_record *record_at(const struct percpu__shared *shared, uint64_t at)
 {
-	return (struct percpu__wire_record *)((char *)shared->header + shared->header->directory_offset + at);
+	return (struct percpu__wire_record *)((char *)shared->header + shared->directory_offset + at);
 }
 
 static uint64_t place_of(const struct percpu__shared *shared, const struct percpu__wire_record *record)
@@ -63,33 +66,52 @@ static void turn_generation(struct percpu__wire_record *record)
 
 /* ---- records ---- */
 
+/* Whether a record of the class can be there. */
+static bool is_place(const struct percpu__shared *shared, uint64_t at, unsigned class)
+{
+	return at % sizeof(uint64_t) == 0 && at < shared->used_bytes && class_bytes(class) <= shared->used_bytes - at;
+}
+
 /* A vacant record; NULL: no room. */
 static struct percpu__wire_record *take_record(struct percpu__shared *shared, uint64_t bytes)
 {
-	struct percpu__wire_header *header = shared->header;
 	const unsigned class = class_of(bytes);
 	struct percpu__wire_record *record;
 
 	if (class == PERCPU__SHARED_CLASSES)
 		return NULL;
-	if (shared->vacant[class]) {
+	if (is_place(shared, shared->vacant[class] - 1, class)) { /* 0 is none */
 		record = record_at(shared, shared->vacant[class] - 1);
 		shared->vacant[class] = record->next_vacant;
 		return record;
 	}
-	if (class_bytes(class) > header->directory_bytes - header->used_bytes)
+	if (class_bytes(class) > shared->directory_bytes - shared->used_bytes)
 		return NULL;
-	record = record_at(shared, header->used_bytes);
+	record = record_at(shared, shared->used_bytes);
 	record->generation = 1;
 	record->bytes = class_bytes(class);
-	__atomic_store_n(&header->used_bytes, header->used_bytes + record->bytes, __ATOMIC_RELEASE); /* pairs with read_image */
+	shared->used_bytes += class_bytes(class);
+	__atomic_store_n(&shared->header->used_bytes, shared->used_bytes, __ATOMIC_RELEASE); /* pairs with read_image */
 	return record;
 }
 
-static void vacate_record(struct percpu__shared *shared, struct percpu__wire_record *record)
+/* The class of a record that is in use; PERCPU__SHARED_CLASSES: it is none. */
+static unsigned class_in_use(const struct percpu__shared *shared, const struct percpu__wire_record *record)
 {
-	const unsigned class = class_of(record->bytes);
+	const uint64_t at = place_of(shared, record);
+	uint64_t bytes;
+	unsigned class;
 
+	if (!is_place(shared, at, 0) || record->generation % 2)
+		return PERCPU__SHARED_CLASSES;
+	bytes = __atomic_load_n(&record->bytes, __ATOMIC_RELAXED);
+	class = class_of(bytes);
+	return class < PERCPU__SHARED_CLASSES && class_bytes(class) == bytes && is_place(shared, at, class)
+		       ? class : PERCPU__SHARED_CLASSES;
+}
+
+static void vacate_record(struct percpu__shared *shared, struct percpu__wire_record *record, unsigned class)
+{
 	record->next_vacant = shared->vacant[class];
 	shared->vacant[class] = place_of(shared, record) + 1; /* 0 is the end */
 }
@@ -219,6 +241,7 @@ int percpu_unpublish(struct percpu_published *published)
 {
 	struct percpu__wire_record *record = (struct percpu__wire_record *)published;
 	struct find_pool find = { .record = record };
+	unsigned class;
 
 	percpu__pools_lock();
 	percpu__pools_visit(match_pool, &find);
@@ -228,10 +251,13 @@ int percpu_unpublish(struct percpu_published *published)
 	if (percpu__pool_is_inherited(find.pool))
 		return -EPERM;
 	percpu__lock(&find.pool->lock);
-	begin_change(find.pool->shared->header);
-	turn_generation(record);
-	vacate_record(find.pool->shared, record);
-	end_change(find.pool->shared->header);
+	class = class_in_use(find.pool->shared, record);
+	if (class < PERCPU__SHARED_CLASSES) {
+		begin_change(find.pool->shared->header);
+		turn_generation(record);
+		vacate_record(find.pool->shared, record, class);
+		end_change(find.pool->shared->header);
+	}
 	percpu__unlock(&find.pool->lock);
-	return 0;
+	return class < PERCPU__SHARED_CLASSES ? 0 : -EINVAL;
 }

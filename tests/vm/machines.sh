@@ -140,7 +140,8 @@ machine_old_arm64()
 	limit=3600
 }
 
-# Every instruction of every section, on the architecture that the host is not: minutes of breakpoints.
+# Every instruction of every section, on the architecture that the host is not: minutes of breakpoints, which stop a
+# thread inside a block, too.
 machine_traced()
 {
 	machine_arm64

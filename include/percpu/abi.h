@@ -28,11 +28,28 @@
 #endif
 
 /*
- * A per-CPU pointer is not an address to dereference. C++ can strip the mark again, so there clang
- * rejects `*p`; in C the guard unit faults on it at run time.
+ * A per-CPU pointer is no plain one: it is not to be dereferenced, nor passed where a plain one is wanted. Its
+ * mark must be such that macros can strip it again:
+ *
+ *	clang, C++	noderef		rejects both; traits strip it
+ *	clang, C	noderef behind an address space		rejects both; the type of a value has no address
+ *			space, and clang takes off with it what came later
+ *	gcc 14, C, x86-64	a named address space		rejects the second; typeof_unqual strips it
+ *	others		none
+ *
+ * What no compiler rejects the guard unit does, at run time. Code that keeps per-CPU pointers in plain ones
+ * defines PERCPU_UNMARKED.
  */
-#if defined(__clang__) && defined(__cplusplus)
-#define __percpu __attribute__((noderef))
+#ifdef PERCPU_UNMARKED
+#define __percpu
+#elif defined(__clang__) && defined(__cplusplus)
+#define __percpu __attribute__((__noderef__))
+#elif defined(__clang__)
+#define PERCPU__SPACE __attribute__((__address_space__(1)))
+#define __percpu PERCPU__SPACE __attribute__((__noderef__))
+#elif defined(__GNUC__) && __GNUC__ >= 14 && defined(__SEG_GS) && !defined(__cplusplus)
+#define PERCPU__SPACE __seg_gs
+#define __percpu PERCPU__SPACE
 #else
 #define __percpu
 #endif

@@ -178,7 +178,11 @@ PERCPU__INLINE void *percpu_cache_alloc(struct percpu_cache *cache)
 {
 	void *object;
 
-	return __builtin_expect(percpu__cache_take(&cache->line, &object), 1) ? object : percpu_cache_alloc_slow(cache);
+	if (__builtin_expect(percpu__cache_take(&cache->line, &object), 1))
+		return object;
+	object = percpu_cache_alloc_slow(cache);
+	percpu__take_over(object);
+	return object;
 }
 
 /*
@@ -199,6 +203,7 @@ PERCPU__INLINE void percpu_cache_free(struct percpu_cache *cache, void *object)
 				     percpu__cache_put(&cache->line, &slab->list, object),
 			     1))
 		return;
+	percpu__hand_over(object);
 	percpu_cache_free_slow(cache, object);
 }
 

@@ -92,8 +92,8 @@ PERCPU__INLINE void *percpu__located(uintptr_t address)
 }
 #endif
 
-#define percpu__of_pointer(p) ((__typeof__(p))percpu__located((uintptr_t)(p)))
-#define percpu__of_lvalue(v) ((__typeof__(&(v)))percpu__located((uintptr_t)&(v)))
+#define percpu__of_pointer(p) ((__typeof__(p))(uintptr_t)percpu__located((uintptr_t)(p)))
+#define percpu__of_lvalue(v) ((__typeof__(&(v)))(uintptr_t)percpu__located((uintptr_t)&(v)))
 
 /* ---- Memory ---- */
 

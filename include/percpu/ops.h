@@ -217,17 +217,17 @@ PERCPU__INLINE struct percpu_list_node *percpu__list_pop_all(struct percpu_list 
 	return first;
 }
 
-PERCPU__INLINE bool percpu__stack_push(struct percpu__stack *s, void *item)
+PERCPU__INLINE bool percpu__stack_push(struct percpu__stack __percpu *s, void *item)
 {
 	percpu__hand_over(item);
-	return percpu__try_stack_push(s, item);
+	return percpu__try_stack_push((struct percpu__stack *)(uintptr_t)s, item);
 }
 
-PERCPU__INLINE void *percpu__stack_pop(struct percpu__stack *s)
+PERCPU__INLINE void *percpu__stack_pop(struct percpu__stack __percpu *s)
 {
 	void *item;
 
-	if (!percpu__try_stack_pop(s, &item))
+	if (!percpu__try_stack_pop((struct percpu__stack *)(uintptr_t)s, &item))
 		return NULL;
 	percpu__take_over(item);
 	return item;
@@ -254,13 +254,14 @@ template <typename T> constexpr T percpu__implicitly(T v)
 #define percpu__assigned(p, v) ((uint64_t)percpu__implicitly<percpu__plain_type(p)>(v))
 #else
 /* GCC's and clang's number for the class of a type: integers and enums 1 to 4, pointers 5. */
-#define percpu__target(p) percpu__typeof(p)
+#define percpu__target(p) percpu__bare(p)
 #define percpu__assert(condition, text) _Static_assert(condition, text)
-#define percpu__is_word(p) (__builtin_classify_type(*(p)) >= 1 && __builtin_classify_type(*(p)) <= 5)
-#define percpu__is_pointer(p) (__builtin_classify_type(*(p)) == 5)
+#define percpu__class(p) __builtin_classify_type(*(percpu__target(p) *)sizeof(*(p)))
+#define percpu__is_word(p) (percpu__class(p) >= 1 && percpu__class(p) <= 5)
+#define percpu__is_pointer(p) (percpu__class(p) == 5)
 #define percpu__is_bool(p) __builtin_types_compatible_p(percpu__target(p), _Bool)
-#define percpu__is_const(p) __builtin_types_compatible_p(percpu__target(p) *, const percpu__target(p) *)
-#define percpu__plain_type(p) __typeof__(((void)0, *(p)))
+#define percpu__is_const(p) percpu__has(p, const)
+#define percpu__plain_type(p) percpu__bare(p)
 #define percpu__assigned(p, v) ((uint64_t)(percpu__plain_type(p)){ (v) })
 #endif
 
@@ -268,8 +269,7 @@ template <typename T> constexpr T percpu__implicitly(T v)
 #define percpu__word_op(p, operation)                                                                        \
 	__extension__({                                                                                      \
 		percpu__assert(percpu__is_word(p), "a per-CPU operation takes integers, enums and pointers"); \
-		percpu__assert(sizeof(percpu__target(p)) == 1 || sizeof(percpu__target(p)) == 2 ||           \
-			       sizeof(percpu__target(p)) == 4 || sizeof(percpu__target(p)) == 8,             \
+		percpu__assert(sizeof(*(p)) == 1 || sizeof(*(p)) == 2 || sizeof(*(p)) == 4 || sizeof(*(p)) == 8, \
 			       "a per-CPU operation takes 1, 2, 4 or 8 bytes");                              \
 		operation;                                                                                   \
 	})
@@ -289,7 +289,7 @@ template <typename T> constexpr T percpu__implicitly(T v)
 		percpu__bit_op(p, operation);                                                                \
 	})
 #define percpu__untyped(p) ((void *)(uintptr_t)(p))
-#define percpu__size(p) sizeof(percpu__target(p))
+#define percpu__size(p) sizeof(*(p))
 #define percpu__typed(p, result) ((percpu__plain_type(p))(result))
 #define percpu__term(p, v) ((uint64_t)(percpu__plain_type(p))(+(v)))
 #define percpu__mask(p, v) ((uint64_t)(percpu__plain_type(p))((v) & (percpu__is_bool(p) ? 1ULL : ~0ULL)))

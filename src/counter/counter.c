@@ -117,6 +117,7 @@ static void add_shared(struct percpu_counter *counter, struct percpu__counter_co
 
 void percpu_counter_add_slow(struct percpu_counter *counter, int64_t v)
 {
+	void *const copies = percpu__untyped(counter->copies);
 	int64_t change;
 
 	percpu__start();
@@ -125,9 +126,9 @@ void percpu_counter_add_slow(struct percpu_counter *counter, int64_t v)
 		follow(counter, v);
 		return;
 	}
-	while (!percpu__try_counter_add(counter->copies, v, &counter->margin, &counter->span)) {
-		if (!percpu__try_counter_publish(counter->copies, &change)) {
-			add_shared(counter, percpu__shared_copy(counter->copies), v);
+	while (!percpu__try_counter_add(copies, v, &counter->margin, &counter->span)) {
+		if (!percpu__try_counter_publish(copies, &change)) {
+			add_shared(counter, percpu__shared_copy(copies), v);
 			return;
 		}
 		follow(counter, change);

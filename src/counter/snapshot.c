@@ -65,7 +65,7 @@ int percpu_snapshot_init(struct percpu_snapshot *snapshot, unsigned nr_fields)
 	p = percpu_alloc(group_bytes(nr_fields), 64);
 	if (!p)
 		return -ENOMEM;
-	set_pointer(snapshot, p, nr_fields);
+	set_pointer(snapshot, percpu__untyped(p), nr_fields);
 	return 0;
 }
 
@@ -74,7 +74,7 @@ void percpu_snapshot_fini(struct percpu_snapshot *snapshot)
 	struct page *page = snapshot->spare, *next;
 
 	if (snapshot->nr_fields)
-		percpu_free(snapshot->of[snapshot->nr_fields]);
+		percpu_free((void __percpu *)(uintptr_t)snapshot->of[snapshot->nr_fields]);
 	for (; page; page = next) {
 		next = page->next;
 		percpu__release(page, percpu__page_bytes());

@@ -199,7 +199,7 @@ static void erase(uintptr_t pointer)
 static struct percpu__watched watched(struct percpu__area area)
 {
 	return (struct percpu__watched){
-		.first = (char *)percpu_ptr((char *)percpu__area_pointer(area), 0),
+		.first = (char *)percpu_ptr(percpu__area_pointer(area), 0),
 		.stride = PERCPU_STRIDE,
 		.bytes = area.bytes,
 		.nr = percpu_nr_copies(),

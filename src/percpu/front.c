@@ -59,13 +59,13 @@ static uint32_t limit_here(struct percpu__front __percpu *front, uint32_t granul
 
 /* ---- by the lot: zeroing where copies are many, and what the pool is asked for ---- */
 
-static void __percpu *marked(void *item, uint32_t granules)
+static void __percpu *marked(void __percpu *item, uint32_t granules)
 {
 	percpu__front_mark(item, granules);
-	return (void __percpu *)item;
+	return item;
 }
 
-void __percpu *percpu__front_hand_out(void *item, uint32_t granules)
+void __percpu *percpu__front_hand_out(void __percpu *item, uint32_t granules)
 {
 	if (percpu__crosses_page(item, granules))
 		percpu__copies_zero_one(item);
@@ -75,14 +75,15 @@ void __percpu *percpu__front_hand_out(void *item, uint32_t granules)
 }
 
 /* Keeps clean items but the first, which is handed out. */
-static void __percpu *keep_clean(struct percpu__front __percpu *front, uint32_t granules, void **items, unsigned nr)
+static void __percpu *keep_clean(struct percpu__front __percpu *front, uint32_t granules, void __percpu **items,
+				 unsigned nr)
 {
 	struct percpu__stack __percpu *stack =
 		percpu__copies_are_few() ? percpu__front_used(front, granules) : clean_of(front, granules);
 
 	while (--nr) {
 		percpu__front_mark(items[nr], granules | PERCPU__KEPT);
-		if (!percpu__stack_push(stack, items[nr]))
+		if (!percpu__front_push(stack, items[nr]))
 			percpu__pool_return(marked(items[nr], granules)); /* moved to a CPU whose stack is full */
 	}
 	return marked(items[0], granules);
@@ -93,7 +94,8 @@ static void __percpu *take_clean(struct percpu__front __percpu *front, uint32_t 
 {
 	struct percpu__stack __percpu *used = percpu__front_used(front, granules);
 	struct percpu__area areas[PERCPU__FRONT_SLOTS];
-	void *items[PERCPU__FRONT_SLOTS], *item = percpu__stack_pop(clean_of(front, granules));
+	void __percpu *items[PERCPU__FRONT_SLOTS];
+	void __percpu *item = percpu__front_pop(clean_of(front, granules));
 	unsigned nr = 0;
 
 	if (item)
@@ -101,7 +103,7 @@ static void __percpu *take_clean(struct percpu__front __percpu *front, uint32_t 
 	/* Half a stack of used ones is a lot that is worth it. */
 	if (__atomic_load_n(&percpu_this_ptr(used)->nr, __ATOMIC_RELAXED) < limit_here(front, granules) / 2)
 		return NULL;
-	for (; nr < PERCPU__FRONT_SLOTS && (item = percpu__stack_pop(used)); nr++) {
+	for (; nr < PERCPU__FRONT_SLOTS && (item = percpu__front_pop(used)); nr++) {
 		items[nr] = item;
 		areas[nr] = percpu__area_of(item);
 	}
@@ -115,7 +117,7 @@ void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules)
 {
 	struct percpu__front __percpu *front = __atomic_load_n(&percpu__front, __ATOMIC_ACQUIRE); /* pairs with make_front */
 	struct percpu__area areas[PERCPU__FRONT_SLOTS];
-	void *items[PERCPU__FRONT_SLOTS];
+	void __percpu *items[PERCPU__FRONT_SLOTS];
 	unsigned wanted, nr = 0, nr_dirty = 0;
 	void __percpu *clean;
 	bool dirty;
@@ -131,7 +133,7 @@ void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules)
 		return NULL;
 	percpu__lock(&pool->lock);
 	for (; nr < wanted && percpu__pool_take(pool, granules, 1, &areas[nr_dirty], &dirty); nr++) {
-		items[nr] = (void *)percpu__area_pointer(areas[nr_dirty]);
+		items[nr] = percpu__area_pointer(areas[nr_dirty]);
 		nr_dirty += dirty;
 	}
 	percpu__unlock(&pool->lock);
@@ -190,7 +192,7 @@ void percpu__front_relieve(struct percpu_pool *pool, uint32_t granules, bool wai
 	if (waited)
 		__atomic_store_n(&stack->limit, doubled_limit(stack->limit), __ATOMIC_RELAXED);
 	for (uint32_t nr = stack->limit / 2; nr; nr--) {
-		void *item = percpu__stack_pop(percpu__front_used(percpu__front, granules));
+		void __percpu *item = percpu__front_pop(percpu__front_used(percpu__front, granules));
 
 		if (!item)
 			return;
@@ -224,7 +226,7 @@ static void drain(struct percpu_pool *pool, struct percpu__front_stack *stack)
 		void *item = stack->slot[--stack->head.nr];
 
 		percpu__take_over(item);
-		percpu__pool_put(pool, item);
+		percpu__pool_put(pool, (void __percpu *)(uintptr_t)item);
 	}
 }
 

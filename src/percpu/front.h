@@ -29,6 +29,16 @@ static inline struct percpu__stack __percpu *percpu__front_used(struct percpu__f
 	return &front->used[granules - 1].head;
 }
 
+static inline bool percpu__front_push(struct percpu__stack __percpu *stack, void __percpu *item)
+{
+	return percpu__stack_push(stack, percpu__untyped(item));
+}
+
+static inline void __percpu *percpu__front_pop(struct percpu__stack __percpu *stack)
+{
+	return (void __percpu *)(uintptr_t)percpu__stack_pop(stack);
+}
+
 /*
  * What the front writes into the word of an area: its granules, so that a free need not look for them,
  * and whether a stack holds it, so that a second free is found out. A word of up to
@@ -42,17 +52,17 @@ static inline void percpu__front_mark(const void __percpu *p, uint64_t mark)
 }
 
 /* Makes what was on a stack ready for its owner. */
-__attribute__((returns_nonnull)) void __percpu *percpu__front_hand_out(void *item, uint32_t granules);
+__attribute__((returns_nonnull)) void __percpu *percpu__front_hand_out(void __percpu *item, uint32_t granules);
 
 /* A ready area of that size, up to PERCPU__FRONT_GRANULES, zeroed; NULL: none at hand, or many copies. */
 static inline __attribute__((always_inline)) void __percpu *percpu__front_take(uint32_t granules)
 {
 	struct percpu__front __percpu *front = __atomic_load_n(&percpu__front, __ATOMIC_ACQUIRE); /* pairs with make_front */
-	void *item;
+	void __percpu *item;
 
 	if (percpu__unlikely(!front || !percpu__copies_are_few()))
 		return NULL;
-	item = percpu__stack_pop(percpu__front_used(front, granules));
+	item = percpu__front_pop(percpu__front_used(front, granules));
 	if (percpu__unlikely(!item))
 		return NULL;
 	/* A counter and a line of counters are what programs allocate all day. */
@@ -74,7 +84,7 @@ static inline bool percpu__front_keep(void __percpu *p, uint32_t granules)
 	if (percpu__unlikely(!front || granules > PERCPU__FRONT_GRANULES))
 		return false;
 	percpu__front_mark(p, granules | PERCPU__KEPT);
-	if (percpu__likely(percpu__stack_push(percpu__front_used(front, granules), p)))
+	if (percpu__likely(percpu__front_push(percpu__front_used(front, granules), p)))
 		return true;
 	percpu__front_mark(p, granules);
 	return false;

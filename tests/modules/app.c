@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PERCPU_UNMARKED /* areas of all types in plain pointers */
 #include <percpu/kernel.h>
 #include <percpu/percpu.h>
 

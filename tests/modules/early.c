@@ -8,7 +8,7 @@
 #include <percpu/kernel.h>
 #include <percpu/percpu.h>
 
-static uint64_t *counter;
+static uint64_t __percpu *counter;
 static DEFINE_PER_CPU(uint64_t, variable) = 1;
 static int steps;
 

@@ -14,6 +14,7 @@
 			abort();                                                                             \
 		}                                                                                            \
 	} while (0)
+#define PERCPU_UNMARKED /* areas of all types in plain pointers */
 #include "ops/storm.h"
 #include "ops/words.h"
 

@@ -30,8 +30,32 @@ bad() { # TYPE STATEMENT MESSAGE
 	judge $? "$compiler rejects $1: $2"
 }
 
-for compiler in "gcc -std=gnu11" "clang -std=gnu11" "g++ -std=c++17" "clang++ -std=c++17"; do
-	command -v "${compiler%% *}" >/dev/null || continue
+# Every compiler at hand, older and newer ones beside the usual ones, in C and in C++.
+compilers() {
+	for name in gcc clang g++ clang++; do
+		case $name in *++) standard=c++17 ;; *) standard=gnu11 ;; esac
+		usual=$(command -v $name) && echo "$name -std=$standard"
+		for version in 11 12 13 14 15 16 17 18 19 20 21; do
+			other=$(command -v $name-$version) && [ "$(readlink -f "$other")" != "$(readlink -f "$usual")" ] &&
+				echo "$name-$version -std=$standard"
+		done
+	done
+}
+
+# What the compiler rejects of plain uses: mark is "both", "passing" or "none"; and what it says then.
+know_mark() {
+	mark=none says="address space"
+	case $compiler in
+	clang*) mark=both says="noderef\|address space" ;;
+	gcc*)
+		printf '#if defined(__SEG_GS) && __GNUC__ >= 14\n#error named\n#endif\n' >"$dir/mark.c"
+		$compiler -fsyntax-only "$dir/mark.c" >/dev/null 2>&1 || mark=passing
+		;;
+	esac
+}
+
+compilers >"$dir/compilers"
+while read -r compiler; do
 	case $compiler in *++*) suffix=cc ;; *) suffix=c ;; esac
 	good "const volatile int" "(void)percpu_read(p)"
 	good "bool" "percpu_or(p, true); percpu_and(p, false); percpu_write(p, true)"
@@ -47,21 +71,31 @@ for compiler in "gcc -std=gnu11" "clang -std=gnu11" "g++ -std=c++17" "clang++ -s
 	bad "__int128" "percpu_inc(p)" "takes 1, 2, 4 or 8 bytes"
 	bad "long" 'percpu_write(p, "text")' "pointer\|const char"
 	bad "int" "percpu_list_pop(p)" "pointer\|incompatible"
-done
 
-# A plain dereference: C++ under clang is told; elsewhere the guard unit faults.
-if command -v clang++ >/dev/null; then
-	compiler="clang++ -std=c++17" suffix=cc
-	bad "long" "*p = 1" "noderef"
-	bad "long" "p[1] = 1" "noderef"
-	bad "long" "percpu_add(p, *p)" "noderef"
-	bad "long" "long *plain = p; (void)plain" "noderef"
-	bad "struct big" "p->b = 1" "noderef"
-	bad "struct big" "struct big copy = *p; (void)copy" "noderef"
-	good "long" "*percpu_ptr(p, 0) = 1; (*percpu_this_ptr(p))++"
+	# Plain uses: what is meant compiles everywhere, and the mark is gone, and nothing else, where a copy is named.
+	good "long" "*percpu_ptr(p, 0) = 1; (*percpu_this_ptr(p))++; long *copy = percpu_ptr(p, 1); (void)copy"
 	good "struct big" "percpu_ptr(p, 0)->b = 1; percpu_add(&p->b, percpu_sum(&p->a))"
 	good "struct big" "struct big __percpu *same = p; percpu_free(same)"
-fi
+	good "struct big" "p = percpu_new(struct big); (void)percpu_sum(&p[1].b)"
+	good "const long" "const long *copy = percpu_ptr(p, 0); (void)copy"
+	good "volatile long" "volatile long *copy = percpu_ptr(p, 0); percpu_inc(p); (void)copy"
+	[ $suffix = cc ] || good "void" "void *copy = percpu_ptr(p, 0); (void)copy"
+	good "char *" "char **copy = percpu_ptr(p, 0); (void)copy"
+	good "struct percpu_list" "percpu_list_push(p, percpu_list_pop(p))"
+	bad "const long" "*percpu_ptr(p, 0) = 1" "read-only\|const"
+	bad "const long" "long *copy = percpu_ptr(p, 0); (void)copy" "const"
+	know_mark
+	[ $mark = none ] && skip "$compiler: plain uses" "it knows no mark that can be stripped" && continue
+	bad "long" "long *plain = p; (void)plain" "$says"
+	bad "long" "__builtin_memset(p, 0, sizeof(*p))" "$says"
+	bad "struct big" "extern void take(struct big *); take(p)" "$says"
+	[ $mark = passing ] && skip "$compiler: dereferences" "in a named address space they are good" && continue
+	bad "long" "*p = 1" "$says"
+	bad "long" "p[1] = 1" "$says"
+	bad "long" "percpu_add(p, *p)" "$says"
+	bad "struct big" "p->b = 1" "$says"
+	bad "struct big" "struct big copy = *p; (void)copy" "$says"
+done <"$dir/compilers"
 
 # percpu_ptr(p, cpu): three instructions at most, and no memory operand.
 cat >"$dir/p.c" <<'EOF'

@@ -76,7 +76,7 @@ static uint64_t chance(uint64_t *state)
 static void swap_area(struct worker *worker)
 {
 	const unsigned at = chance(&worker->state) % NR_HELD;
-	char *area = (char *)worker->areas[at];
+	char __percpu *area = (char __percpu *)worker->areas[at];
 
 	if (area) {
 		percpu_for_each_copy(i)
@@ -86,7 +86,7 @@ static void swap_area(struct worker *worker)
 		return;
 	}
 	worker->sizes[at] = 1 + chance(&worker->state) % (chance(&worker->state) % 16 ? 200 : 20000);
-	area = (char *)percpu_pool_alloc(at % 4 ? NULL : pool, worker->sizes[at], 8);
+	area = (char __percpu *)percpu_pool_alloc(at % 4 ? NULL : pool, worker->sizes[at], 8);
 	must(area);
 	percpu_for_each_copy(i) {
 		must(!percpu_ptr(area, i)[worker->sizes[at] - 1]);

@@ -108,6 +108,7 @@ void percpu_cache_free_to(struct percpu_cache *handle, void *object, unsigned cp
 	if (cpu >= percpu_nr_cpus())
 		percpu__die("percpu_cache_free_to", object, "there is no such CPU");
 	okay_to_free(cache, object, "percpu_cache_free_to");
+	percpu__watch_hand_over(&object, 1);
 	link = accept(cache, object, "percpu_cache_free_to");
 	list = percpu__list_of(cache, cpu);
 	if (!cache->sections || !percpu__cache_put(&cache->pub.own_line, &list, link))
@@ -124,11 +125,13 @@ int percpu_cache_alloc_bulk(struct percpu_cache *cache, size_t n, void **objects
 		memset(objects, 0, done * sizeof(*objects));
 		return -ENOMEM;
 	}
+	percpu__watch_take_over(objects, n);
 	return 0;
 }
 
 void percpu_cache_free_bulk(struct percpu_cache *cache, size_t n, void **objects)
 {
+	percpu__watch_hand_over(objects, n);
 	while (n--)
 		percpu_cache_free(cache, objects[n]);
 }

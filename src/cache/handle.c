@@ -141,14 +141,16 @@ static uint8_t stacks_for(unsigned nr_cpus)
 
 static bool prepare(void)
 {
+	struct percpu_pool *pool = percpu__pool_default();
 	bool ready;
 
 	percpu__cache_fork_init();
 	if (!percpu__arena_init())
 		return false;
 	percpu__lock(&lock);
-	if (!closed_line)
-		closed_line = (char *)(uintptr_t)percpu_alloc(PERCPU__LINE_BYTES, PERCPU__LINE_BYTES);
+	if (!closed_line && pool) /* for ever, and so no leak that one should hear of */
+		closed_line = percpu__untyped(percpu__pool_take_zeroed(pool, PERCPU__LINE_BYTES / PERCPU__GRANULE,
+								       PERCPU__LINE_BYTES / PERCPU__GRANULE));
 	ready = closed_line;
 	percpu__unlock(&lock);
 	return ready;
@@ -330,9 +332,10 @@ static size_t nr_in_slabs(const struct percpu__home *home)
 static void add_home(struct percpu__cache *cache, struct percpu__home *home, struct percpu_cache_stats *stats)
 {
 	const int node = percpu__home_node(home->copy);
-	const size_t bytes = home->nr_slabs * (PERCPU__ARENA_UNIT << cache->order);
+	size_t bytes;
 
 	percpu__lock(&home->lock);
+	bytes = home->nr_slabs * (PERCPU__ARENA_UNIT << cache->order);
 	stats->nr_homes++;
 	stats->nr_slabs += home->nr_slabs;
 	stats->nr_empty_slabs += home->empty.nr;

@@ -62,6 +62,15 @@ static bool swap_head(struct percpu_list *list, struct percpu_list_node *head, u
 #endif
 }
 
+/*
+ * What may be another thread's word by now, and is thrown away then. To thread sanitizers that would be a
+ * race with the new owner, whatever he does.
+ */
+__attribute__((no_sanitize("thread"))) static struct percpu_list_node *next_of(const struct percpu_list_node *node)
+{
+	return __atomic_load_n(&node->next, __ATOMIC_RELAXED);
+}
+
 /* The first node taken off, or, with all, the whole chain. */
 static struct percpu_list_node *take(struct percpu_list *list, bool all)
 {
@@ -74,7 +83,7 @@ static struct percpu_list_node *take(struct percpu_list *list, bool all)
 		head = __atomic_load_n(&list->head, __ATOMIC_ACQUIRE);
 		if (!head)
 			return NULL;
-		next = all ? NULL : __atomic_load_n(&head->next, __ATOMIC_RELAXED);
+		next = all ? NULL : next_of(head);
 	} while (!swap_head(list, head, tag, next));
 	return head;
 }

@@ -260,6 +260,10 @@ void percpu__watch_end(struct percpu__watched area, struct percpu__trace *trace)
 void percpu__watch_pause(struct percpu__watched area);
 void percpu__watch_forget(struct percpu__trace *trace);
 
+/* To thread sanitizers: these objects go from the caller to whoever takes them over. */
+void percpu__watch_hand_over(void *const *objects, size_t n);
+void percpu__watch_take_over(void *const *objects, size_t n);
+
 /* Pointers in the range keep what they point to from being leaks, or do no more. */
 void percpu__hold_pointers(const void *start, size_t bytes, bool on);
 

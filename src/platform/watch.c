@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what is told to those that watch every access of a program: AddressSanitizer, LeakSanitizer and
- * Valgrind. They know malloc's blocks; of our memory they learn what nobody may use at the moment, and where
- * pointers lie that keep blocks from being leaks. The library itself is built plain: the sanitizers are those of
- * the program, found through weak references, and most processes have none.
+ * Owns what is told to those that watch every access of a program: AddressSanitizer, LeakSanitizer,
+ * ThreadSanitizer and Valgrind. They know malloc's blocks; of our memory they learn what nobody may use at the
+ * moment, where pointers lie that keep blocks from being leaks, and what goes from one thread to another. The
+ * library itself is built plain: the sanitizers are those of the program, found through weak references, and
+ * most processes have none.
  *
  * A report of AddressSanitizer about such memory has no stacks. So each allocation has a trace with the
  * stacks of its allocation and its free, which are printed behind the report. Valgrind takes copies for
@@ -13,6 +14,8 @@
 #include <stdlib.h>
 
 #include "platform/platform.h"
+
+#include <percpu/sanitizers.h>
 
 #ifdef HAVE_VALGRIND_MEMCHECK_H
 #include <valgrind/memcheck.h>
@@ -34,26 +37,39 @@ extern void __lsan_register_root_region(const void *start, size_t bytes) WEAK;
 extern void __lsan_unregister_root_region(const void *start, size_t bytes) WEAK;
 extern int backtrace(void **stack, int size) WEAK; /* glibc's */
 
+extern void __tsan_acquire(void *address) WEAK;
+extern void __tsan_release(void *address) WEAK;
+
 /* A library with the sanitizer in itself is for its own tests, which want the ways of other builds. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define INSTRUMENTED 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define INSTRUMENTED 1
-#endif
-#ifndef INSTRUMENTED
-#define INSTRUMENTED 0
-#endif
+#define INSTRUMENTED (PERCPU__ASAN || PERCPU__TSAN)
 
 static bool has_asan(void)
 {
 	return !INSTRUMENTED && __asan_poison_memory_region && __asan_unpoison_memory_region;
 }
 
+static bool has_tsan(void)
+{
+	return !INSTRUMENTED && __tsan_acquire && __tsan_release;
+}
+
+/* Where all goes through the pools' locks, a thread sanitizer sees who had an area before. */
 bool percpu__is_watched(void)
 {
-	return has_asan() || RUNNING_ON_VALGRIND;
+	return has_asan() || has_tsan() || RUNNING_ON_VALGRIND;
+}
+
+void percpu__watch_hand_over(void *const *objects, size_t n)
+{
+	for (size_t i = 0; has_tsan() && i < n; i++)
+		if (objects[i])
+			__tsan_release(objects[i]);
+}
+
+void percpu__watch_take_over(void *const *objects, size_t n)
+{
+	for (size_t i = 0; has_tsan() && i < n; i++)
+		__tsan_acquire(objects[i]);
 }
 
 #define DEEPEST 24
@@ -85,8 +101,10 @@ static char *copy_of(const struct percpu__watched *area, unsigned i)
 
 struct percpu__trace *percpu__watch_begin(struct percpu__watched area)
 {
-	struct percpu__trace *trace = malloc(sizeof(*trace) + area.nr * sizeof(trace->copies[0]));
+	struct percpu__trace *trace = NULL;
 
+	if (has_asan() || RUNNING_ON_VALGRIND)
+		trace = malloc(sizeof(*trace) + area.nr * sizeof(trace->copies[0]));
 	if (trace)
 		trace->allocated = stack_here();
 	for (unsigned i = 0; i < area.nr; i++) {

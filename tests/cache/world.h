@@ -15,14 +15,18 @@
 #include <string.h>
 #include <unistd.h>
 
+static cpu_set_t given; /* before the first pin */
+
+static inline void note_given(void)
+{
+	sched_getaffinity(0, sizeof(given), &given);
+}
+
 static inline int nth_cpu(int n)
 {
-	static cpu_set_t given;
-	static bool known;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-	if (!known)
-		sched_getaffinity(0, sizeof(given), &given);
-	known = true;
+	pthread_once(&once, note_given);
 	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
 		if (CPU_ISSET(cpu, &given) && !n--)
 			return cpu;

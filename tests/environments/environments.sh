@@ -37,6 +37,7 @@ try "glibc.pthread.rseq=0" env GLIBC_TUNABLES=glibc.pthread.rseq=0 "$everything"
 try "PERCPU_OPTIONS=mode:atomic" env PERCPU_OPTIONS=mode:atomic "$everything" atomic
 try "PERCPU_OPTIONS=cpus:1" env PERCPU_OPTIONS=cpus:1 "$everything" rseq
 try "PERCPU_OPTIONS=check,leaks" env PERCPU_OPTIONS=check,leaks "$everything" rseq
+report "the library's own memory is no leak" "$(PERCPU_OPTIONS=leaks "$everything" rseq 2>&1 >/dev/null)"
 
 # ---- the kernel refuses ----
 

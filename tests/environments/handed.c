@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hands memory from thread to thread through a per-CPU list, and by nothing else: no report of ThreadSanitizer.
- * With an argument all use the same memory, whoever has it: that is one.
+ * Hands memory from thread to thread as its argument says, and by nothing else: no report of ThreadSanitizer.
+ * With "plainly" all use the same memory, whoever has it: that is one.
  */
 #include <percpu/percpu.h>
 
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 
 #define NR_TURNS 20000
+#define NR_THREADS 4
+#define NR_HELD 40
 
 struct message {
 	struct percpu_list_node node;
@@ -16,41 +19,108 @@ struct message {
 };
 
 static struct percpu_list __percpu *list;
-static bool is_plain;
+static struct percpu_cache *cache;
 static struct message messages[64];
 
-static void *pass_on(void *unused)
+static void use(struct message *message)
 {
+	message->a++;
+	message->b += message->a;
+}
+
+static void through_a_list(unsigned turn, void **held)
+{
+	struct percpu_list_node *next, *node = turn % 8 ? percpu_list_pop(list) : percpu_list_pop_all(list);
+
+	for (; node; node = next) {
+		next = turn % 8 ? NULL : node->next;
+		use((struct message *)node);
+		percpu_list_push(list, node);
+	}
+}
+
+/* Held for a while, so that the objects of several slabs, and CPUs, are about. */
+static void through_a_cache(unsigned turn, void **held)
+{
+	const unsigned at = turn * 7 % NR_HELD;
+
+	if (turn % 1024 == 0)
+		percpu_cache_shrink(cache);
+	if (turn % 64 == 5) {
+		void *some[20];
+
+		if (percpu_cache_alloc_bulk(cache, 20, some))
+			return;
+		for (unsigned i = 0; i < 20; i++)
+			use(some[i]);
+		percpu_cache_free_bulk(cache, 20, some);
+		return;
+	}
+	if (!held[at]) {
+		held[at] = percpu_cache_alloc(cache);
+		use(held[at]);
+		return;
+	}
+	use(held[at]);
+	if (turn % 16 == 3)
+		percpu_cache_free_to(cache, held[at], turn % percpu_nr_cpus());
+	else
+		percpu_cache_free(cache, held[at]);
+	held[at] = NULL;
+}
+
+static void through_areas(unsigned turn, void **held)
+{
+	struct message __percpu *area = percpu_new(struct message);
+
+	percpu_for_each_copy(i)
+		use(percpu_ptr(area, i));
+	percpu_free(area);
+	if (turn % 1024 == 0)
+		percpu_trim(NULL);
+}
+
+static void plainly(unsigned turn, void **held)
+{
+	use(&messages[0]);
+}
+
+static const struct way {
+	const char *name;
+	void (*turn)(unsigned turn, void **held);
+} ways[] = {
+	{ "list", through_a_list }, { "cache", through_a_cache }, { "areas", through_areas }, { "plainly", plainly },
+};
+
+static void *pass_on(void *argument)
+{
+	const struct way *way = argument;
+	void *held[NR_HELD] = { NULL };
+
 	for (unsigned i = 0; i < NR_TURNS; i++) {
-		struct percpu_list_node *next, *node = is_plain ? NULL : i % 8 ? percpu_list_pop(list) : percpu_list_pop_all(list);
-
-		for (; node; node = next) {
-			struct message *message = (struct message *)node;
-
-			next = i % 8 ? NULL : node->next;
-			message->a++;
-			message->b += message->a;
-			percpu_list_push(list, node);
-		}
-		if (is_plain)
-			messages[0].b++;
+		way->turn(i, held);
 		if (i % 64 == 0)
 			sched_yield();
 	}
+	percpu_cache_free_bulk(cache, NR_HELD, held);
 	return NULL;
 }
 
 int main(int argc, char **argv)
 {
-	pthread_t threads[4];
+	const struct way *way = ways;
+	pthread_t threads[NR_THREADS];
 
-	is_plain = argc > 1;
+	while (argc > 1 && strcmp(way->name, argv[1]))
+		if (++way == ways + sizeof(ways) / sizeof(ways[0]))
+			return 2;
 	list = percpu_new(struct percpu_list);
+	cache = percpu_cache_create("messages", sizeof(struct message), 0, 0, NULL);
 	for (unsigned i = 0; i < 64; i++)
 		percpu_list_push(list, &messages[i].node);
-	for (unsigned i = 0; i < 4; i++)
-		pthread_create(&threads[i], NULL, pass_on, NULL);
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < NR_THREADS; i++)
+		pthread_create(&threads[i], NULL, pass_on, (void *)(uintptr_t)way);
+	for (unsigned i = 0; i < NR_THREADS; i++)
 		pthread_join(threads[i], NULL);
 	return 0;
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # A program built with a sanitizer, or run by Valgrind, beside the library as it is installed: the use of
 # freed per-CPU memory is reported in every copy, with who allocated and who freed it; what only copies
-# point to is no leak; what goes through a list is no race.
+# point to is no leak; what goes from thread to thread through the library is no race.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
@@ -57,7 +57,9 @@ for cc in gcc clang; do
 		skip "$cc -fsanitize=thread" "not to be had, or finds nothing here"
 		continue
 	fi
-	try "$cc: what goes from thread to thread through a list is no race" "$program"
+	for way in list cache areas; do
+		try "$cc: what goes from thread to thread is no race: $way" "$program" $way
+	done
 done
 
 # shellcheck disable=SC2086

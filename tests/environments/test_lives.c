@@ -377,11 +377,16 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-	const TTest *const tests[] = { signals_ten_thousand_times_a_second, children_of_vfork, raw_clones_that_share_memory,
-				       children_of_posix_spawn, forks_beside_threads_that_allocate, one_cpu_and_back,
-				       other_namespaces_and_back, NULL };
+	const TTest *const tests[] = { signals_ten_thousand_times_a_second, children_of_posix_spawn,
+				       forks_beside_threads_that_allocate, one_cpu_and_back, other_namespaces_and_back,
+#if !PERCPU__TSAN
+				       children_of_vfork, raw_clones_that_share_memory,
+#endif
+				       NULL };
 
 	if (argc == 2 && !strcmp(argv[1], AS_CHILD))
 		return count_and_look();
+	if (PERCPU__TSAN)
+		printf("# no vfork, of which ThreadSanitizer makes a fork, and no raw clone, which it does not bear\n");
 	return run_suite(suite_of("environments: lives", tests, 1800));
 }

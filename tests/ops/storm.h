@@ -25,6 +25,7 @@ struct storm_thread {
 	pthread_t thread;
 	unsigned number;
 	bool is_ready;
+	unsigned rounds;
 	uint64_t steps;         /* by the thread itself */
 	uint64_t handler_steps; /* by handlers on top of it */
 	void *state;            /* the caller's */
@@ -75,6 +76,7 @@ static void *storm_main(void *argument)
 			storm_step(self, false);
 			self->steps++;
 		}
+		__atomic_store_n(&self->rounds, self->rounds + 1, __ATOMIC_RELAXED);
 		move_thread(pthread_self(), self->steps / 50 + self->number);
 	}
 	return NULL;
@@ -86,6 +88,17 @@ static double seconds_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec + now.tv_nsec * 1e-9;
+}
+
+/* However busy the machine is: so many rounds that a storm is one. */
+#define STORM_ROUNDS 10
+
+static bool storm_is_done(double end)
+{
+	for (unsigned i = 0; i < NR_THREADS; i++)
+		if (__atomic_load_n(&storm_threads[i].rounds, __ATOMIC_RELAXED) < STORM_ROUNDS)
+			return false;
+	return seconds_now() >= end;
 }
 
 /* Returns: the number of steps done, handlers' included. */
@@ -106,7 +119,7 @@ static uint64_t storm(void (*step)(struct storm_thread *, bool), double seconds)
 		while (!__atomic_load_n(&storm_threads[i].is_ready, __ATOMIC_ACQUIRE))
 			sched_yield();
 	}
-	for (unsigned turn = 0; seconds_now() < end; turn++) {
+	for (unsigned turn = 0; !storm_is_done(end); turn++) {
 		pthread_kill(storm_threads[turn % NR_THREADS].thread, SIGUSR1);
 		if (turn % 5 == 0)
 			move_thread(storm_threads[turn / 5 % NR_THREADS].thread, turn / 7);

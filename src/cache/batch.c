@@ -8,35 +8,36 @@
 
 /* ---- remote lists ---- */
 
-/* The release pairs with percpu__remote_take. */
-bool percpu__remote_push(struct percpu__home *home, void *first, void *last, uint64_t nr)
+static uintptr_t *first_of(uint64_t remote)
 {
-	const uint64_t place = ((uintptr_t)first - percpu__arena.base) / PERCPU_CACHE_MIN_SIZE;
+	return remote ? (uintptr_t *)(percpu__arena.base + (remote >> PERCPU__REMOTE_BITS) * PERCPU_CACHE_MIN_SIZE) : NULL;
+}
+
+/* The release pairs with percpu__remote_take. */
+bool percpu__remote_push(struct percpu__home *home, const struct percpu__chain *chain, uintptr_t *last)
+{
+	const uint64_t place = ((uintptr_t)chain->first - percpu__arena.base) / PERCPU_CACHE_MIN_SIZE;
+	const uintptr_t nr_carried = *last & PERCPU__CARRIED_MAX;
 	uint64_t before = __atomic_load_n(&home->remote, __ATOMIC_RELAXED);
 
 	do {
-		if ((before & PERCPU__REMOTE_MAX) + nr > PERCPU__REMOTE_MAX)
+		if ((before & PERCPU__REMOTE_MAX) + chain->nr > PERCPU__REMOTE_MAX)
 			return false;
-		*(void **)last = before ? (void *)(percpu__arena.base + (before >> PERCPU__REMOTE_BITS) * PERCPU_CACHE_MIN_SIZE)
-					: NULL;
+		*last = (uintptr_t)first_of(before) | nr_carried;
 	} while (!__atomic_compare_exchange_n(&home->remote, &before,
-					      place << PERCPU__REMOTE_BITS | ((before & PERCPU__REMOTE_MAX) + nr), true,
-					      __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+					      place << PERCPU__REMOTE_BITS | ((before & PERCPU__REMOTE_MAX) + chain->nr),
+					      true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 	return true;
 }
 
 /* The acquire pairs with percpu__remote_push. */
 struct percpu__chain percpu__remote_take(struct percpu__home *home)
 {
-	uint64_t all;
+	uint64_t all = 0;
 
-	if (!__atomic_load_n(&home->remote, __ATOMIC_RELAXED))
-		return (struct percpu__chain){ NULL, 0 };
-	all = __atomic_exchange_n(&home->remote, 0, __ATOMIC_ACQUIRE);
-	return (struct percpu__chain){
-		(void *)(percpu__arena.base + (all >> PERCPU__REMOTE_BITS) * PERCPU_CACHE_MIN_SIZE),
-		all & PERCPU__REMOTE_MAX
-	};
+	if (__atomic_load_n(&home->remote, __ATOMIC_RELAXED))
+		all = __atomic_exchange_n(&home->remote, 0, __ATOMIC_ACQUIRE);
+	return (struct percpu__chain){ first_of(all), all & PERCPU__REMOTE_MAX };
 }
 
 /* ---- sending ---- */
@@ -54,7 +55,7 @@ static struct percpu__chain take_of_one(const struct percpu__cache *cache, void 
 
 	for (unsigned i = 0; i < nr; i++)
 		if (links[i] && list_of_link(cache, links[i]) == list) {
-			percpu__chain_push(&chain, links[i]);
+			percpu__chain_push(cache, &chain, links[i]);
 			links[i] = NULL;
 		}
 	return chain;
@@ -72,13 +73,13 @@ static void send(struct percpu__cache *cache, void **links, unsigned nr, struct 
 
 		if (!last)
 			continue;
-		home = percpu__home_at(cache, percpu__home_of(cache, percpu__slab_of_link(cache, last)));
+		home = percpu__owner_of(percpu__slab_of_link(cache, last));
 		chain = take_of_one(cache, links + i, nr - i);
 		nr_batches++;
 		nr_sent += chain.nr;
-		if (!percpu__remote_push(home, chain.first, last, chain.nr))
+		if (!percpu__remote_push(home, &chain, last))
 			while (chain.nr)
-				percpu__chain_push(left, percpu__chain_pop(&chain));
+				percpu__chain_push(cache, left, percpu__chain_pop(cache, &chain));
 	}
 	percpu_add(&cache->homes->nr_batches, nr_batches);
 	percpu_add(&cache->homes->nr_remote, nr_sent);
@@ -93,7 +94,7 @@ void percpu__send_home(struct percpu__cache *cache, struct percpu__chain *chain)
 		unsigned nr = 0;
 
 		while (chain->nr && nr < PERCPU__BATCH_MAX)
-			links[nr++] = percpu__chain_pop(chain);
+			links[nr++] = percpu__chain_pop(cache, chain);
 		send(cache, links, nr, &left);
 	}
 	*chain = left;

@@ -13,8 +13,8 @@
  *   rcu.c     what a liburcu flavour can do
  *   fork.c    what a fork finds and leaves
  *
- * A free object is in one place, and moves along these ways. In an array it is named by its `link`, a word in
- * the object or behind it; in a chain the links hold one another:
+ * A free object is in one place, and moves along these ways. It is named by its `link`, a word in the object or
+ * behind it. Chains are made of the links: some of them carry the others.
  *
  *	           take, put                  full: half of it
  *	program  <----------->  list of the CPU  ------------->  stock of the home <-----> slab (a bit)
@@ -163,6 +163,7 @@ struct percpu__cache {
 	bool inlines;                      /* whether programs may use the lists themselves */
 	uint32_t id;                       /* in the tags of slabs; 1 to arena.mask, so that a tag tells the address too */
 	uint32_t link_bytes;               /* from an object to its link */
+	uint32_t carried;                  /* words behind the link that are its object's: up to CARRIED_MAX */
 	bool fences;                       /* whether those can be closed from afar; only ever falls; cache lock */
 	uint64_t inverse;                  /* as pub's, but never 0 */
 	uint32_t zero_bytes;               /* of each object, when it is given */
@@ -201,26 +202,43 @@ void percpu__caches_unlock(void);
 
 /* ---- slab.c ---- */
 
-/* Links to one another, the last one's is NULL. */
+/*
+ * A chain of links. Objects on their way are cold, so few are touched: a carrier's link is a word with the next
+ * carrier in it and, in its low bits, the number of words behind it that hold further links.
+ */
 struct percpu__chain {
-	void *first;
-	uint64_t nr;
+	uintptr_t *first;
+	uint64_t nr; /* links */
 };
 
-static inline void percpu__chain_push(struct percpu__chain *chain, void *link)
+#define PERCPU__CARRIED_MAX ((uintptr_t)7)
+
+static inline void percpu__chain_push(const struct percpu__cache *cache, struct percpu__chain *chain, void *link)
 {
-	*(void **)link = chain->first;
+	uintptr_t *carrier = chain->first;
+
+	if (chain->nr++ && (*carrier & PERCPU__CARRIED_MAX) < cache->carried) {
+		carrier[++*carrier & PERCPU__CARRIED_MAX] = (uintptr_t)link;
+		return;
+	}
 	chain->first = link;
-	chain->nr++;
+	*chain->first = (uintptr_t)carrier;
 }
 
-static inline void *percpu__chain_pop(struct percpu__chain *chain)
+/* The last one pushed; a carrier that no push can have written ends the process. */
+static inline void *percpu__chain_pop(const struct percpu__cache *cache, struct percpu__chain *chain)
 {
-	void *link = chain->first;
+	uintptr_t *const carrier = chain->first, nr = *carrier & PERCPU__CARRIED_MAX;
 
-	chain->first = *(void **)link;
 	chain->nr--;
-	return link;
+	if (!nr) {
+		chain->first = (uintptr_t *)*carrier;
+		return carrier;
+	}
+	if (percpu__unlikely(nr > cache->carried))
+		percpu__die("a free object's link", carrier, "written to after the free");
+	--*carrier;
+	return (void *)carrier[nr];
 }
 
 struct percpu__slab_list {
@@ -247,7 +265,8 @@ uint32_t percpu__object_number(const struct percpu__cache *cache, const struct p
 /* Makes a slab of units fresh from the arena, all its objects in it. */
 void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, unsigned home);
 
-/* Moves up to nr objects to the chain. H. */
+/* Moves up to nr objects, no more than CUT_MAX, to the chain: the lowest comes off first. H. */
+#define PERCPU__CUT_MAX 512u
 void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *slab, uint64_t nr,
 		      struct percpu__chain *chain);
 
@@ -302,6 +321,12 @@ static inline bool percpu__has_sections(const struct percpu__cache *cache, const
 	return cache->sections && home->copy + 1 < percpu_abi.nr_copies;
 }
 
+/* The home that a slab is of: it has been ready since before the slab was. */
+static inline struct percpu__home *percpu__owner_of(const struct percpu__slab *slab)
+{
+	return (struct percpu__home *)(slab->list + PERCPU_STRIDE);
+}
+
 static inline int percpu__home_node(unsigned copy)
 {
 	return percpu__has_nodes() && copy + 1 < percpu_abi.nr_copies ? percpu__cpu_to_memory_node(copy) : -1;
@@ -334,10 +359,10 @@ void percpu__slabs_release(struct percpu__cache *cache, struct percpu__slab *sla
 #define PERCPU__REMOTE_MAX ((UINT64_C(1) << PERCPU__REMOTE_BITS) - 1)
 
 /*
- * Pushes nr links, first to last, onto the home's remote list. H of this CPU's copy, or the cache lock.
- * Returns: false where the list is too long for its count.
+ * Pushes a chain, of which `last` was pushed first, onto the home's remote list. H of this CPU's copy, or the cache
+ * lock. Returns: false where the list is too long for its count.
  */
-bool percpu__remote_push(struct percpu__home *home, void *first, void *last, uint64_t nr);
+bool percpu__remote_push(struct percpu__home *home, const struct percpu__chain *chain, uintptr_t *last);
 
 /* The remote list, whole. */
 struct percpu__chain percpu__remote_take(struct percpu__home *home);

@@ -100,12 +100,13 @@ static void set_geometry(struct percpu__cache *cache, size_t size, size_t align)
 		order++;
 	/* Of the largest, whatever fits: at least seven objects and their links. */
 	cache->object_bytes = bytes;
+	cache->carried = link_behind ? 0 : clamp(bytes / sizeof(uintptr_t) - 1, 0, PERCPU__CARRIED_MAX);
 	cache->order = order;
 	cache->nr_per_slab = (PERCPU__ARENA_UNIT << order) / bytes;
 	cache->zero_bytes = cache->flags & PERCPU_CACHE_ZERO ? size : 0;
 	cache->limit = clamp(LIST_BYTES / bytes, 2, PERCPU__CACHE_SLOTS);
 	cache->stock_limit = clamp(LIST_BYTES / bytes, 2, 16384);
-	cache->refill = clamp(REFILL_BYTES / bytes, 1, 512);
+	cache->refill = clamp(REFILL_BYTES / bytes, 1, PERCPU__CUT_MAX);
 	cache->batch = clamp(BATCH_BYTES / bytes, 1, PERCPU__BATCH_MAX);
 	cache->inverse = UINT64_MAX / bytes + 1;
 }

@@ -115,7 +115,7 @@ static void put_many(struct percpu__cache *cache, struct percpu__home *home, voi
 	while (nr && percpu__cache_put(&cache->pub.own_line, &list, links[nr - 1]))
 		nr--;
 	while (nr)
-		percpu__chain_push(&home->stock, links[--nr]);
+		percpu__chain_push(cache, &home->stock, links[--nr]);
 }
 
 /* Half a list, for the next allocations. */
@@ -125,7 +125,7 @@ static void refill(struct percpu__cache *cache, struct percpu__home *home)
 	unsigned nr = 0;
 
 	while (nr <= cache->limit / 2 && home->stock.nr)
-		links[nr++] = percpu__chain_pop(&home->stock);
+		links[nr++] = percpu__chain_pop(cache, &home->stock);
 	put_many(cache, home, links, nr);
 }
 
@@ -147,7 +147,7 @@ static void spill(struct percpu__cache *cache, struct percpu__home *home)
 	const unsigned nr = take_many(cache, home, links, cache->limit), kept = nr / 2;
 
 	for (unsigned i = nr; i > kept; i--)
-		percpu__chain_push(&home->stock, links[i - 1]);
+		percpu__chain_push(cache, &home->stock, links[i - 1]);
 	put_many(cache, home, links, kept);
 }
 
@@ -174,7 +174,7 @@ void *percpu__home_alloc(struct percpu__cache *cache)
 		percpu__lock(&home->lock);
 	}
 	if (home->stock.nr || gather(cache, home) || percpu__stock_grow(cache, home)) {
-		link = percpu__chain_pop(&home->stock);
+		link = percpu__chain_pop(cache, &home->stock);
 		if (percpu__has_sections(cache, home))
 			refill(cache, home);
 	}
@@ -203,7 +203,7 @@ static void free_here(struct percpu__cache *cache, struct percpu__home *home, vo
 		put_many(cache, home, &link, 1);
 	} else {
 		old = retire(cache, home);
-		percpu__chain_push(&home->stock, link);
+		percpu__chain_push(cache, &home->stock, link);
 	}
 	percpu__stock_take_back(cache, home, &old);
 	surplus = percpu__stock_surplus(home);
@@ -226,7 +226,7 @@ void percpu__home_free(struct percpu__cache *cache, void *link, unsigned home)
 void percpu__home_free_to(struct percpu__cache *cache, void *link, unsigned copy)
 {
 	struct percpu__home *here = percpu__home_here(cache), *there = percpu__home_at(cache, copy);
-	struct percpu__chain left = { NULL, 0 };
+	struct percpu__chain alone = { NULL, 0 };
 
 	if (here == there) {
 		free_here(cache, here, link);
@@ -234,22 +234,23 @@ void percpu__home_free_to(struct percpu__cache *cache, void *link, unsigned copy
 	}
 	/* No batch: the next to need it is known, and may be about to. */
 	percpu__lock(&here->lock);
-	if (!percpu__remote_push(there, link, link, 1))
-		percpu__chain_push(&left, link);
+	percpu__chain_push(cache, &alone, link);
+	if (percpu__remote_push(there, &alone, link))
+		alone = (struct percpu__chain){ NULL, 0 };
 	percpu__unlock(&here->lock);
-	percpu__take_back_all(cache, &left);
+	percpu__take_back_all(cache, &alone);
 }
 
 /* ---- giving back ---- */
 
 /* Moves the list of a copy that nobody's section can touch. H. */
-static void take_list(struct percpu__home *home, struct percpu__chain *chain)
+static void take_list(const struct percpu__cache *cache, struct percpu__home *home, struct percpu__chain *chain)
 {
 	const uint64_t word = home->list.word, nr = word % 65536;
 
 	for (uint64_t i = 0; i < nr; i++) {
 		percpu__take_over(home->list.slot[i]);
-		percpu__chain_push(chain, home->list.slot[i]);
+		percpu__chain_push(cache, chain, home->list.slot[i]);
 	}
 	__atomic_store_n(&home->list.word, word - nr, __ATOMIC_RELAXED);
 	home->nr_drained += nr;
@@ -263,7 +264,7 @@ static void drain(struct percpu__cache *cache, struct percpu__home *home, bool l
 	all = home->stock;
 	home->stock = (struct percpu__chain){ NULL, 0 };
 	if (list_too)
-		take_list(home, &all);
+		take_list(cache, home, &all);
 	percpu__stock_take_back(cache, home, &all);
 	remote = percpu__remote_take(home);
 	percpu__stock_take_back(cache, home, &remote);

@@ -59,11 +59,11 @@ void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *sl
 {
 	uint64_t *bits = free_bits_of(cache, slab);
 	uint32_t *fresh = &percpu__arena.fresh[percpu__slab_index(slab)];
-	void *links = NULL, **end = &links;
-	uint64_t cut = 0;
+	void *links[PERCPU__CUT_MAX];
+	unsigned nr_cut = 0;
 
-	for (uint32_t word = 0; cut < nr && cut < slab->nr_free; word++) {
-		while (bits[word] && cut < nr) {
+	for (uint32_t word = 0; nr_cut < nr && nr_cut < slab->nr_free; word++) {
+		while (bits[word] && nr_cut < nr) {
 			const uint32_t number = word * 64 + (uint32_t)__builtin_ctzll(bits[word]);
 			void *object = (char *)slab->start + (size_t)number * cache->object_bytes;
 
@@ -75,17 +75,12 @@ void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *sl
 				if (percpu__unlikely(cache->check))
 					percpu__check_cut(cache, object);
 			}
-			*end = percpu__link_of(cache, object);
-			end = *end;
-			cut++;
+			links[nr_cut++] = percpu__link_of(cache, object);
 		}
 	}
-	if (!cut)
-		return;
-	*end = chain->first;
-	chain->first = links;
-	chain->nr += cut;
-	slab->nr_free -= cut;
+	slab->nr_free -= nr_cut;
+	while (nr_cut)
+		percpu__chain_push(cache, chain, links[--nr_cut]);
 }
 
 void percpu__slab_take_back(const struct percpu__cache *cache, struct percpu__slab *slab, void *link)

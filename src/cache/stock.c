@@ -85,13 +85,13 @@ void percpu__stock_take_back(struct percpu__cache *cache, struct percpu__home *h
 	struct percpu__chain others = { NULL, 0 };
 
 	while (chain->nr) {
-		void *link = percpu__chain_pop(chain);
+		void *link = percpu__chain_pop(cache, chain);
 		struct percpu__slab *slab = percpu__slab_of_link(cache, link);
 
 		if (chain->nr)
 			__builtin_prefetch(chain->first);
-		if (percpu__home_of(cache, slab) != home->copy) {
-			percpu__chain_push(&others, link);
+		if (percpu__owner_of(slab) != home) {
+			percpu__chain_push(cache, &others, link);
 			continue;
 		}
 		percpu__slab_take_back(cache, slab, link);
@@ -103,9 +103,9 @@ void percpu__stock_take_back(struct percpu__cache *cache, struct percpu__home *h
 void percpu__take_back_all(struct percpu__cache *cache, struct percpu__chain *chain)
 {
 	while (chain->nr) {
-		void *link = percpu__chain_pop(chain);
+		void *link = percpu__chain_pop(cache, chain);
 		struct percpu__slab *slab = percpu__slab_of_link(cache, link);
-		struct percpu__home *home = percpu__home_at(cache, percpu__home_of(cache, slab));
+		struct percpu__home *home = percpu__owner_of(slab);
 
 		percpu__lock(&home->lock);
 		percpu__slab_take_back(cache, slab, link);

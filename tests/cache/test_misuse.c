@@ -138,6 +138,17 @@ static void write_after_free(void)
 	percpu_cache_free(cache, percpu_cache_alloc(cache));
 }
 
+/* Of 16 bytes it cannot carry seven others. */
+static void write_to_a_carrier(void)
+{
+	struct percpu_cache *small = cache_of(16);
+	uint64_t *p = percpu_cache_alloc(small);
+
+	percpu_cache_free(small, p);
+	*p |= 7;
+	percpu_cache_alloc(small);
+}
+
 static const struct misuse {
 	void (*run)(void);
 	const char *options, *function, *rule;
@@ -166,6 +177,7 @@ static const struct misuse {
 	{ shrink_after_destroy, "", "percpu_cache_shrink 0x", "the cache was destroyed" },
 	{ destroy_twice, "", "percpu_cache_destroy 0x", "the cache was destroyed" },
 	{ write_after_free, "check", "percpu_cache_alloc 0x", "written to after the free" },
+	{ write_to_a_carrier, "mode:atomic", "a free object's link 0x", "written to after the free" },
 };
 
 START_TEST(misuse)

@@ -15,7 +15,7 @@
 #define NR_STEPS 600000
 
 struct object {
-	uint64_t link; /* the library's while the object is free */
+	uint64_t link[8]; /* the library's while the object is free */
 	uint64_t owner;
 	uint64_t check;
 };
@@ -32,7 +32,8 @@ static struct object *take(uint64_t owner)
 
 	if (!object)
 		abort();
-	object->link = ~owner;
+	for (unsigned i = 0; i < 8; i++)
+		object->link[i] = ~owner;
 	if (__atomic_exchange_n(&object->owner, owner, __ATOMIC_RELAXED))
 		abort(); /* somebody has it */
 	object->check = (uintptr_t)object ^ owner;
@@ -43,8 +44,11 @@ static void give(struct object *object, unsigned to)
 {
 	const uint64_t owner = __atomic_exchange_n(&object->owner, 0, __ATOMIC_RELAXED);
 
-	if (!owner || object->check != ((uintptr_t)object ^ owner) || object->link != ~owner)
+	if (!owner || object->check != ((uintptr_t)object ^ owner))
 		abort(); /* written to by somebody else */
+	for (unsigned i = 0; i < 8; i++)
+		if (object->link[i] != ~owner)
+			abort();
 	if (to < percpu_nr_cpus())
 		percpu_cache_free_to(cache, object, to);
 	else

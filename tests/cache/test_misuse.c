@@ -138,15 +138,18 @@ static void write_after_free(void)
 	percpu_cache_free(cache, percpu_cache_alloc(cache));
 }
 
-/* Of 16 bytes it cannot carry seven others. */
+/* One of 16 bytes cannot carry seven others; every other one carries one. */
 static void write_to_a_carrier(void)
 {
 	struct percpu_cache *small = cache_of(16);
-	uint64_t *p = percpu_cache_alloc(small);
+	uint64_t *p[2] = { percpu_cache_alloc(small), percpu_cache_alloc(small) };
 
-	percpu_cache_free(small, p);
-	*p |= 7;
-	percpu_cache_alloc(small);
+	for (unsigned i = 0; i < 2; i++)
+		percpu_cache_free(small, p[i]);
+	for (unsigned i = 0; i < 2; i++)
+		*p[i] |= 7;
+	for (unsigned i = 0; i < 2; i++)
+		percpu_cache_alloc(small);
 }
 
 static const struct misuse {

@@ -6,7 +6,7 @@
 . "${top_srcdir:?}/scripts/tap.sh"
 
 seconds=${FUZZ_SECONDS:-300}
-targets=${FUZZ_TARGETS:-"alloc cache reader space text"}
+targets=${FUZZ_TARGETS:-"alloc cache publish reader space statics text"}
 tests=$top_srcdir/tests
 flags="-std=gnu11 -D_GNU_SOURCE -DPERCPU_CHECKS -g -O1 -pthread -fsanitize=address,undefined
 	-fno-sanitize-recover=undefined -iquote $top_srcdir/src -I$top_srcdir/include -I$tests"

@@ -4,7 +4,9 @@
  *
  *   publish.c   descriptions in the directory of a published pool: the writer
  *   find.c      which processes have such a pool open
- *   reader.c    a pool of another process: what it says, and its values
+ *   reader.c    a pool of another process: opened, brought up to date, asked
+ *   directory.c what it describes
+ *   values.c    what it holds
  *   parse.c     what a directory may say: every offset, length and count is checked here
  *
  * The layout of what they share with other processes is in src/percpu/wire.h.
@@ -58,5 +60,56 @@ bool percpu__record_read(const struct percpu__wire_header *header, const struct 
 
 /* The labels of an entry, nr_labels of them, which percpu__record_read found to be there. */
 void percpu__record_labels(const struct percpu__wire_record *record, struct percpu_label *labels);
+
+/* ---- reader.c ---- */
+
+/*
+ *	image     the directory as it was read; strings point into it
+ *	entries   its metrics, in its order
+ *	order     the same by the place of their values
+ *	words     their values: for each group one row, an entry's words in it at first_word
+ *
+ * Words are 8-byte aligned in the file and in the buffer they are read into, where the kernel copies them whole.
+ */
+struct percpu_reader {
+	int fd;
+	int watch; /* of the process; negative: this kernel does not tell */
+	struct percpu__wire_header header;
+	char *name;
+	struct percpu__wire_record *image;
+	uint64_t image_bytes;
+	size_t image_capacity;
+	struct percpu__entry *entries;
+	size_t nr, entries_capacity;
+	struct percpu_label *labels;
+	uint64_t nr_labels;
+	size_t labels_capacity;
+	uint32_t *order;
+	size_t order_capacity;
+	uint64_t *words;
+	uint64_t nr_words; /* of a group */
+	size_t words_capacity;
+	uint32_t *group_of; /* NULL: all copies are one group */
+	uint32_t nr_groups;
+	uint64_t *unit;
+};
+
+/* Room for bytes in all; capacities are bytes. The contents stay. */
+int percpu__reader_room(void *memory, size_t *capacity, uint64_t bytes);
+
+/* All bytes or an error: a file that ends early was cut off. */
+int percpu__reader_read(const struct percpu_reader *reader, void *buffer, size_t bytes, uint64_t offset);
+
+/* ---- directory.c ---- */
+
+/* Reads the directory anew; one_by_one: it may be torn, so each record is read again. */
+int percpu__directory_read(struct percpu_reader *reader, bool one_by_one);
+
+/* Entries whose description is another by now may have had their values read from another's. */
+int percpu__directory_drop_changed(struct percpu_reader *reader);
+
+/* ---- values.c ---- */
+
+int percpu__values_read(struct percpu_reader *reader);
 
 #endif

@@ -17,7 +17,7 @@
 			*percpu_ptr(p, i) = value;                                                           \
 			want = (type)((uint64_t)want + (uint64_t)value);                                     \
 		}                                                                                            \
-		ck_assert_msg(percpu_sum(p) == want, #type " of " #values);                                  \
+		ck_assert_msg(percpu_sum(p) == want, "%s", #type " of " #values);                            \
 		_Static_assert(__builtin_types_compatible_p(__typeof__(percpu_sum(p)), type), "its own type"); \
 		percpu_free(p);                                                                              \
 	} while (0)

@@ -86,11 +86,26 @@ static inline int ask_node(unsigned cpu)
 	return memory_near(is_node);
 }
 
+/* Without the library. */
+static inline void ask_all_nodes(void)
+{
+	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
+		node_of[cpu] = ask_node(cpu);
+}
+
 static inline void ask_nodes(void)
 {
 	ck_assert_uint_le(percpu_nr_cpus(), MAX_CPUS);
-	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
-		node_of[cpu] = ask_node(cpu);
+	ask_all_nodes();
+}
+
+static inline unsigned last_online(void)
+{
+	unsigned cpu = MAX_CPUS;
+
+	while (node_of[--cpu] < 0)
+		;
+	return cpu;
 }
 
 static inline unsigned count_online(void)

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define NR_CHUNKS 3
+#define NR_CHUNKS 2
 
 struct block {
 	uint64_t word[512]; /* a page where pages are small */

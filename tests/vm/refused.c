@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nodes and mappings that a process does not get: everything works all the same, and the library says what was
- * not placed. On a machine of one node there is nothing to place.
+ * Nodes, mappings and CPUs that a process does not get: everything works all the same, and the library says what
+ * was not placed. On a machine of one node there is nothing to place.
  */
 #include "harness/filter.h"
 #include "vm/nodes.h"
@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #define NR_CHUNKS 10000
@@ -30,15 +31,6 @@ static struct percpu_pool_stats stats_now(void)
 
 	ck_assert_int_eq(percpu_pool_stats(NULL, &stats), 0);
 	return stats;
-}
-
-static unsigned last_online(void)
-{
-	unsigned cpu = percpu_nr_cpus();
-
-	while (node_of[--cpu] < 0)
-		;
-	return cpu;
 }
 
 static void take_chunks(unsigned nr)
@@ -349,6 +341,48 @@ START_TEST(a_cpuset_of_one_nodes_memory)
 }
 END_TEST
 
+/* ---- possible CPUs with holes between them ---- */
+
+/* The kernel's list as this process sees it from now on. Returns: N by that list, with a hole before its last CPU. */
+static unsigned make_possible_sparse(void)
+{
+	static const char possible[] = "/sys/devices/system/cpu/possible", ours[] = "/tmp/possible";
+	const unsigned last = last_online() + 3;
+	char list[1000] = "";
+	FILE *file = fopen("/sys/devices/system/cpu/online", "r");
+
+	ck_assert(file && fgets(list, sizeof(list) - 8, file));
+	fclose(file);
+	sprintf(list + strcspn(list, "\n"), ",%u\n", last);
+	ck_assert(write_to(ours, list));
+	ck_assert(!unshare(CLONE_NEWNS) && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	ck_assert(!mount(ours, possible, NULL, MS_BIND, NULL));
+	return last + 1;
+}
+
+START_TEST(holes_between_possible_cpus)
+{
+	unsigned nr_cpus;
+
+	if (!is_guest())
+		return;
+	ask_all_nodes();
+	nr_cpus = make_possible_sparse();
+	setup();
+	ck_assert_uint_eq(percpu_nr_cpus(), nr_cpus);
+	take_chunks(4);
+	for (unsigned i = 0; i < 4; i++) {
+		ck_assert_uint_eq(touch_from(random_online(), i, 0), 0);
+		for (unsigned cpu = 0; cpu < nr_cpus; cpu++)
+			ck_assert_int_eq(node_of_page(percpu_ptr(chunks[i], cpu)) >= 0, node_of[cpu] >= 0);
+	}
+	check_new_ones();
+	ck_assert_uint_eq(stats_now().nr_chunks_unplaced, 0);
+	ck_assert_int_eq(percpu_pool_misplaced(NULL), 0);
+	free_chunks(4);
+}
+END_TEST
+
 TEST_MAIN("vm/refused", 120, bound_to_one_node_as_by_numactl, a_full_node, a_sandbox_without_mbind,
 	  ten_thousand_chunks_leave_room_for_other_mappings, a_process_without_another_mapping,
-	  a_cpuset_changes_nothing_but_what_is_touched, a_cpuset_of_one_nodes_memory)
+	  a_cpuset_changes_nothing_but_what_is_touched, a_cpuset_of_one_nodes_memory, holes_between_possible_cpus)

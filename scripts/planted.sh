@@ -80,6 +80,13 @@ finds quotes "README quotes" "percpu_add(hits, 1)"
 printf '<!-- quote: src/percpu/alloc.c planted_nowhere -->\n```c\n```\n' >>"$tree/doc/design.md"
 finds quotes "doc/design.md quotes" "nothing to quote"
 
+sed -i 's/START_TEST(words_that_lie)/START_TEST(planted)/' "$tree/tests/publish/test_faults.c"
+finds claims "the tests that doc/security.md names exist" "words_that_lie"
+sed -i 's/ malloced,/ planted_nowhere,/' "$tree/doc/security.md"
+finds claims "the tests that doc/security.md names exist" "tests/misuse/misuse.sh: planted_nowhere"
+printf '| claim | tested by |\n|---|---|\n| planted | by nobody |\n' >>"$tree/doc/security.md"
+finds claims "every claim of doc/security.md has a test" "doc/security.md:"
+
 sed -i 1,2d "$tree/examples/counters.c"
 finds spdx "SPDX lines" "examples/counters.c"
 # shellcheck disable=SC2016

@@ -58,5 +58,19 @@ for options in "" mode:atomic check leaks cpus:1 cpus:64; do
 	dies size_of_freed percpu_usable_size "$freed"
 	dies size_of_copy percpu_usable_size "$copy"
 	dies before_any_allocation percpu_free "$none"
+	[ "$options" = check ] || # which finds what it wrote
+		try "overflow${options:+, $options}" env PERCPU_OPTIONS=$options "$top_builddir/tests/misuse/overflow"
 done
+
+# Whoever starts a program that has more rights has no say in it.
+options=$top_builddir/tests/misuse/options
+report "options" "$([ "$(PERCPU_OPTIONS=cpus:4097 "$options")" = "4097 0" ] || echo "PERCPU_OPTIONS has no effect")"
+chmod go+rx "$tap_dir"
+cp "$options" "$tap_dir/secure"
+if [ "$(id -u)" = 0 ] && chown 65534 "$tap_dir/secure" && chmod 4755 "$tap_dir/secure" &&
+	said=$("$tap_dir/secure" 2>/dev/null) && [ "${said#* }" = 1 ]; then
+	report "secure" "$([ "$(PERCPU_OPTIONS=cpus:4097 "$tap_dir/secure")" = "$said" ] || echo "PERCPU_OPTIONS has an effect")"
+else
+	skip "secure" "no program here gets another user's rights"
+fi
 finish

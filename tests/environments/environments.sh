@@ -94,6 +94,18 @@ fi
 
 # ---- somebody else's processor ----
 
+# Foreign machines: the whole library in one program, under an emulator that has no rseq.
+emulator=$(command -v qemu-aarch64-static || command -v qemu-aarch64 || :)
+if [ ! "$emulator" ] || ! command -v aarch64-linux-gnu-gcc >/dev/null; then
+	skip "aarch64 under qemu-user" "no emulator for it, or no compiler"
+else
+	for floor in platform topology area ops percpu counter cache publish; do
+		set -- "$@" "$top_srcdir/src/$floor"/*.c
+	done
+	try "it is built for aarch64" aarch64-linux-gnu-gcc -static -std=gnu11 -D_GNU_SOURCE -O1 -pthread -iquote "$top_srcdir/src" \
+		-I"$top_srcdir/include" "$@" "$dir/everything.c" -o "$tap_dir/aarch64"
+	try "aarch64 under qemu-user" "$emulator" "$tap_dir/aarch64" atomic
+fi
 if [ "$sanitized" ]; then
 	skip "Valgrind" "it bears no sanitizer"
 elif command -v valgrind >/dev/null; then

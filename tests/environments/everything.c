@@ -35,7 +35,11 @@ PERCPU_DEFINE(uint64_t, static_count);
 static struct counts __percpu *counts;
 static struct percpu_list __percpu *list;
 static struct percpu_cache *cache;
-static struct percpu_pool *pool;
+static struct percpu_pool *pool, *published; /* the second one where memfds are to be had */
+static uint64_t __percpu *seen_outside;
+static struct percpu_counter counter;
+static struct percpu_snapshot pair;
+static struct percpu_histogram histogram;
 static struct percpu_list_node nodes[NR_NODES];
 
 static void step(unsigned number, unsigned i)
@@ -49,6 +53,10 @@ static void step(unsigned number, unsigned i)
 	percpu_add(&counts->words, 3);
 	percpu_add_return(&counts->doubles, 5);
 	percpu_inc(static_count);
+	percpu_counter_add(&counter, 2);
+	percpu_snapshot_add(&pair, 1, 2);
+	percpu_histogram_record(&histogram, i);
+	percpu_inc(seen_outside);
 	if (node)
 		percpu_list_push(list, node);
 	object = percpu_cache_alloc(cache);
@@ -95,6 +103,33 @@ static void look_at_sums(uint64_t nr)
 	must(nr_nodes == NR_NODES);
 }
 
+static void look_at_statistics(uint64_t nr)
+{
+	static uint64_t counts[4096];
+	struct percpu_histogram_data data = { .counts = counts };
+	uint64_t fields[2];
+
+	must(histogram.shape.nr_buckets <= sizeof(counts) / sizeof(counts[0]));
+	percpu_snapshot_read(&pair, fields);
+	percpu_histogram_read(&histogram, &data);
+	must(percpu_counter_sum(&counter) == (int64_t)(2 * nr) && fields[0] == nr && fields[1] == 2 * nr);
+	must(data.nr == nr && data.max == NR_STEPS - 1 && data.sum == NR_THREADS * (uint64_t)NR_STEPS * (NR_STEPS - 1) / 2);
+	must(percpu_sum(seen_outside) == nr);
+}
+
+/* Where no memfd is to be had the pool cannot be published, and all else is as ever. */
+static void publish(void)
+{
+	const struct percpu_pool_attr attr = { .size = sizeof(attr), .published = PERCPU_ON };
+	const struct percpu_metric metric = { .size = sizeof(metric), .kind = PERCPU_METRIC_COUNTER, .name = "steps" };
+
+	published = percpu_pool_create("everything", &attr);
+	must(published || errno == EPERM || errno == ENOSYS || errno == ENOMEM || errno == EFBIG);
+	must((seen_outside = (uint64_t __percpu *)percpu_pool_alloc(published, sizeof(*seen_outside), 8)));
+	if (published)
+		must(percpu_unpublish(percpu_publish(seen_outside, &metric)) == 0);
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "any";
@@ -110,6 +145,9 @@ int main(int argc, char **argv)
 	must((counts = percpu_new(struct counts)) && (list = percpu_new(struct percpu_list)));
 	must((cache = percpu_cache_create("everything", 100, 0, 0, NULL)));
 	must((pool = percpu_pool_create("everything", NULL)));
+	must(!percpu_counter_init(&counter, 0, 0) && !percpu_snapshot_init(&pair, 2));
+	must(!percpu_histogram_init(&histogram, NULL, 1, NR_STEPS, 5));
+	publish();
 	for (unsigned i = 0; i < NR_NODES; i++)
 		percpu_list_push(list, &nodes[i]);
 	for (uintptr_t i = 0; i < NR_THREADS; i++)
@@ -117,6 +155,7 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < NR_THREADS; i++)
 		pthread_join(threads[i], NULL);
 	look_at_sums(NR_THREADS * NR_STEPS);
+	look_at_statistics(NR_THREADS * NR_STEPS);
 
 	must(!percpu_cache_stats(cache, &objects) && !objects.nr_objects);
 	must(percpu_cache_shrink(cache) >= 0);
@@ -124,6 +163,11 @@ int main(int argc, char **argv)
 	must(!percpu_pool_stats(pool, &stats) && !stats.nr_live);
 	must(!percpu_pool_destroy(pool));
 	must(percpu_trim(NULL) >= 0);
+	percpu_counter_fini(&counter);
+	percpu_snapshot_fini(&pair);
+	percpu_histogram_fini(&histogram);
+	percpu_free(seen_outside);
+	must(!published || !percpu_pool_destroy(published));
 	percpu_free(counts);
 	percpu_free(list);
 	return 0;

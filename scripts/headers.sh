@@ -36,7 +36,9 @@ done
 # What the preprocessor hides from the compilers above.
 for variant in "gcc -x c -std=c11" "gcc -x c -std=gnu11 -DPERCPU_GENERIC" "gcc -x c -std=gnu11 -fPIC" \
 	"gcc -x c -std=gnu11 -fsanitize=address" "g++ -x c++ -std=c++17 -fsanitize=address" \
-	"clang -x c -std=gnu11 -fsanitize=address" "clang++ -x c++ -std=c++20 -fsanitize=address"; do
+	"gcc -x c -std=gnu11 -fsanitize=thread" "clang++ -x c++ -std=c++17 -fsanitize=thread" \
+	"clang -x c -std=gnu11 -DPERCPU_UNMARKED" "clang -x c -std=gnu11 -fsanitize=address" \
+	"clang++ -x c++ -std=c++20 -fsanitize=address"; do
 	command -v "${variant%% *}" >/dev/null || continue
 	for header in $headers; do
 		# shellcheck disable=SC2086

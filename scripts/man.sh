@@ -69,7 +69,17 @@ for page in $pages; do
 		skip "$name formats without a warning" "groff is not installed"
 	fi
 	case $name in
-	*.3) try "$name: the example compiles and runs" run_example "$page" ;;
+	*.3)
+		case ${CFLAGS-} in
+		*sanitize=thread*)
+			if grep -q 'vfork()' "$page"; then
+				skip "$name: the example compiles and runs" "ThreadSanitizer makes a fork of vfork"
+				continue
+			fi
+			;;
+		esac
+		try "$name: the example compiles and runs" run_example "$page"
+		;;
 	esac
 done
 finish

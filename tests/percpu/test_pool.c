@@ -352,7 +352,8 @@ START_TEST(one_empty_chunk_is_kept_and_emptied)
 	ck_assert_uint_eq(stats_of(pool).nr_chunks, 1);
 	ck_assert_uint_eq(stats_of(pool).held_page_bytes, 0);
 	ck_assert_int_eq(percpu_pool_destroy(pool), 0);
-	ck_assert_uint_le(nr_mappings(), before);
+	if (!PERCPU__TSAN) /* which maps something whenever it likes */
+		ck_assert_uint_le(nr_mappings(), before);
 }
 END_TEST
 

@@ -312,15 +312,19 @@ template <typename T> constexpr T percpu__implicitly(T v)
 #define percpu_inc_return(p) percpu_add_return(p, 1)
 #define percpu_dec_return(p) percpu_sub_return(p, 1)
 
-#define percpu_read(p) percpu__word_op(p, percpu__typed(p, percpu__read(percpu__untyped(p), percpu__size(p))))
+/* A value that leaves, and one that comes: a pointer brings what it points to along. */
+#define percpu__given(p, v) percpu__hand_over_value(percpu__assigned(p, v), percpu__is_pointer(p))
+#define percpu__taken(p, v) percpu__typed(p, percpu__take_over_value(v, percpu__is_pointer(p)))
+
+#define percpu_read(p) percpu__word_op(p, percpu__taken(p, percpu__read(percpu__untyped(p), percpu__size(p))))
 #define percpu_write(p, v)                                                                                   \
-	percpu__store_op(p, percpu__write(percpu__untyped(p), percpu__assigned(p, v), percpu__size(p)))
+	percpu__store_op(p, percpu__write(percpu__untyped(p), percpu__given(p, v), percpu__size(p)))
 #define percpu_xchg(p, v)                                                                                    \
-	percpu__store_op(p, percpu__typed(p, percpu__xchg(percpu__untyped(p), percpu__assigned(p, v),        \
+	percpu__store_op(p, percpu__taken(p, percpu__xchg(percpu__untyped(p), percpu__given(p, v),           \
 							  percpu__size(p))))
 #define percpu_cmpxchg(p, old, v)                                                                            \
-	percpu__store_op(p, percpu__typed(p, percpu__cmpxchg(percpu__untyped(p), percpu__assigned(p, old),   \
-							     percpu__assigned(p, v), percpu__size(p))))
+	percpu__store_op(p, percpu__taken(p, percpu__cmpxchg(percpu__untyped(p), percpu__assigned(p, old),   \
+							     percpu__given(p, v), percpu__size(p))))
 
 /*
  * percpu_list_push - node becomes the first of this CPU's list.

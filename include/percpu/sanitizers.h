@@ -6,11 +6,15 @@
  *   address   what an operation is about to touch
  *   thread    what goes from one thread to another through the sections of a CPU. They order it: one begins
  *             where another has ended, and the kernel orders a thread's move between CPUs. Whoever puts an
- *             item where sections take things from hands it over first; who has taken one takes it over.
+ *             item where sections take things from hands it over first; who has taken one takes it over. A
+ *             pointer in a word is an item, too.
  *             All else that is handed on has locks and atomics, which the sanitizer sees.
  */
 #ifndef PERCPU_SANITIZERS_H
 #define PERCPU_SANITIZERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #ifndef __has_feature
 #define PERCPU__HAS_FEATURE(feature) 0
@@ -43,15 +47,31 @@ void __asan_storeN(void *address, long size);
 #define percpu__will_store(p, size) ((void)0)
 #endif
 
-/* NULL is no item. */
+/* NULL is no item; nor is what a word of pointer type holds unless, as far as one can tell, it is an address. */
 #if PERCPU__TSAN
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);
 #define percpu__hand_over(item) ((item) ? __tsan_release(item) : (void)0)
 #define percpu__take_over(item) ((item) ? __tsan_acquire(item) : (void)0)
+
+static inline __attribute__((__unused__)) uint64_t percpu__hand_over_value(uint64_t value, bool is_pointer)
+{
+	if (is_pointer && value >= 4096 && value >> 47 == 0)
+		__tsan_release((void *)(uintptr_t)value);
+	return value;
+}
+
+static inline __attribute__((__unused__)) uint64_t percpu__take_over_value(uint64_t value, bool is_pointer)
+{
+	if (is_pointer && value >= 4096 && value >> 47 == 0)
+		__tsan_acquire((void *)(uintptr_t)value);
+	return value;
+}
 #else
 #define percpu__hand_over(item) ((void)0)
 #define percpu__take_over(item) ((void)0)
+#define percpu__hand_over_value(value, is_pointer) (value)
+#define percpu__take_over_value(value, is_pointer) (value)
 #endif
 
 #ifdef __cplusplus

@@ -19,6 +19,7 @@ struct message {
 };
 
 static struct percpu_list __percpu *list;
+static struct message *__percpu *slot;
 static struct percpu_cache *cache;
 static struct message messages[64];
 
@@ -69,6 +70,21 @@ static void through_a_cache(unsigned turn, void **held)
 	held[at] = NULL;
 }
 
+/* One message a CPU, and one in hand. */
+static void through_pointers(unsigned turn, void **held)
+{
+	struct message *message = held[0] ? held[0] : percpu_cache_alloc(cache);
+
+	use(message);
+	if (turn % 3 == 0 && !percpu_cmpxchg(slot, NULL, message))
+		message = NULL;
+	else
+		message = percpu_xchg(slot, message);
+	held[0] = message;
+	if (message)
+		use(message);
+}
+
 static void through_areas(unsigned turn, void **held)
 {
 	struct message __percpu *area = percpu_new(struct message);
@@ -89,7 +105,8 @@ static const struct way {
 	const char *name;
 	void (*turn)(unsigned turn, void **held);
 } ways[] = {
-	{ "list", through_a_list }, { "cache", through_a_cache }, { "areas", through_areas }, { "plainly", plainly },
+	{ "list", through_a_list }, { "pointers", through_pointers }, { "cache", through_a_cache },
+	{ "areas", through_areas }, { "plainly", plainly },
 };
 
 static void *pass_on(void *argument)
@@ -115,6 +132,7 @@ int main(int argc, char **argv)
 		if (++way == ways + sizeof(ways) / sizeof(ways[0]))
 			return 2;
 	list = percpu_new(struct percpu_list);
+	slot = percpu_new(struct message *);
 	cache = percpu_cache_create("messages", sizeof(struct message), 0, 0, NULL);
 	for (unsigned i = 0; i < 64; i++)
 		percpu_list_push(list, &messages[i].node);

@@ -57,7 +57,7 @@ for cc in gcc clang; do
 		skip "$cc -fsanitize=thread" "not to be had, or finds nothing here"
 		continue
 	fi
-	for way in list cache areas; do
+	for way in list pointers cache areas; do
 		try "$cc: what goes from thread to thread is no race: $way" "$program" $way
 	done
 done

@@ -49,6 +49,7 @@ static void on_fault(int signal)
 static bool faults(volatile char *at)
 {
 	const struct sigaction action = { .sa_handler = on_fault };
+	const int error = errno; /* ThreadSanitizer calls handlers with one of its own */
 	struct sigaction old;
 	bool faulted = false;
 
@@ -58,6 +59,7 @@ static bool faults(volatile char *at)
 	else
 		*at;
 	sigaction(SIGSEGV, &old, NULL);
+	errno = error;
 	return faulted;
 }
 

@@ -194,7 +194,7 @@ static struct percpu__wire_record *describe(struct percpu__shared *shared, const
 	begin_change(shared->header);
 	record = take_record(shared, sizeof(*record) + bytes);
 	if (record) {
-		record->value = percpu__shared_offset(shared, (uintptr_t)percpu_ptr((const char *)p, 0));
+		record->value = percpu__shared_offset(shared, (uintptr_t)percpu_ptr(p, 0));
 		record->kind = metric->kind;
 		record->nr_words = nr_words(metric);
 		record->unit_shift = metric->shape ? metric->shape->unit_shift : 0;

@@ -179,9 +179,6 @@ ${CC:-cc} -g other.c -o other
 ask "percpu cpus" "$no_library"
 session "another program" -ex 'break main' -ex run ./other
 
-ask "percpu cpus" "libpercpu has not started: no operation has come yet."
-session "too early" -ex 'break _start' -ex run ./program
-
 mkfifo ready
 ./program wait >ready &
 waiting=$!
@@ -233,6 +230,8 @@ if [ -f "$top_builddir/.libs/libpercpu.a" ] && ${CC:-cc} $flags -std=gnu11 -stat
 	"$top_builddir/.libs/libpercpu.a" $(sed -n 's/^Libs.private: *//p' "$top_builddir/libpercpu.pc") -pthread >/dev/null 2>&1; then
 	ask_all
 	session "a static program" -ex 'break stop_here' -ex run -ex up ./static
+	ask "percpu cpus" "libpercpu has not started: no operation has come yet."
+	session "too early" -ex 'break _start' -ex run ./static
 	strip -o stripped ./static
 	ask "percpu cpus" "$no_library"
 	session "a static program without symbols" -ex 'run abort' ./stripped

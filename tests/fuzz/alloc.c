@@ -7,6 +7,8 @@
 #include <percpu/percpu.h>
 #include <string.h>
 
+#include "percpu/percpu.h"
+
 #define NR_SLOTS 96
 #define NR_POOLS 3 /* the first one is the default pool */
 
@@ -82,6 +84,7 @@ static void look_at_pool(const struct model_pool *pool)
 	must(stats.nr_live == pool->nr_live && stats.live_bytes == pool->live_bytes);
 	must(stats.live_bytes <= stats.used_page_bytes && stats.used_page_bytes <= stats.held_page_bytes);
 	must(!pool->limit_bytes || stats.live_bytes <= stats.limit_bytes);
+	must(percpu__pool_is_valid(percpu__pool_or_default(pool->pool)));
 }
 
 static void try_alloc(struct input *input)

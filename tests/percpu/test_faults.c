@@ -395,6 +395,24 @@ START_TEST(freeing_trimming_and_taking_again)
 }
 END_TEST
 
+/* All of it lies on one node, as one thread wrote it, or on others: half of the CPUs belong elsewhere, or all. */
+START_TEST(where_pages_are)
+{
+	uint64_t *p;
+	ssize_t misplaced;
+
+	with_options("cpus:4");
+	p = percpu_alloc(sizeof(*p), 8);
+	fill(p, sizeof(*p), 1);
+	misplaced = percpu_pool_misplaced(NULL);
+	if (misplaced != -ENOSYS)
+		ck_assert_msg(misplaced == 2 * (ssize_t)page_bytes() || misplaced == 4 * (ssize_t)page_bytes(), "%zd", misplaced);
+	refused_always = SYS_move_pages;
+	ck_assert_int_eq(percpu_pool_misplaced(NULL), -EPERM);
+	percpu_free(p);
+}
+END_TEST
+
 /* Nothing stays behind: a pool that fails again and again maps nothing more each time. */
 START_TEST(failures_do_not_add_up)
 {
@@ -605,7 +623,7 @@ END_TEST
 
 TEST_MAIN("percpu: faults", 300, the_first_allocation, another_chunk, a_pool, many_at_once,
 	  freeing_trimming_and_taking_again, failures_do_not_add_up, without_mbind_chunks_are_told_as_unplaced,
-	  every_run_of_cpus_is_placed_once, mappings_have_a_budget,
+	  every_run_of_cpus_is_placed_once, mappings_have_a_budget, where_pages_are,
 	  without_membarrier_nothing_is_kept_ready_and_all_is_right, trim_and_fork_fence,
 	  without_the_affinity_mask_there_are_cpus,
 	  no_address_space_from_the_first_allocation_on, no_address_space_for_another_chunk,

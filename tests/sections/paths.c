@@ -271,6 +271,26 @@ static void churn_closed(void)
 	release_some(&mine, 4, release_object);
 }
 
+/* More than there is memory for: what it took goes back. */
+static bool has_no_slabs;
+struct percpu__slab *__real_percpu__arena_take(unsigned order, int node);
+struct percpu__slab *__wrap_percpu__arena_take(unsigned order, int node);
+
+struct percpu__slab *__wrap_percpu__arena_take(unsigned order, int node)
+{
+	return has_no_slabs ? NULL : __real_percpu__arena_take(order, node);
+}
+
+static void churn_in_vain(void)
+{
+	static void *objects[2000];
+
+	has_no_slabs = true;
+	if (!percpu_cache_alloc_bulk(cache, sizeof(objects) / sizeof(objects[0]), objects))
+		wrong = "more than there are";
+	has_no_slabs = false;
+}
+
 /* ---- what the library counts of a cache ---- */
 
 #define NR_COUNTS 4
@@ -442,6 +462,7 @@ static const struct scenario scenarios[] = {
 	SCENARIO(OF_CACHES, "given to", "", OBJECTS(churn_objects, compete_to_give))
 	SCENARIO(OF_CACHES, "sent from", "", OBJECTS(churn_objects, compete_to_send))
 	SCENARIO(OF_CACHES, "sent from, closed", "", OBJECTS(churn_closed, compete_to_send))
+	SCENARIO(OF_CACHES, "given to, in vain", "", OBJECTS(churn_in_vain, compete_to_give))
 	SCENARIO(OF_CACHES, "shrunk", "", OBJECTS(churn_objects, compete_from_afar))
 	SCENARIO(OF_CACHES, "looked at", "", OBJECTS(churn_objects, look_only))
 };

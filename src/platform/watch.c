@@ -62,7 +62,7 @@ bool percpu__is_watched(void)
 void percpu__watch_hand_over(void *const *objects, size_t n)
 {
 	for (size_t i = 0; has_tsan() && i < n; i++)
-		if (objects[i])
+		if (percpu__is_item((uintptr_t)objects[i])) /* which is all that is known of it yet */
 			__tsan_release(objects[i]);
 }
 

@@ -183,8 +183,8 @@ START_TEST(everything_freed_and_trimmed_is_given_back)
 }
 END_TEST
 
-/* AddressSanitizer's shadow of whatever is looked at is memory of the process, too. */
-#if defined(__SANITIZE_ADDRESS__)
+/* A sanitizer's shadow of whatever is looked at is memory of the process, too. */
+#if PERCPU__ASAN || PERCPU__TSAN
 #define WHY_NOT "the sanitizer's own memory grows with ours"
 #else
 #define WHY_NOT NULL

@@ -11,8 +11,8 @@
 #define MAX_UNITS 4096 /* chunks that the objects lie in */
 #define MAX_PAGES 64   /* of a unit */
 
-/* AddressSanitizer's shadow of whatever is looked at is memory of the process, too; and it is slow. */
-#if defined(__SANITIZE_ADDRESS__)
+/* A sanitizer's shadow of whatever is looked at is memory of the process, too; and it is slow. */
+#if PERCPU__ASAN || PERCPU__TSAN
 #define IS_OURS_ALONE false
 #else
 #define IS_OURS_ALONE true

@@ -34,6 +34,7 @@
 #define MEETING SIGUSR1
 #define PATIENCE_MS 20 /* for a competitor that sleeps: it waits for what the stopped thread holds */
 #define MAX_PATIENCE_MS 10000
+#define MAX_SECTION_BYTES (16 * MAX_BOUNDARIES)
 
 struct shared {
 	const struct scenario *scenario;
@@ -296,12 +297,21 @@ static bool let_compete(struct victim *victim, enum stay_or_go next)
 	return competitor_is_done(victim);
 }
 
+/* A section at a time: there are too many for a system call each. */
 static void set_all_breakpoints(struct victim *victim, bool on, bool those_reached)
 {
-	for (size_t i = 0; i < nr_sections; i++)
-		for (unsigned at = 0; at < sections[i].nr_boundaries; at++)
-			if (those_reached || !sections[i].is_reached_now[at])
-				set_breakpoint(victim, sections[i].boundaries[at], on);
+	for (const struct section *section = sections; section < sections + nr_sections; section++) {
+		const size_t size = section->end - section->arm + sizeof(arch_breakpoint);
+		uint8_t code[MAX_SECTION_BYTES];
+
+		if (size > sizeof(code))
+			abort();
+		memcpy(code, (const void *)section->arm, size);
+		for (unsigned at = 0; on && at < section->nr_boundaries; at++)
+			if (those_reached || !section->is_reached_now[at])
+				memcpy(code + (section->boundaries[at] - section->arm), arch_breakpoint, sizeof(arch_breakpoint));
+		victim_write(victim, section->arm, code, size);
+	}
 }
 
 /* The thread is ready to run, or to go on; the breakpoints are set. */

@@ -28,6 +28,10 @@ report "libpercpu.pc is installed, once" "$([ -f "$found" ] || printf 'found: %s
 report "its version is the library's" "$(
 	want=$(sed -n 's/^AC_INIT(\[libpercpu\], \[\([^]]*\)\].*/\1/p' "$top_srcdir/configure.ac")
 	[ "$(pkg-config --modversion libpercpu)" = "$want" ] || pkg-config --modversion libpercpu)"
+report "what GDB loads by itself is installed" "$(
+	library=$(readlink -f "$libdir/libpercpu.so")
+	library=${library#"$tap_dir/stage"}
+	find "${installed_at:-$tap_dir/stage}" -path "*/gdb/auto-load$library-gdb.py" | grep -q . || echo "not for $library")"
 report "manual pages are installed" "$(for page in man7/percpu.7 man3/percpu_alloc.3 man3/percpu_add.3; do
 	find "${installed_at:-$tap_dir/stage}" -path "*/$page" | grep -q . || echo "$page"
 done)"

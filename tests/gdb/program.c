@@ -44,6 +44,7 @@ static void count(void)
 	static const struct percpu_pool_attr attr = { .size = sizeof(attr), .limit_bytes = 4096 };
 	static uint64_t counts[20000];
 	struct percpu_histogram_data data = { .counts = counts };
+	long __percpu *first;
 	uint64_t *word;
 
 	/* A copy of its own page each, so that those that are not written stay untouched. */
@@ -84,7 +85,10 @@ static void count(void)
 	cache = percpu_cache_create("packets", 1500, 64, 0, NULL);
 	percpu_cache_free(cache, percpu_cache_alloc(cache));
 
+	/* The second one of a size stays with its CPU. */
+	first = percpu_new(long);
 	freed = percpu_new(long);
+	percpu_free(first);
 	percpu_free(freed);
 	freed_large = percpu_alloc(100000, 8);
 	percpu_free(freed_large);

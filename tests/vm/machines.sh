@@ -18,7 +18,7 @@ quick_machines="arm64 nodes interleaved"
 floors="platform/test_options platform/test_platform platform/test_memory topology/test_possible
 	ops/test_words ops/test_kernel percpu/test_errors percpu/test_copies percpu/test_pool percpu/test_memory
 	percpu/test_watched counter/test_sum"
-slow_floors="percpu/test_model percpu/test_threads percpu/test_returned cache/test_cache cache/test_stress"
+slow_floors="percpu/test_model percpu/test_threads percpu/test_returned cache/test_stress"
 places="vm/placement vm/slabs vm/early vm/groups vm/topo"
 # Where the shape of the machine is what matters.
 shapes="vm/mode~rseq $places vm/refused topology/test_possible percpu/test_copies counter/test_group"
@@ -110,7 +110,7 @@ machine_old()
 {
 	machine_nodes
 	suite=bookworm
-	tests="$tests vm/refused counter/test_group $slow_floors"
+	tests="$tests vm/refused counter/test_group $slow_floors cache/test_cache"
 	races="$races ops/test_storm"
 	limit=3600
 }

@@ -42,9 +42,9 @@ struct percpu__cache_list {
 
 /* One for every 64 KiB of address space that a cache's objects may lie in. All zero where there is no slab. */
 struct percpu__slab_id {
-	uint64_t tag;   /* id of the cache whose objects lie here + address / 64 KiB */
+	char *list;     /* of the CPU that owns the objects: the address of its list, less PERCPU_STRIDE */
 	uint64_t start; /* address of the slab's first object */
-	char *list;     /* of the CPU that owns them: the address of its list, less PERCPU_STRIDE */
+	uint64_t tag;   /* id of the cache whose objects lie here + address / 64 KiB */
 	uint64_t reserved[5];
 };
 #define PERCPU__SLAB_MAX ((uint64_t)512 * 1024) /* bytes */

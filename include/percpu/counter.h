@@ -34,8 +34,7 @@ struct percpu__counter_copy {
  */
 struct percpu_counter {
 	struct percpu__counter_copy __percpu *copies;
-	uint64_t margin; /* batch - 1 */
-	uint64_t span;   /* twice the margin */
+	uint64_t bounds[2]; /* the margin, batch - 1; the span, twice as much */
 	uint64_t reserved[5];
 	int64_t approximate;
 	int64_t base;
@@ -74,9 +73,7 @@ PERCPU_API PERCPU__OUTLINE void percpu_counter_add_slow(struct percpu_counter *c
 PERCPU__INLINE void percpu_counter_add(struct percpu_counter *counter, int64_t v)
 {
 	percpu__will_store(counter->copies, sizeof(*counter->copies));
-	if (__builtin_expect(!percpu__try_counter_add(percpu__untyped(counter->copies), v, &counter->margin,
-					      &counter->span),
-			     0))
+	if (__builtin_expect(!percpu__try_counter_add(percpu__untyped(counter->copies), v, counter->bounds), 0))
 		percpu_counter_add_slow(counter, v);
 }
 

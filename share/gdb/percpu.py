@@ -425,7 +425,7 @@ class CounterPrinter(Printer):
         total = sums_of_words(int(self.value["copies"]), 2)[0]
         yield "value", signed((int(self.value["base"]) + total) & ((1 << 64) - 1))
         yield "read", self.value["approximate"]
-        yield "error", (int(self.value["margin"]) + 1) * nr_copies()
+        yield "error", (int(self.value["bounds"][0]) + 1) * nr_copies()
 
 
 class SnapshotPrinter(Printer):

@@ -34,14 +34,23 @@ void *percpu_cache_alloc_slow(struct percpu_cache *handle)
 	return cache->zero_bytes ? memset(object, 0, cache->zero_bytes) : object;
 }
 
-/* Whether the link is the last in this CPU's list: then it cannot be in use. */
-static bool is_last_freed(struct percpu__cache *cache, void *link)
+static bool is_last_of(const struct percpu__cache_list *list, const void *link)
+{
+	const uint64_t word = __atomic_load_n(&list->word, __ATOMIC_RELAXED), nr = word % 65536;
+
+	return nr && __atomic_load_n(&list->slot[nr - 1], __ATOMIC_RELAXED) == link &&
+	       __atomic_load_n(&list->word, __ATOMIC_RELAXED) == word;
+}
+
+/*
+ * Whether the link is the last in this CPU's list: then it cannot be in use. The caller may be on another CPU by
+ * now, and see the list's words in any order: a fence before the last look puts them in theirs.
+ */
+static bool is_last_freed(struct percpu__cache *cache, const void *link)
 {
 	const struct percpu__cache_list *list = &percpu__home_here(cache)->list;
-	const uint64_t word = __atomic_load_n(&list->word, __ATOMIC_ACQUIRE); /* pairs with percpu__cache_put */
 
-	return word % 65536 && __atomic_load_n(&list->slot[word % 65536 - 1], __ATOMIC_ACQUIRE) == link &&
-	       __atomic_load_n(&list->word, __ATOMIC_RELAXED) == word;
+	return is_last_of(list, link) && percpu__fence() && is_last_of(list, link);
 }
 
 /* The policy: a pointer passes all rules or the process ends. Nothing is read from the memory it names. */

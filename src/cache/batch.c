@@ -42,19 +42,19 @@ struct percpu__chain percpu__remote_take(struct percpu__home *home)
 
 /* ---- sending ---- */
 
-static char *list_of_link(const struct percpu__cache *cache, void *link)
+static char *list_of_link(void *link)
 {
-	return percpu__slab_of_link(cache, link)->list;
+	return percpu__slab_of((uintptr_t)link)->list;
 }
 
 /* Takes those of one list, the first one's, out of links. */
 static struct percpu__chain take_of_one(const struct percpu__cache *cache, void **links, unsigned nr)
 {
-	const char *list = list_of_link(cache, links[0]);
+	const char *list = list_of_link(links[0]);
 	struct percpu__chain chain = { NULL, 0 };
 
 	for (unsigned i = 0; i < nr; i++)
-		if (links[i] && list_of_link(cache, links[i]) == list) {
+		if (links[i] && list_of_link(links[i]) == list) {
 			percpu__chain_push(cache, &chain, links[i]);
 			links[i] = NULL;
 		}
@@ -73,13 +73,15 @@ static void send(struct percpu__cache *cache, void **links, unsigned nr, struct 
 
 		if (!last)
 			continue;
-		home = percpu__owner_of(percpu__slab_of_link(cache, last));
+		home = percpu__owner_of(percpu__slab_of((uintptr_t)last));
 		chain = take_of_one(cache, links + i, nr - i);
-		nr_batches++;
-		nr_sent += chain.nr;
-		if (!percpu__remote_push(home, &chain, last))
-			while (chain.nr)
-				percpu__chain_push(cache, left, percpu__chain_pop(cache, &chain));
+		if (percpu__remote_push(home, &chain, last)) {
+			nr_batches++;
+			nr_sent += chain.nr;
+			continue;
+		}
+		while (chain.nr)
+			percpu__chain_push(cache, left, percpu__chain_pop(cache, &chain));
 	}
 	percpu_add(&cache->homes->nr_batches, nr_batches);
 	percpu_add(&cache->homes->nr_remote, nr_sent);

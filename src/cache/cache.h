@@ -63,9 +63,9 @@
 
 /* A unit of the arena. From nr_free on it means something in the first unit of a slab alone. */
 struct percpu__slab {
-	uint64_t tag;                     /* set while nobody has an object of it; 0: no slab */
-	uint64_t start;                   /* address of the first object; as tag */
 	char *list;                       /* of its home, as sections compare it; as tag */
+	uint64_t start;                   /* address of the first object; as tag */
+	uint64_t tag;                     /* set while nobody has an object of it; 0: no slab */
 	struct percpu__cache *cache;      /* as tag */
 	uint16_t unit;                    /* of the slab; as tag */
 	uint8_t order;                    /* as tag */
@@ -213,6 +213,13 @@ struct percpu__chain {
 
 #define PERCPU__CARRIED_MAX ((uintptr_t)7)
 
+/* What a free object says of others is true only if nobody wrote to it. */
+static inline void percpu__check_link(const struct percpu__cache *cache, const void *link)
+{
+	if (percpu__unlikely(percpu__slab_at((uintptr_t)link)->tag != cache->id + ((uintptr_t)link >> PERCPU__ARENA_UNIT_SHIFT)))
+		percpu__die("a free object's link", link, "written to after the free");
+}
+
 static inline void percpu__chain_push(const struct percpu__cache *cache, struct percpu__chain *chain, void *link)
 {
 	uintptr_t *carrier = chain->first;
@@ -225,7 +232,7 @@ static inline void percpu__chain_push(const struct percpu__cache *cache, struct 
 	*chain->first = (uintptr_t)carrier;
 }
 
-/* The last one pushed; a carrier that no push can have written ends the process. */
+/* The last one pushed. */
 static inline void *percpu__chain_pop(const struct percpu__cache *cache, struct percpu__chain *chain)
 {
 	uintptr_t *const carrier = chain->first, nr = *carrier & PERCPU__CARRIED_MAX;
@@ -233,10 +240,13 @@ static inline void *percpu__chain_pop(const struct percpu__cache *cache, struct 
 	chain->nr--;
 	if (!nr) {
 		chain->first = (uintptr_t *)*carrier;
+		if (chain->nr)
+			percpu__check_link(cache, chain->first);
 		return carrier;
 	}
 	if (percpu__unlikely(nr > cache->carried))
 		percpu__die("a free object's link", carrier, "written to after the free");
+	percpu__check_link(cache, (void *)carrier[nr]);
 	--*carrier;
 	return (void *)carrier[nr];
 }
@@ -255,9 +265,6 @@ static inline void *percpu__link_of(const struct percpu__cache *cache, void *obj
 {
 	return (char *)object + cache->link_bytes;
 }
-
-/* The slab that a free object's link lies in. */
-struct percpu__slab *percpu__slab_of_link(const struct percpu__cache *cache, void *link);
 
 /* Of the object in its slab: 0 is the lowest address. */
 uint32_t percpu__object_number(const struct percpu__cache *cache, const struct percpu__slab *slab, const void *object);

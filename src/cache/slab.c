@@ -18,15 +18,6 @@ static uint64_t *free_bits_of(const struct percpu__cache *cache, struct percpu__
 		       : percpu__arena.free_bits[percpu__slab_index(slab)].word;
 }
 
-struct percpu__slab *percpu__slab_of_link(const struct percpu__cache *cache, void *link)
-{
-	const struct percpu__slab *unit = percpu__slab_at((uintptr_t)link);
-
-	if (percpu__unlikely(unit->tag != cache->id + ((uintptr_t)link >> PERCPU__ARENA_UNIT_SHIFT)))
-		percpu__die("a free object's link", link, "written to after the free");
-	return percpu__slab_of((uintptr_t)link);
-}
-
 uint32_t percpu__object_number(const struct percpu__cache *cache, const struct percpu__slab *slab, const void *object)
 {
 	return ((uintptr_t)object - slab->start) / cache->object_bytes;

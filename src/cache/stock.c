@@ -86,7 +86,7 @@ void percpu__stock_take_back(struct percpu__cache *cache, struct percpu__home *h
 
 	while (chain->nr) {
 		void *link = percpu__chain_pop(cache, chain);
-		struct percpu__slab *slab = percpu__slab_of_link(cache, link);
+		struct percpu__slab *slab = percpu__slab_of((uintptr_t)link);
 
 		if (chain->nr)
 			__builtin_prefetch(chain->first);
@@ -104,7 +104,7 @@ void percpu__take_back_all(struct percpu__cache *cache, struct percpu__chain *ch
 {
 	while (chain->nr) {
 		void *link = percpu__chain_pop(cache, chain);
-		struct percpu__slab *slab = percpu__slab_of_link(cache, link);
+		struct percpu__slab *slab = percpu__slab_of((uintptr_t)link);
 		struct percpu__home *home = percpu__owner_of(slab);
 
 		percpu__lock(&home->lock);

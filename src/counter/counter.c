@@ -41,8 +41,8 @@ static void set_up(struct percpu_counter *counter, void __percpu *copies, int64_
 		batch = 2 * nr_cpus > BATCH_MIN ? 2 * nr_cpus : BATCH_MIN;
 	memset(counter, 0, sizeof(*counter));
 	counter->copies = (struct percpu__counter_copy __percpu *)copies;
-	counter->margin = batch - 1;
-	counter->span = 2 * counter->margin;
+	counter->bounds[0] = batch - 1;
+	counter->bounds[1] = 2 * counter->bounds[0];
 	counter->approximate = counter->base = value;
 }
 
@@ -88,7 +88,7 @@ void percpu_counter_fini_bulk(size_t n, struct percpu_counter *counters)
 
 static bool is_within(const struct percpu_counter *counter, int64_t distance)
 {
-	return (uint64_t)distance + counter->margin <= counter->span;
+	return (uint64_t)distance + counter->bounds[0] <= counter->bounds[1];
 }
 
 static void follow(struct percpu_counter *counter, int64_t change)
@@ -117,16 +117,15 @@ static void add_shared(struct percpu_counter *counter, struct percpu__counter_co
 
 void percpu_counter_add_slow(struct percpu_counter *counter, int64_t v)
 {
-	void *const copies = percpu__untyped(counter->copies);
+	void *const copies = percpu__started(percpu__untyped(counter->copies));
 	int64_t change;
 
-	percpu__start();
 	if (!is_within(counter, v)) {
 		__atomic_fetch_add(&counter->base, v, __ATOMIC_RELAXED);
 		follow(counter, v);
 		return;
 	}
-	while (!percpu__try_counter_add(copies, v, &counter->margin, &counter->span)) {
+	while (!percpu__try_counter_add(copies, v, counter->bounds)) {
 		if (!percpu__try_counter_publish(copies, &change)) {
 			add_shared(counter, percpu__shared_copy(copies), v);
 			return;
@@ -139,7 +138,7 @@ void percpu_counter_add_slow(struct percpu_counter *counter, int64_t v)
 
 uint64_t percpu_counter_error(const struct percpu_counter *counter)
 {
-	return (counter->margin + 1) * percpu_nr_copies();
+	return (counter->bounds[0] + 1) * percpu_nr_copies();
 }
 
 static int64_t sum_of_totals(const struct percpu_counter *counter)

@@ -138,18 +138,36 @@ static void write_after_free(void)
 	percpu_cache_free(cache, percpu_cache_alloc(cache));
 }
 
-/* One of 16 bytes cannot carry seven others; every other one carries one. */
-static void write_to_a_carrier(void)
+/* Writes a value into free objects, one of which at least carries others. */
+static void write_to_carriers(size_t size, unsigned from, uint64_t value)
 {
-	struct percpu_cache *small = cache_of(16);
-	uint64_t *p[2] = { percpu_cache_alloc(small), percpu_cache_alloc(small) };
+	struct percpu_cache *carried = cache_of(size);
+	uint64_t *p[16];
 
-	for (unsigned i = 0; i < 2; i++)
-		percpu_cache_free(small, p[i]);
-	for (unsigned i = 0; i < 2; i++)
-		*p[i] |= 7;
-	for (unsigned i = 0; i < 2; i++)
-		percpu_cache_alloc(small);
+	for (unsigned i = 0; i < 16; i++)
+		p[i] = percpu_cache_alloc(carried);
+	for (unsigned i = 0; i < 16; i++)
+		percpu_cache_free(carried, p[i]);
+	for (unsigned i = 0; i < 16; i++)
+		for (unsigned word = from; word < size / 8; word++)
+			p[i][word] = value;
+	for (unsigned i = 0; i < 16; i++)
+		percpu_cache_alloc(carried);
+}
+
+static void write_a_number_of_others(void)
+{
+	write_to_carriers(16, 0, 7);
+}
+
+static void write_another_carrier(void)
+{
+	write_to_carriers(64, 0, 0x4141414141414140);
+}
+
+static void write_other_addresses(void)
+{
+	write_to_carriers(64, 1, (uintptr_t)&cache);
 }
 
 static const struct misuse {
@@ -180,7 +198,9 @@ static const struct misuse {
 	{ shrink_after_destroy, "", "percpu_cache_shrink 0x", "the cache was destroyed" },
 	{ destroy_twice, "", "percpu_cache_destroy 0x", "the cache was destroyed" },
 	{ write_after_free, "check", "percpu_cache_alloc 0x", "written to after the free" },
-	{ write_to_a_carrier, "mode:atomic", "a free object's link 0x", "written to after the free" },
+	{ write_a_number_of_others, "mode:atomic", "a free object's link 0x", "written to after the free" },
+	{ write_another_carrier, "mode:atomic", "a free object's link 0x", "written to after the free" },
+	{ write_other_addresses, "mode:atomic", "a free object's link 0x", "written to after the free" },
 };
 
 START_TEST(misuse)

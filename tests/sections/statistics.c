@@ -100,7 +100,7 @@ GROUP(4, STEP4)
 
 /* ---- counters: total, published ---- */
 
-static const uint64_t margin = 31, span = 62;
+static const uint64_t bounds[2] = { 31, 62 };
 
 static void clean_nothing(uint64_t *words)
 {
@@ -108,12 +108,12 @@ static void clean_nothing(uint64_t *words)
 
 static void real_count(void)
 {
-	result = percpu__try_counter_add(real_site, 5, &margin, &span);
+	result = percpu__try_counter_add(real_site, 5, bounds);
 }
 
 static uint64_t plain_count(uint64_t *words)
 {
-	const bool fits = words[0] - words[1] + 5 + margin <= span;
+	const bool fits = words[0] - words[1] + 5 + bounds[0] <= bounds[1];
 
 	words[0] += fits ? 5 : 0;
 	return fits;

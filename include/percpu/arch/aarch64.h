@@ -269,7 +269,7 @@ PERCPU__INLINE bool percpu__try_cache_take_from(char *const *line, char *const *
 }
 #undef PERCPU__CACHE_TAKE
 
-/* False: full, or not this CPU's, or closed, or item is the last already. Only in rseq mode. */
+/* False: full, or not this CPU's, or closed, or item is the last already. */
 PERCPU__INLINE bool percpu__try_cache_put(char *const *line, char *const *list, void *item)
 {
 	uint64_t word, last, done;
@@ -300,7 +300,7 @@ PERCPU__INLINE bool percpu__try_cache_put(char *const *line, char *const *list, 
  * A copy of a counter (percpu/counter.h): its total, and what of it is published. An add that would bring
  * the two further apart than margin is left to the slow half; span is twice the margin.
  */
-PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *margin, const uint64_t *span)
+PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *bounds)
 {
 	uint64_t done, total;
 
@@ -313,7 +313,7 @@ PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *
 		    "	b.hi	2f\n"
 		    "	str	%[total], [x16]\n",
 		    ([done] "=&r"(done), [total] "=&r"(total), ),
-		    ([v] "r"(v), [margin] "r"(*margin), [span] "r"(*span), ));
+		    ([v] "r"(v), [margin] "r"(bounds[0]), [span] "r"(bounds[1]), ));
 	return done;
 }
 

@@ -72,9 +72,9 @@ PERCPU__INLINE bool percpu__try_cache_put(char *const *line, char *const *list, 
 	return (void)line, (void)list, (void)item, false;
 }
 
-PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *margin, const uint64_t *span)
+PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *bounds)
 {
-	return (void)p, (void)v, (void)margin, (void)span, false;
+	return (void)p, (void)v, (void)bounds, false;
 }
 
 PERCPU__INLINE bool percpu__try_counter_publish(void *p, int64_t *result)

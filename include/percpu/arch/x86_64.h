@@ -44,20 +44,24 @@ _Static_assert(PERCPU_STRIDE_SHIFT == 18 && PERCPU_STRIDE == 0x40000, "what the 
 #endif
 
 /*
- * The area's offset from the thread pointer. To the compiler a function of p, so that one load serves all
- * updates of p in a function, and in a loop: it never changes once the library has started, and p comes
- * from the library. Whoever did ask too early has its updates done by the slow halves.
+ * The area's offset from the thread pointer, and the limit. To the compiler functions of p, so that one
+ * load serves all updates of p in a function, and in a loop: they never change once the library has
+ * started, and p comes from the library. Whoever did ask too early has its updates done by the slow halves.
  */
 PERCPU__INLINE ptrdiff_t percpu__rseq_offset(const void *p)
 {
 	ptrdiff_t offset;
 
-#ifdef __clang__ /* makes no operand of an address that it must load, nor of any without optimisation */
-	__asm__("movq	(%1), %0" : "=r"(offset) : "r"(&percpu_abi.rseq_offset), "r"(p));
-#else
 	__asm__("movq	%a1, %0" : "=r"(offset) : "p"(&percpu_abi.rseq_offset), "r"(p));
-#endif
 	return offset;
+}
+
+PERCPU__INLINE uint32_t percpu__cpu_limit(const void *p)
+{
+	uint32_t limit;
+
+	__asm__("movl	%a1, %0" : "=r"(limit) : "p"(&percpu_abi.cpu_limit), "r"(p));
+	return limit;
 }
 
 /* body finds the number of the CPU in eax. */
@@ -86,6 +90,9 @@ PERCPU__INLINE ptrdiff_t percpu__rseq_offset(const void *p)
 #define PERCPU__INPUTS [offset] "r"(offset), [limit] "m"(percpu_abi.cpu_limit), [p] "r"(p)
 
 /*
+ * What lies in memory is given by address: gcc 12 puts the sum of a register and a constant back into the
+ * address of an "m", also when the section changes that register.
+ *
  * Compilers that optimise outputs of asm goto wrongly need the word volatile, an asm behind it and one
  * at its label (gcc bugs 113921, 110420; gcc 12 -O1 took `ok ? out : NULL` for out on both ways).
  */
@@ -243,36 +250,38 @@ PERCPU__TRY_RESULT(void *,
  * the caller names is its copy's address - PERCPU_STRIDE, as *line + the CPU's number * PERCPU_STRIDE is; to
  * compare them tells at once that the CPU, the cache and its being open are right.
  */
-#define PERCPU__CACHE_LIST /* of this CPU, - PERCPU_STRIDE */                                                 \
-	"	shlq	$18, %%rax\n"                                                                         \
-	"	addq	%[line], %%rax\n"
-#define PERCPU__CACHE_ANY                                                                                    \
+#define PERCPU__CACHE_ANY /* the list of this CPU, - PERCPU_STRIDE */                                         \
 	"	cmpl	%[limit], %%eax\n"                                                                    \
-	"	jae	%l[slow]\n" PERCPU__CACHE_LIST
+	"	jae	%l[slow]\n"                                                                           \
+	"	shlq	$18, %%rax\n"                                                                         \
+	"	addq	(%[line]), %%rax\n"
 #define PERCPU__CACHE_NAMED                                                                                  \
-	PERCPU__CACHE_LIST                                                                                   \
-	"	cmpq	%[list], %%rax\n"                                                                     \
+	PERCPU__CACHE_ANY                                                                                    \
+	"	cmpq	(%[list]), %%rax\n"                                                                     \
 	"	jne	%l[slow]\n"
 #define PERCPU__CACHE_WORD /* edx = nr, rcx = word */                                                        \
 	"	movq	" PERCPU__COPY "(%%rax), %%rcx\n"                                                     \
 	"	movzbl	%%cl, %%edx\n"
 #define PERCPU__CACHE_COMMIT "	movq	%%rcx, " PERCPU__COPY "(%%rax)\n"
 
-#define PERCPU__CACHE_TAKE(where, which)                                                                     \
+#define PERCPU__CACHE_RUN(body, outputs, inputs)                                                             \
 	const ptrdiff_t offset = percpu__rseq_offset(line);                                                  \
-	void *out;                                                                                           \
-                                                                                                             \
 	if (__builtin_expect(!offset, 0))                                                                    \
 		return false;                                                                                \
-	PERCPU__RUN_ON(offset,                                                                               \
-		       PERCPU__ARMED(where PERCPU__CACHE_WORD                                                \
-				     "	testl	%%edx, %%edx\n"                                               \
-				     "	jz	%l[slow]\n"                                                   \
-				     "	movq	8+" PERCPU__COPY "(%%rax,%%rdx,8), %[out]\n" /* slot[nr - 1] */ \
-				     "	addq	$0xffff, %%rcx\n" /* one operation more, one object less */   \
-				     PERCPU__CACHE_COMMIT),                                                  \
-		       ([out] "=&r"(out)),                                                                   \
-		       ([offset] "r"(offset), [line] "m"(*line), PERCPU__UNWRAP which), ("rcx", "rdx", ));   \
+	PERCPU__RUN_ON(offset, PERCPU__ARMED(body), outputs,                                                 \
+		       (PERCPU__UNWRAP inputs [offset] "r"(offset), [limit] "r"(percpu__cpu_limit(line)),    \
+			[line] "r"(line)),                                                                   \
+		       ("rcx", "rdx", ))
+
+#define PERCPU__CACHE_TAKE(where, which)                                                                     \
+	void *out;                                                                                           \
+	PERCPU__CACHE_RUN(where PERCPU__CACHE_WORD                                                           \
+			  "	testl	%%edx, %%edx\n"                                                      \
+			  "	jz	%l[slow]\n"                                                          \
+			  "	movq	8+" PERCPU__COPY "(%%rax,%%rdx,8), %[out]\n" /* slot[nr - 1] */      \
+			  "	addq	$0xffff, %%rcx\n" /* one operation more, one object less */          \
+			  PERCPU__CACHE_COMMIT,                                                              \
+			  ([out] "=&r"(out)), which);                                                        \
 	*result = out;                                                                                       \
 	return true;                                                                                         \
 	PERCPU__LEFT
@@ -280,32 +289,28 @@ PERCPU__TRY_RESULT(void *,
 /* The last object freed here. False: none, or closed. */
 PERCPU__INLINE bool percpu__try_cache_take(char *const *line, void **result)
 {
-	PERCPU__CACHE_TAKE(PERCPU__CACHE_ANY, ([limit] "m"(percpu_abi.cpu_limit)));
+	PERCPU__CACHE_TAKE(PERCPU__CACHE_ANY, ());
 }
 
 /* The last object of that list. False: none, or not this CPU's, or closed. */
 PERCPU__INLINE bool percpu__try_cache_take_from(char *const *line, char *const *list, void **result)
 {
-	PERCPU__CACHE_TAKE(PERCPU__CACHE_NAMED, ([list] "m"(*list)));
+	PERCPU__CACHE_TAKE(PERCPU__CACHE_NAMED, ([list] "r"(list), ));
 }
 #undef PERCPU__CACHE_TAKE
 
-/* False: full, or not this CPU's, or closed, or item is the last already. Only in rseq mode. */
+/* False: full, or not this CPU's, or closed, or item is the last already. */
 PERCPU__INLINE bool percpu__try_cache_put(char *const *line, char *const *list, void *item)
 {
-	const ptrdiff_t offset = percpu__rseq_offset(line);
-
-	PERCPU__RUN_ON(offset,
-		       PERCPU__ARMED(PERCPU__CACHE_NAMED PERCPU__CACHE_WORD
-				     "	cmpl	8+" PERCPU__COPY "(%%rax), %%edx\n"
-				     "	jae	%l[slow]\n"        /* nr >= limit */
-				     "	cmpq	%[item], 8+" PERCPU__COPY "(%%rax,%%rdx,8)\n"
-				     "	je	%l[slow]\n"        /* slot[nr - 1] == item; nr == 0: the limit is no address */
-				     "	movq	%[item], 16+" PERCPU__COPY "(%%rax,%%rdx,8)\n" /* slot[nr] = item */
-				     "	addq	$0x10001, %%rcx\n" /* one operation more, one object more */
-				     PERCPU__CACHE_COMMIT),
-		       (), ([item] "r"(item), [offset] "r"(offset), [list] "m"(*list), [line] "m"(*line)),
-		       ("rcx", "rdx", ));
+	PERCPU__CACHE_RUN(PERCPU__CACHE_NAMED PERCPU__CACHE_WORD
+			  "	cmpl	8+" PERCPU__COPY "(%%rax), %%edx\n"
+			  "	jae	%l[slow]\n"        /* nr >= limit */
+			  "	cmpq	%[item], 8+" PERCPU__COPY "(%%rax,%%rdx,8)\n"
+			  "	je	%l[slow]\n"        /* slot[nr - 1] == item; nr == 0: the limit is no address */
+			  "	movq	%[item], 16+" PERCPU__COPY "(%%rax,%%rdx,8)\n" /* slot[nr] = item */
+			  "	addq	$0x10001, %%rcx\n" /* one operation more, one object more */
+			  PERCPU__CACHE_COMMIT,
+			  (), ([item] "r"(item), [list] "r"(list), ));
 	return true;
 	PERCPU__LEFT;
 }
@@ -314,16 +319,16 @@ PERCPU__INLINE bool percpu__try_cache_put(char *const *line, char *const *list, 
  * A copy of a counter (percpu/counter.h): its total, and what of it is published. An add that would bring
  * the two further apart than margin is left to the slow half; span is twice the margin.
  */
-PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *margin, const uint64_t *span)
+PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *bounds)
 {
 	PERCPU__RUN("	movq	" PERCPU__COPY "(%%rax), %%rdx\n"
 		    "	subq	8+" PERCPU__COPY "(%%rax), %%rdx\n"
 		    "	addq	%[v], %%rdx\n"
-		    "	addq	%[margin], %%rdx\n"           /* total - published + v + margin */
-		    "	cmpq	%[span], %%rdx\n"
+		    "	addq	(%[bounds]), %%rdx\n"         /* total - published + v + margin */
+		    "	cmpq	8(%[bounds]), %%rdx\n"        /* span */
 		    "	ja	%l[slow]\n"
 		    "	addq	%[v], " PERCPU__COPY "(%%rax)\n",
-		    (), ([v] "er"(v), [margin] "m"(*margin), [span] "m"(*span), ), ("rdx", ));
+		    (), ([v] "er"(v), [bounds] "r"(bounds), ), ("rdx", ));
 	return true;
 	PERCPU__LEFT;
 }

@@ -48,11 +48,18 @@ _Static_assert(PERCPU_STRIDE_SHIFT == 18 && PERCPU_STRIDE == 0x40000, "what the 
  * load serves all updates of p in a function, and in a loop: they never change once the library has
  * started, and p comes from the library. Whoever did ask too early has its updates done by the slow halves.
  */
+#ifdef __clang__ /* makes no operand of an address that it must load, nor of any without optimisation */
+#define PERCPU__AT(address) "r"(address)
+#define PERCPU__LOADED "(%1)"
+#else
+#define PERCPU__AT(address) "p"(address)
+#define PERCPU__LOADED "%a1"
+#endif
 PERCPU__INLINE ptrdiff_t percpu__rseq_offset(const void *p)
 {
 	ptrdiff_t offset;
 
-	__asm__("movq	%a1, %0" : "=r"(offset) : "p"(&percpu_abi.rseq_offset), "r"(p));
+	__asm__("movq	" PERCPU__LOADED ", %0" : "=r"(offset) : PERCPU__AT(&percpu_abi.rseq_offset), "r"(p));
 	return offset;
 }
 
@@ -60,9 +67,11 @@ PERCPU__INLINE uint32_t percpu__cpu_limit(const void *p)
 {
 	uint32_t limit;
 
-	__asm__("movl	%a1, %0" : "=r"(limit) : "p"(&percpu_abi.cpu_limit), "r"(p));
+	__asm__("movl	" PERCPU__LOADED ", %0" : "=r"(limit) : PERCPU__AT(&percpu_abi.cpu_limit), "r"(p));
 	return limit;
 }
+#undef PERCPU__LOADED
+#undef PERCPU__AT
 
 /* body finds the number of the CPU in eax. */
 #define PERCPU__ARMED(body)                                                                                  \

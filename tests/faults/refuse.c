@@ -24,6 +24,13 @@
 #define SYS_pidfd_open 434
 #endif
 
+/* A sanitizer's malloc is to return, too, when it has no memory. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "allocator_may_return_null=1";
+}
+
 #if REFUSE_IS_KNOWN
 static const struct refusable {
 	int number;

@@ -7,7 +7,6 @@
 static struct percpu_pool *pool;
 static uint64_t __percpu *word;
 static struct percpu_published *published;
-static struct percpu_reader *reader;
 
 static bool is_documented(int error)
 {
@@ -108,6 +107,8 @@ static void prepare_published(void)
 }
 
 #if !PERCPU__ASAN /* whose malloc ends the process where it is refused as much as a unit */
+static struct percpu_reader *reader;
+
 static bool attempt_open(void)
 {
 	reader = percpu_reader_open(getpid(), number_of_file);

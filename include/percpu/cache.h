@@ -185,6 +185,9 @@ PERCPU__INLINE void *percpu_cache_alloc(struct percpu_cache *cache)
 	return object;
 }
 
+/* A word of the handle that stays as it is until the cache is destroyed; then its lists are closed as well. */
+#define percpu__settled(cache, word) percpu__load_once(cache, offsetof(struct percpu_cache, word))
+
 /*
  * percpu_cache_free - NULL is fine; errno is kept. What is no object of this cache in use prints one
  * line and aborts; a second free of an object at once if nothing was freed here in between, and in any
@@ -195,8 +198,8 @@ PERCPU__INLINE void percpu_cache_free(struct percpu_cache *cache, void *object)
 {
 	const uintptr_t address = (uintptr_t)object;
 	const struct percpu__slab_id *slab =
-		(const struct percpu__slab_id *)((const char *)cache->slabs + (address >> 10 & cache->mask));
-	const uint64_t offset = address - slab->start, inverse = cache->inverse;
+		(const struct percpu__slab_id *)((const char *)cache->slabs + (address >> 10 & percpu__settled(cache, mask)));
+	const uint64_t offset = address - slab->start, inverse = percpu__settled(cache, inverse);
 
 	/* Not far from the slab's first object, and by a multiple of their size; whose slab it is, the list tells. */
 	if (__builtin_expect(offset < PERCPU__SLAB_MAX && offset * inverse < inverse &&

@@ -213,11 +213,13 @@ struct percpu__chain {
 
 #define PERCPU__CARRIED_MAX ((uintptr_t)7)
 
-/* What a free object says of others is true only if nobody wrote to it. */
-static inline void percpu__check_link(const struct percpu__cache *cache, const void *link)
+/* The next carrier is about to be read and written: is it one? What a carrier carries is not looked at. */
+static inline void percpu__check_carrier(const struct percpu__cache *cache, const uintptr_t *carrier)
 {
-	if (percpu__unlikely(percpu__slab_at((uintptr_t)link)->tag != cache->id + ((uintptr_t)link >> PERCPU__ARENA_UNIT_SHIFT)))
-		percpu__die("a free object's link", link, "written to after the free");
+	const uintptr_t number = (uintptr_t)carrier >> PERCPU__ARENA_UNIT_SHIFT;
+
+	if (percpu__unlikely(percpu__slab_at((uintptr_t)carrier)->tag != cache->id + number))
+		percpu__die("a free object's link", carrier, "written to after the free");
 }
 
 static inline void percpu__chain_push(const struct percpu__cache *cache, struct percpu__chain *chain, void *link)
@@ -241,12 +243,11 @@ static inline void *percpu__chain_pop(const struct percpu__cache *cache, struct 
 	if (!nr) {
 		chain->first = (uintptr_t *)*carrier;
 		if (chain->nr)
-			percpu__check_link(cache, chain->first);
+			percpu__check_carrier(cache, chain->first);
 		return carrier;
 	}
 	if (percpu__unlikely(nr > cache->carried))
 		percpu__die("a free object's link", carrier, "written to after the free");
-	percpu__check_link(cache, (void *)carrier[nr]);
 	--*carrier;
 	return (void *)carrier[nr];
 }

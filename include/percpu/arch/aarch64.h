@@ -72,6 +72,14 @@ PERCPU__INLINE uint32_t percpu__cpu_limit(const void *p)
 	return limit;
 }
 
+/* In the same way, 8 bytes at an offset from p that do not change while p is valid. */
+#define percpu__load_once(p, at)                                                                             \
+	__extension__({                                                                                      \
+		uint64_t loaded;                                                                             \
+		__asm__("ldr	%0, [%1, %2]" : "=r"(loaded) : "r"(p), "i"(at));                             \
+		loaded;                                                                                      \
+	})
+
 #define PERCPU__SECTION(body)                                                                                \
 	PERCPU__TABLES("2f")                                                                         \
 	"	.pushsection __rseq_failure, \"ax?\"\n"                                                       \

@@ -57,6 +57,8 @@ PERCPU__INLINE bool percpu__try_stack_pop(struct percpu__stack *p, void **result
 	return (void)p, *result = NULL, false;
 }
 
+#define percpu__load_once(p, at) (*(const uint64_t *)((const char *)(p) + (at)))
+
 PERCPU__INLINE bool percpu__try_cache_take(char *const *line, void **result)
 {
 	return (void)line, *result = NULL, false;

@@ -73,6 +73,14 @@ PERCPU__INLINE uint32_t percpu__cpu_limit(const void *p)
 #undef PERCPU__LOADED
 #undef PERCPU__AT
 
+/* In the same way, 8 bytes at an offset from p that do not change while p is valid. */
+#define percpu__load_once(p, at)                                                                             \
+	__extension__({                                                                                      \
+		uint64_t loaded;                                                                             \
+		__asm__("movq	%c2(%1), %0" : "=r"(loaded) : "r"(p), "i"(at));                              \
+		loaded;                                                                                      \
+	})
+
 /* body finds the number of the CPU in eax. */
 #define PERCPU__ARMED(body)                                                                                  \
 	PERCPU__TABLES("%l[slow]")                                                                   \
@@ -275,8 +283,6 @@ PERCPU__TRY_RESULT(void *,
 
 #define PERCPU__CACHE_RUN(body, outputs, inputs)                                                             \
 	const ptrdiff_t offset = percpu__rseq_offset(line);                                                  \
-	if (__builtin_expect(!offset, 0))                                                                    \
-		return false;                                                                                \
 	PERCPU__RUN_ON(offset, PERCPU__ARMED(body), outputs,                                                 \
 		       (PERCPU__UNWRAP inputs [offset] "r"(offset), [limit] "r"(percpu__cpu_limit(line)),    \
 			[line] "r"(line)),                                                                   \
@@ -284,6 +290,8 @@ PERCPU__TRY_RESULT(void *,
 
 #define PERCPU__CACHE_TAKE(where, which)                                                                     \
 	void *out;                                                                                           \
+	if (__builtin_expect(!percpu__rseq_offset(line), 0))                                                 \
+		return false;                                                                                \
 	PERCPU__CACHE_RUN(where PERCPU__CACHE_WORD                                                           \
 			  "	testl	%%edx, %%edx\n"                                                      \
 			  "	jz	%l[slow]\n"                                                          \
@@ -308,7 +316,7 @@ PERCPU__INLINE bool percpu__try_cache_take_from(char *const *line, char *const *
 }
 #undef PERCPU__CACHE_TAKE
 
-/* False: full, or not this CPU's, or closed, or item is the last already. */
+/* False: full, or not this CPU's, or closed, or item is the last already. Only in rseq mode. */
 PERCPU__INLINE bool percpu__try_cache_put(char *const *line, char *const *list, void *item)
 {
 	PERCPU__CACHE_RUN(PERCPU__CACHE_NAMED PERCPU__CACHE_WORD

@@ -61,10 +61,10 @@ static inline void okay_to_free(struct percpu__cache *cache, const void *object,
 	const struct percpu__slab *unit = percpu__slab_at((uintptr_t)object);
 	const uint64_t tag = __atomic_load_n(&unit->tag, __ATOMIC_RELAXED);
 
-	if (percpu__unlikely(!tag || tag - number - 1 >= percpu__arena.mask))
-		percpu__die(who, object, "not an object of a cache, or freed before");
 	if (percpu__unlikely(tag != number + cache->id))
-		percpu__die(who, object, "an object of another cache");
+		percpu__die(who, object, tag && tag - number - 1 < percpu__arena.mask
+						 ? "an object of another cache"
+						 : "not an object of a cache, or freed before");
 	if (percpu__unlikely(((uintptr_t)object - unit->start) * cache->inverse >= cache->inverse ||
 			     (uintptr_t)object < unit->start))
 		percpu__die(who, object, "inside an object, not its start");
@@ -83,12 +83,20 @@ static void *accept(struct percpu__cache *cache, void *object, const char *who)
 	return link;
 }
 
+/* What no batch took. Not inlined, for the registers that it makes its caller save. */
+static __attribute__((noinline)) void free_further(struct percpu__cache *cache, void *object, const struct percpu__slab *slab)
+{
+	void *link = accept(cache, object, "percpu_cache_free");
+
+	if (!cache->sections || !percpu__cache_put(&cache->pub.own_line, &slab->list, link))
+		percpu__home_free(cache, link, percpu__home_of(cache, slab));
+}
+
 void percpu_cache_free_slow(struct percpu_cache *handle, void *object)
 {
 	struct percpu__cache *cache;
 	const struct percpu__slab *slab;
 	unsigned home;
-	void *link;
 
 	if (!object)
 		return;
@@ -96,13 +104,11 @@ void percpu_cache_free_slow(struct percpu_cache *handle, void *object)
 	okay_to_free(cache, object, "percpu_cache_free");
 	slab = percpu__slab_at((uintptr_t)object);
 	home = percpu__home_of(cache, slab);
-	/* What brings most callers here: another CPU's object. */
-	if (percpu__likely(cache->batches && home != percpu_this_cpu() &&
+	/* What brings most callers here: another CPU's object. Where there is no CPU, there is no room. */
+	if (percpu__likely(cache->batches && home != percpu__cpu_id() &&
 			   percpu__stack_push(&percpu__batch_for(cache, home)->head, percpu__link_of(cache, object))))
 		return;
-	link = accept(cache, object, "percpu_cache_free");
-	if (!cache->sections || !percpu__cache_put(&cache->pub.own_line, &slab->list, link))
-		percpu__home_free(cache, link, home);
+	free_further(cache, object, slab);
 }
 
 void percpu_cache_free_to(struct percpu_cache *handle, void *object, unsigned cpu)

@@ -44,7 +44,7 @@ struct percpu__chain percpu__remote_take(struct percpu__home *home)
 
 static char *list_of_link(void *link)
 {
-	return percpu__slab_of((uintptr_t)link)->list;
+	return percpu__slab_at((uintptr_t)link)->list;
 }
 
 /* Takes those of one list, the first one's, out of links. */
@@ -52,12 +52,15 @@ static struct percpu__chain take_of_one(const struct percpu__cache *cache, void 
 {
 	const char *list = list_of_link(links[0]);
 	struct percpu__chain chain = { NULL, 0 };
+	void *its[PERCPU__BATCH_MAX + 1];
+	unsigned nr_its = 0;
 
 	for (unsigned i = 0; i < nr; i++)
 		if (links[i] && list_of_link(links[i]) == list) {
-			percpu__chain_push(cache, &chain, links[i]);
+			its[nr_its++] = links[i];
 			links[i] = NULL;
 		}
+	percpu__chain_push_many(cache, &chain, its, nr_its);
 	return chain;
 }
 
@@ -93,11 +96,8 @@ void percpu__send_home(struct percpu__cache *cache, struct percpu__chain *chain)
 
 	while (chain->nr) {
 		void *links[PERCPU__BATCH_MAX];
-		unsigned nr = 0;
 
-		while (chain->nr && nr < PERCPU__BATCH_MAX)
-			links[nr++] = percpu__chain_pop(cache, chain);
-		send(cache, links, nr, &left);
+		send(cache, links, percpu__chain_pop_many(cache, chain, links, PERCPU__BATCH_MAX), &left);
 	}
 	*chain = left;
 }

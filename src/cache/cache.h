@@ -222,34 +222,69 @@ static inline void percpu__check_carrier(const struct percpu__cache *cache, cons
 		percpu__die("a free object's link", carrier, "written to after the free");
 }
 
+/* Pushes links, in their order. */
+static inline void percpu__chain_push_many(const struct percpu__cache *cache, struct percpu__chain *chain,
+					   void *const *links, unsigned nr)
+{
+	for (unsigned done = 0; done < nr;) {
+		uintptr_t *carrier = chain->first, carried = chain->nr ? *carrier & PERCPU__CARRIED_MAX : cache->carried;
+		const unsigned before = done;
+		uintptr_t had;
+
+		if (carried >= cache->carried) {
+			carried = 0;
+			carrier = links[done++];
+			*carrier = (uintptr_t)chain->first;
+			chain->first = carrier;
+		}
+		had = carried;
+		while (done < nr && carried < cache->carried)
+			carrier[++carried] = (uintptr_t)links[done++];
+		*carrier += carried - had;
+		chain->nr += done - before;
+	}
+}
+
 static inline void percpu__chain_push(const struct percpu__cache *cache, struct percpu__chain *chain, void *link)
 {
-	uintptr_t *carrier = chain->first;
+	percpu__chain_push_many(cache, chain, &link, 1);
+}
 
-	if (chain->nr++ && (*carrier & PERCPU__CARRIED_MAX) < cache->carried) {
-		carrier[++*carrier & PERCPU__CARRIED_MAX] = (uintptr_t)link;
-		return;
+/* Up to nr links, last pushed first. Returns: how many. */
+static inline unsigned percpu__chain_pop_many(const struct percpu__cache *cache, struct percpu__chain *chain,
+					      void **links, unsigned nr)
+{
+	unsigned taken = 0;
+
+	nr = nr < chain->nr ? nr : (unsigned)chain->nr;
+	while (taken < nr) {
+		uintptr_t *const carrier = chain->first, word = *carrier, next = word & ~PERCPU__CARRIED_MAX;
+		uintptr_t carried = word & PERCPU__CARRIED_MAX;
+
+		if (percpu__unlikely(carried > cache->carried))
+			percpu__die("a free object's link", carrier, "written to after the free");
+		__builtin_prefetch((void *)next, 1);
+		while (taken < nr && carried)
+			links[taken++] = (void *)carrier[carried--];
+		*carrier = next + carried;
+		if (taken == nr)
+			break;
+		links[taken++] = carrier;
+		chain->first = (uintptr_t *)next;
+		if (chain->nr > taken)
+			percpu__check_carrier(cache, chain->first);
 	}
-	chain->first = link;
-	*chain->first = (uintptr_t)carrier;
+	chain->nr -= taken;
+	return taken;
 }
 
 /* The last one pushed. */
 static inline void *percpu__chain_pop(const struct percpu__cache *cache, struct percpu__chain *chain)
 {
-	uintptr_t *const carrier = chain->first, nr = *carrier & PERCPU__CARRIED_MAX;
+	void *link = NULL;
 
-	chain->nr--;
-	if (!nr) {
-		chain->first = (uintptr_t *)*carrier;
-		if (chain->nr)
-			percpu__check_carrier(cache, chain->first);
-		return carrier;
-	}
-	if (percpu__unlikely(nr > cache->carried))
-		percpu__die("a free object's link", carrier, "written to after the free");
-	--*carrier;
-	return (void *)carrier[nr];
+	percpu__chain_pop_many(cache, chain, &link, 1);
+	return link;
 }
 
 struct percpu__slab_list {

@@ -122,11 +122,8 @@ static void put_many(struct percpu__cache *cache, struct percpu__home *home, voi
 static void refill(struct percpu__cache *cache, struct percpu__home *home)
 {
 	void *links[PERCPU__CACHE_SLOTS];
-	unsigned nr = 0;
 
-	while (nr <= cache->limit / 2 && home->stock.nr)
-		links[nr++] = percpu__chain_pop(cache, &home->stock);
-	put_many(cache, home, links, nr);
+	put_many(cache, home, links, percpu__chain_pop_many(cache, &home->stock, links, cache->limit / 2 + 1));
 }
 
 /* The policy: a stock that is enough, to go back to the slabs; the home begins another. */

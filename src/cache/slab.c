@@ -66,12 +66,11 @@ void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *sl
 				if (percpu__unlikely(cache->check))
 					percpu__check_cut(cache, object);
 			}
-			links[nr_cut++] = percpu__link_of(cache, object);
+			links[PERCPU__CUT_MAX - ++nr_cut] = percpu__link_of(cache, object);
 		}
 	}
 	slab->nr_free -= nr_cut;
-	while (nr_cut)
-		percpu__chain_push(cache, chain, links[--nr_cut]);
+	percpu__chain_push_many(cache, chain, links + PERCPU__CUT_MAX - nr_cut, nr_cut);
 }
 
 void percpu__slab_take_back(const struct percpu__cache *cache, struct percpu__slab *slab, void *link)

@@ -154,9 +154,9 @@ void percpu__batches_collect(struct percpu__cache *cache)
 	percpu__unlock(&cache->lock);
 }
 
-/* Sends this CPU's batch home, and the link with it. */
-static void flush(struct percpu__cache *cache, struct percpu__batch __percpu *batch, void *link)
+void percpu__batch_send(struct percpu__cache *cache, void *link, unsigned home)
 {
+	struct percpu__batch __percpu *batch = percpu__batch_for(cache, home);
 	void *links[PERCPU__BATCH_MAX + 1] = { link };
 	struct percpu__home *here = percpu__home_here(cache);
 	struct percpu__chain left = { NULL, 0 };
@@ -169,12 +169,4 @@ static void flush(struct percpu__cache *cache, struct percpu__batch __percpu *ba
 	send(cache, links, nr, &left);
 	percpu__unlock(&here->lock);
 	percpu__take_back_all(cache, &left);
-}
-
-void percpu__batch_free(struct percpu__cache *cache, void *link, unsigned home)
-{
-	struct percpu__batch __percpu *batch = percpu__batch_for(cache, home);
-
-	if (!percpu__stack_push(&batch->head, link))
-		flush(cache, batch, link);
 }

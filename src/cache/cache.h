@@ -413,8 +413,8 @@ struct percpu__chain percpu__remote_take(struct percpu__home *home);
 /* Sends a chain of links home; what found no room stays in it. H of this CPU's copy, or the cache lock. */
 void percpu__send_home(struct percpu__cache *cache, struct percpu__chain *chain);
 
-/* A link of another home, freed here. */
-void percpu__batch_free(struct percpu__cache *cache, void *link, unsigned home);
+/* Sends the batch that the link would be in, of this CPU, and the link with it. Opens it for the next ones. */
+void percpu__batch_send(struct percpu__cache *cache, void *link, unsigned home);
 
 /* Opens the batches of a home, or closes them: limit 0. Cache lock. */
 void percpu__batches_set_limit(struct percpu__cache *cache, struct percpu__home *home, uint32_t limit);

@@ -217,7 +217,7 @@ void percpu__home_free(struct percpu__cache *cache, void *link, unsigned home)
 	if (home == here->copy)
 		free_here(cache, here, link);
 	else
-		percpu__batch_free(cache, link, home);
+		percpu__batch_send(cache, link, home);
 }
 
 void percpu__home_free_to(struct percpu__cache *cache, void *link, unsigned copy)

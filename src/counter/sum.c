@@ -13,29 +13,25 @@
 #include "counter/counter.h"
 #include "ops/ops.h"
 
+/* A loop for each width: nothing but loads and additions. */
+#define SUM_OF(type)                                                                                         \
+	for (unsigned i = 0; i < nr_copies; i++)                                                             \
+		sum += __atomic_load_n(percpu_ptr((const type *)p, i), __ATOMIC_RELAXED);                    \
+	return sum;
+
 uint64_t percpu_sum_integer(const void *p, size_t bytes)
 {
-	const unsigned nr_copies = percpu_nr_copies();
 	uint64_t sum = 0;
+	unsigned nr_copies;
 
-	for (unsigned i = 0; i < nr_copies; i++) {
-		const void *copy = (const void *)percpu_ptr((const char *)p, i);
-
-		switch (bytes) {
-		case 1:
-			sum += __atomic_load_n((const uint8_t *)copy, __ATOMIC_RELAXED);
-			break;
-		case 2:
-			sum += __atomic_load_n((const uint16_t *)copy, __ATOMIC_RELAXED);
-			break;
-		case 4:
-			sum += __atomic_load_n((const uint32_t *)copy, __ATOMIC_RELAXED);
-			break;
-		default:
-			sum += __atomic_load_n((const uint64_t *)copy, __ATOMIC_RELAXED);
-		}
+	percpu__start();
+	nr_copies = percpu_abi.nr_copies;
+	switch (bytes) {
+	case 1: SUM_OF(uint8_t)
+	case 2: SUM_OF(uint16_t)
+	case 4: SUM_OF(uint32_t)
+	default: SUM_OF(uint64_t)
 	}
-	return sum;
 }
 
 #define BLOCK 1024 /* counters: 8 KiB of sums */

@@ -4,7 +4,7 @@
  * the batch, when it is full, by one compare-and-swap a home to the remote lists. A batch that no one fills
  * any more is found by whoever needs its objects: it is closed, and emptied from outside.
  */
-#include "cache/cache.h"
+#include "cache/chain.h"
 
 /* ---- remote lists ---- */
 

@@ -3,6 +3,7 @@
  * The floor of object caches. Who owns what:
  *
  *   arena.c   the address space of all slabs, and the descriptor of each
+ *   chain.h   links on their way, with few objects touched
  *   slab.c    the objects of a slab: which are in it, cutting them out and taking them back
  *   stock.c   what lies behind a CPU's list: a chain, and the home's slabs
  *   batch.c   the way home of what was freed elsewhere
@@ -14,7 +15,7 @@
  *   fork.c    what a fork finds and leaves
  *
  * A free object is in one place, and moves along these ways. It is named by its `link`, a word in the object or
- * behind it. Chains are made of the links: some of them carry the others.
+ * behind it. Chains are made of the links.
  *
  *	           take, put                  full: half of it
  *	program  <----------->  list of the CPU  ------------->  stock of the home <-----> slab (a bit)
@@ -202,90 +203,11 @@ void percpu__caches_unlock(void);
 
 /* ---- slab.c ---- */
 
-/*
- * A chain of links. Objects on their way are cold, so few are touched: a carrier's link is a word with the next
- * carrier in it and, in its low bits, the number of words behind it that hold further links.
- */
+/* Links on their way; chain.h says how. */
 struct percpu__chain {
 	uintptr_t *first;
 	uint64_t nr; /* links */
 };
-
-#define PERCPU__CARRIED_MAX ((uintptr_t)7)
-
-/* The next carrier is about to be read and written: is it one? What a carrier carries is not looked at. */
-static inline void percpu__check_carrier(const struct percpu__cache *cache, const uintptr_t *carrier)
-{
-	const uintptr_t number = (uintptr_t)carrier >> PERCPU__ARENA_UNIT_SHIFT;
-
-	if (percpu__unlikely(percpu__slab_at((uintptr_t)carrier)->tag != cache->id + number))
-		percpu__die("a free object's link", carrier, "written to after the free");
-}
-
-/* Pushes links, in their order. */
-static inline void percpu__chain_push_many(const struct percpu__cache *cache, struct percpu__chain *chain,
-					   void *const *links, unsigned nr)
-{
-	for (unsigned done = 0; done < nr;) {
-		uintptr_t *carrier = chain->first, carried = chain->nr ? *carrier & PERCPU__CARRIED_MAX : cache->carried;
-		const unsigned before = done;
-		uintptr_t had;
-
-		if (carried >= cache->carried) {
-			carried = 0;
-			carrier = links[done++];
-			*carrier = (uintptr_t)chain->first;
-			chain->first = carrier;
-		}
-		had = carried;
-		while (done < nr && carried < cache->carried)
-			carrier[++carried] = (uintptr_t)links[done++];
-		*carrier += carried - had;
-		chain->nr += done - before;
-	}
-}
-
-static inline void percpu__chain_push(const struct percpu__cache *cache, struct percpu__chain *chain, void *link)
-{
-	percpu__chain_push_many(cache, chain, &link, 1);
-}
-
-/* Up to nr links, last pushed first. Returns: how many. */
-static inline unsigned percpu__chain_pop_many(const struct percpu__cache *cache, struct percpu__chain *chain,
-					      void **links, unsigned nr)
-{
-	unsigned taken = 0;
-
-	nr = nr < chain->nr ? nr : (unsigned)chain->nr;
-	while (taken < nr) {
-		uintptr_t *const carrier = chain->first, word = *carrier, next = word & ~PERCPU__CARRIED_MAX;
-		uintptr_t carried = word & PERCPU__CARRIED_MAX;
-
-		if (percpu__unlikely(carried > cache->carried))
-			percpu__die("a free object's link", carrier, "written to after the free");
-		__builtin_prefetch((void *)next, 1);
-		while (taken < nr && carried)
-			links[taken++] = (void *)carrier[carried--];
-		*carrier = next + carried;
-		if (taken == nr)
-			break;
-		links[taken++] = carrier;
-		chain->first = (uintptr_t *)next;
-		if (chain->nr > taken)
-			percpu__check_carrier(cache, chain->first);
-	}
-	chain->nr -= taken;
-	return taken;
-}
-
-/* The last one pushed. */
-static inline void *percpu__chain_pop(const struct percpu__cache *cache, struct percpu__chain *chain)
-{
-	void *link = NULL;
-
-	percpu__chain_pop_many(cache, chain, &link, 1);
-	return link;
-}
 
 struct percpu__slab_list {
 	struct percpu__slab *first;

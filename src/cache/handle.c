@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "cache/cache.h"
+#include "cache/chain.h"
 
 #define LIST_BYTES (256u * 1024)  /* free objects that a CPU's list keeps, as far as it has slots; and its stock */
 #define REFILL_BYTES (16u * 1024) /* cut from a slab at a time */

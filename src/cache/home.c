@@ -12,7 +12,7 @@
  * stock, if the CPU has no list; into a batch, if its home is elsewhere. When the list is full its older half
  * goes to the stock first; and when the stock keeps enough, the stock before that back to the slabs.
  */
-#include "cache/cache.h"
+#include "cache/chain.h"
 
 /* ---- copies ---- */
 

@@ -9,7 +9,7 @@
  * object_bytes. One bit an object says which are in the slab. They are cut out lowest first, so that
  * objects from `fresh` on were never touched, nor constructed.
  */
-#include "cache/cache.h"
+#include "cache/chain.h"
 
 static uint64_t *free_bits_of(const struct percpu__cache *cache, struct percpu__slab *slab)
 {

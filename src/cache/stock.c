@@ -5,7 +5,7 @@
  *
  * Policy. A home keeps one empty slab, or an eighth of its slabs.
  */
-#include "cache/cache.h"
+#include "cache/chain.h"
 
 #define KEPT_EMPTY_SHARE 8
 

@@ -9,7 +9,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -76,7 +75,7 @@ static void *adder_main(void *arg)
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1, .sigev_value.sival_ptr = self };
 	uint64_t steps = 0;
 
-	event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
+	event.sigev_notify_thread_id = gettid();
 	self->is_signalled = self->is_signalled && !timer_create(CLOCK_MONOTONIC, &event, &self->timer);
 	if (self->is_signalled)
 		arm(self);

@@ -164,6 +164,22 @@ int percpu__bind(void *start, size_t bytes, unsigned node)
 	return keep_errno(syscall(SYS_mbind, start, bytes, MPOL_PREFERRED, nodes, 64 * word_bits + 1, 0), saved_errno);
 }
 
+/*
+ * Some kernels, Linux 6.1 among them, do not say where pages are that NUMA balancing is watching. To this
+ * question a look is an access, which may bring a page from swap: so only for those in memory.
+ */
+static int node_by_access(void *page)
+{
+	const int saved_errno = errno;
+	int node;
+	long result;
+
+	if (!percpu__resident_bytes(page, percpu__page_bytes()))
+		return -ENOENT;
+	result = keep_errno(syscall(SYS_get_mempolicy, &node, NULL, 0, page, MPOL_F_NODE | MPOL_F_ADDR), saved_errno);
+	return result < 0 ? (int)result : node;
+}
+
 ssize_t percpu__bytes_elsewhere(uintptr_t start, uintptr_t end, unsigned node)
 {
 	const size_t page = percpu__page_bytes();
@@ -182,8 +198,14 @@ ssize_t percpu__bytes_elsewhere(uintptr_t start, uintptr_t end, unsigned node)
 		result = keep_errno(syscall(SYS_move_pages, 0, nr, pages, NULL, where, 0), saved_errno);
 		if (result < 0)
 			return result;
-		while (nr--)
+		while (nr--) {
+			if (where[nr] == -ENOENT) {
+				where[nr] = node_by_access(pages[nr]);
+				if (where[nr] < 0 && where[nr] != -ENOENT)
+					return where[nr];
+			}
 			elsewhere += where[nr] >= 0 && (unsigned)where[nr] != node ? page : 0;
+		}
 	}
 	return elsewhere;
 }

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define NR_CHUNKS 10000
 #define MAPPING_LIMIT 65530
@@ -168,19 +169,43 @@ END_TEST
 
 /* ---- a sandbox ---- */
 
-START_TEST(a_sandbox_without_mbind)
+static size_t take_chunks_without_mbind(void)
 {
 	size_t nr_wrong = 0;
 
-	setup();
 	ck_assert(filter_refuse(SYS_mbind, EPERM));
 	take_chunks(4);
 	for (unsigned i = 0; i < 4; i++)
 		nr_wrong += touch_from(0, i, 0);
+	return nr_wrong;
+}
+
+START_TEST(a_sandbox_without_mbind)
+{
+	size_t nr_wrong;
+
+	setup();
+	nr_wrong = take_chunks_without_mbind();
+	ck_assert(nr_nodes == 1 || nr_wrong > 0);
+	ck_assert_int_eq(percpu_pool_misplaced(NULL), (ssize_t)(nr_wrong * (size_t)sysconf(_SC_PAGESIZE)));
 	check_new_ones();
 	ck_assert_uint_eq(stats_now().nr_chunks_unplaced, nr_nodes > 1 ? stats_now().nr_chunks : 0);
+	free_chunks(4);
+}
+END_TEST
+
+/* For whom a thread ran for a second, its pages without a policy are watched: those of Linux 6.1 are then not shown. */
+START_TEST(pages_that_balancing_watches)
+{
+	size_t nr_wrong;
+
+	if (!is_guest())
+		return;
+	setup();
+	nr_wrong = take_chunks_without_mbind();
+	while (clock() < 4 * CLOCKS_PER_SEC)
+		;
 	ck_assert_int_eq(percpu_pool_misplaced(NULL), (ssize_t)(nr_wrong * (size_t)sysconf(_SC_PAGESIZE)));
-	ck_assert(nr_nodes == 1 || nr_wrong > 0);
 	free_chunks(4);
 }
 END_TEST
@@ -384,5 +409,5 @@ START_TEST(holes_between_possible_cpus)
 END_TEST
 
 TEST_MAIN("vm/refused", 120, bound_to_one_node_as_by_numactl, a_full_node, a_sandbox_without_mbind,
-	  ten_thousand_chunks_leave_room_for_other_mappings, a_process_without_another_mapping,
+	  pages_that_balancing_watches, ten_thousand_chunks_leave_room_for_other_mappings, a_process_without_another_mapping,
 	  a_cpuset_changes_nothing_but_what_is_touched, a_cpuset_of_one_nodes_memory, holes_between_possible_cpus)

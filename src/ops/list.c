@@ -91,15 +91,16 @@ static struct percpu_list_node *take(struct percpu_list *list, bool all)
 static struct percpu_list_node *take(struct percpu_list *list, bool all)
 {
 	struct percpu_list_node *first = __atomic_exchange_n(&list->head, NULL, __ATOMIC_ACQUIRE);
-	struct percpu_list_node *rest, *last, *head = NULL;
+	struct percpu_list_node *rest, *last = NULL, *head = NULL;
 
 	if (all || !first || !first->next)
 		return first;
-	rest = last = first->next;
+	rest = first->next;
 	while (!__atomic_compare_exchange_n(&list->head, &head, rest, false, __ATOMIC_RELEASE,
 					    __ATOMIC_RELAXED)) {
-		while (last->next && head)
-			last = last->next;
+		if (!last) /* once: what follows it from now on is others' */
+			for (last = rest; last->next; last = last->next)
+				;
 		last->next = head;
 	}
 	return first;

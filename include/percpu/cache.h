@@ -190,8 +190,8 @@ PERCPU__INLINE void *percpu_cache_alloc(struct percpu_cache *cache)
 
 /*
  * percpu_cache_free - NULL is fine; errno is kept. What is no object of this cache in use prints one
- * line and aborts; a second free of an object at once if nothing was freed here in between, and in any
- * case when the object goes back to its slab.
+ * line and aborts; a second free of an object at once if nothing was freed or sent home in between, and in
+ * any case when the object goes back to its slab.
  * Context: MT-safe; not async-signal-safe.
  */
 PERCPU__INLINE void percpu_cache_free(struct percpu_cache *cache, void *object)

@@ -34,40 +34,52 @@ void *percpu_cache_alloc_slow(struct percpu_cache *handle)
 	return cache->zero_bytes ? memset(object, 0, cache->zero_bytes) : object;
 }
 
-static bool is_last_of(const struct percpu__cache_list *list, const void *link)
+static bool is_last_of_list(const struct percpu__cache_list *list, const void *link)
 {
-	const uint64_t word = __atomic_load_n(&list->word, __ATOMIC_RELAXED), nr = word % 65536;
+	const uint64_t word = __atomic_load_n(&list->word, __ATOMIC_ACQUIRE), nr = word % 65536;
 
-	return nr && __atomic_load_n(&list->slot[nr - 1], __ATOMIC_RELAXED) == link &&
+	return nr && __atomic_load_n(&list->slot[nr - 1], __ATOMIC_ACQUIRE) == link &&
 	       __atomic_load_n(&list->word, __ATOMIC_RELAXED) == word;
 }
 
+static bool is_last_on(struct percpu__cache *cache, unsigned copy, const void *link)
+{
+	const unsigned home = percpu__home_of(cache, percpu__slab_at((uintptr_t)link));
+
+	return is_last_of_list(&percpu__home_at(cache, copy)->list, link) ||
+	       (cache->batches && percpu__batch_ends_with(percpu_ptr(percpu__batch_for(cache, home), copy), link));
+}
+
 /*
- * Whether the link is the last in this CPU's list: then it cannot be in use. The caller may be on another CPU by
- * now, and see the list's words in any order: a fence before the last look puts them in theirs.
+ * Whether the link is the last in this CPU's list or batch: then it cannot be in use. A caller that is on another CPU
+ * by now may see old values: a fence before the second look, or being there still, tells.
  */
 static bool is_last_freed(struct percpu__cache *cache, const void *link)
 {
-	const struct percpu__cache_list *list = &percpu__home_here(cache)->list;
+	const unsigned copy = percpu__home_here(cache)->copy;
 
-	return is_last_of(list, link) && percpu__fence() && is_last_of(list, link);
+	return percpu__unlikely(is_last_on(cache, copy, link)) &&
+	       (percpu__fence() || percpu__home_here(cache)->copy == copy) && is_last_on(cache, copy, link);
 }
 
 /* The policy: a pointer passes all rules or the process ends. Nothing is read from the memory it names. */
 /* [doc:cache_okay_to_free] */
-static inline void okay_to_free(struct percpu__cache *cache, const void *object, const char *who)
+static __attribute__((cold)) void refuse(const struct percpu__cache *cache, const void *object, const char *who)
 {
 	const uintptr_t number = (uintptr_t)object >> PERCPU__ARENA_UNIT_SHIFT;
-	const struct percpu__slab *unit = percpu__slab_at((uintptr_t)object);
-	const uint64_t tag = __atomic_load_n(&unit->tag, __ATOMIC_RELAXED);
+	const uint64_t tag = __atomic_load_n(&percpu__slab_at((uintptr_t)object)->tag, __ATOMIC_RELAXED);
 
-	if (percpu__unlikely(tag != number + cache->id))
-		percpu__die(who, object, tag && tag - number - 1 < percpu__arena.mask
-						 ? "an object of another cache"
-						 : "not an object of a cache, or freed before");
-	if (percpu__unlikely(((uintptr_t)object - unit->start) * cache->inverse >= cache->inverse ||
-			     (uintptr_t)object < unit->start))
-		percpu__die(who, object, "inside an object, not its start");
+	if (!tag || tag - number - 1 >= percpu__arena.mask)
+		percpu__die(who, object, "not an object of a cache, or freed before");
+	if (tag != number + cache->id)
+		percpu__die(who, object, "an object of another cache");
+	percpu__die(who, object, "inside an object, not its start");
+}
+
+static inline void okay_to_free(const struct percpu__cache *cache, const void *object, const char *who)
+{
+	if (percpu__unlikely(!percpu__is_object(cache, object)))
+		refuse(cache, object, who);
 }
 /* [doc:end] */
 
@@ -96,19 +108,15 @@ void percpu_cache_free_slow(struct percpu_cache *handle, void *object)
 {
 	struct percpu__cache *cache;
 	const struct percpu__slab *slab;
-	unsigned home;
 
 	if (!object)
 		return;
 	cache = live(handle, "percpu_cache_free");
 	okay_to_free(cache, object, "percpu_cache_free");
 	slab = percpu__slab_at((uintptr_t)object);
-	home = percpu__home_of(cache, slab);
-	/* What brings most callers here: another CPU's object. Where there is no CPU, there is no room. */
-	if (percpu__likely(cache->batches && home != percpu__cpu_id() &&
-			   percpu__stack_push(&percpu__batch_for(cache, home)->head, percpu__link_of(cache, object))))
-		return;
-	free_further(cache, object, slab);
+	/* What brings most callers here: another CPU's object. */
+	if (percpu__unlikely(!percpu__batch_push(cache, percpu__link_of(cache, object), percpu__home_of(cache, slab))))
+		free_further(cache, object, slab);
 }
 
 void percpu_cache_free_to(struct percpu_cache *handle, void *object, unsigned cpu)

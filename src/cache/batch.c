@@ -14,13 +14,16 @@ static uintptr_t *first_of(uint64_t remote)
 }
 
 /* The release pairs with percpu__remote_take. */
-bool percpu__remote_push(struct percpu__home *home, const struct percpu__chain *chain, uintptr_t *last)
+bool percpu__remote_push(struct percpu__cache *cache, struct percpu__home *home, const struct percpu__chain *chain,
+			 uintptr_t *last)
 {
 	const uint64_t place = ((uintptr_t)chain->first - percpu__arena.base) / PERCPU_CACHE_MIN_SIZE;
 	const uintptr_t nr_carried = *last & PERCPU__CARRIED_MAX;
 	uint64_t before = __atomic_load_n(&home->remote, __ATOMIC_RELAXED);
 
 	do {
+		if (percpu__unlikely(first_of(before) == chain->first))
+			percpu__die("percpu_cache_free", percpu__object_of(cache, chain->first), "freed twice");
 		if ((before & PERCPU__REMOTE_MAX) + chain->nr > PERCPU__REMOTE_MAX)
 			return false;
 		*last = (uintptr_t)first_of(before) | nr_carried;
@@ -64,11 +67,19 @@ static struct percpu__chain take_of_one(const struct percpu__cache *cache, void 
 	return chain;
 }
 
+/* An object that was freed twice may be in a batch when its slab is gone. */
+static void check_links(const struct percpu__cache *cache, void *const *links, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		percpu__check_link(cache, links[i]);
+}
+
 /* Sends links to their homes, those of one home together; left: those that found no room. H of this CPU's copy. */
 static void send(struct percpu__cache *cache, void **links, unsigned nr, struct percpu__chain *left)
 {
 	unsigned nr_batches = 0, nr_sent = 0;
 
+	check_links(cache, links, nr);
 	for (unsigned i = 0; i < nr; i++) {
 		void *const last = links[i]; /* pushed first */
 		struct percpu__chain chain;
@@ -78,7 +89,7 @@ static void send(struct percpu__cache *cache, void **links, unsigned nr, struct 
 			continue;
 		home = percpu__owner_of(percpu__slab_of((uintptr_t)last));
 		chain = take_of_one(cache, links + i, nr - i);
-		if (percpu__remote_push(home, &chain, last)) {
+		if (percpu__remote_push(cache, home, &chain, last)) {
 			nr_batches++;
 			nr_sent += chain.nr;
 			continue;
@@ -154,11 +165,22 @@ void percpu__batches_collect(struct percpu__cache *cache)
 	percpu__unlock(&cache->lock);
 }
 
-void percpu__batch_send(struct percpu__cache *cache, void *link, unsigned home)
+bool percpu__batch_push(struct percpu__cache *cache, void *link, unsigned home)
+{
+	const uint32_t cpu = percpu__cpu_id();
+	struct percpu__batch __percpu *batch;
+
+	if (!cache->batches || home == cpu || cpu >= __atomic_load_n(&percpu_abi.cpu_limit, __ATOMIC_RELAXED))
+		return false;
+	batch = percpu__batch_for(cache, home);
+	return !percpu__batch_ends_with(percpu_ptr(batch, cpu), link) && percpu__stack_push(&batch->head, link);
+}
+
+void percpu__batch_free(struct percpu__cache *cache, void *link, unsigned home)
 {
 	struct percpu__batch __percpu *batch = percpu__batch_for(cache, home);
-	void *links[PERCPU__BATCH_MAX + 1] = { link };
 	struct percpu__home *here = percpu__home_here(cache);
+	void *links[PERCPU__BATCH_MAX + 1] = { link };
 	struct percpu__chain left = { NULL, 0 };
 	unsigned nr = 1;
 
@@ -166,7 +188,9 @@ void percpu__batch_send(struct percpu__cache *cache, void *link, unsigned home)
 	percpu__lock(&here->lock);
 	while (nr <= PERCPU__BATCH_MAX && (links[nr] = percpu__stack_pop(&batch->head)))
 		nr++;
-	send(cache, links, nr, &left);
+	/* There was nothing: it was closed, and may take the link now. */
+	if (nr > 1 || !percpu__batch_push(cache, link, home))
+		send(cache, links, nr, &left);
 	percpu__unlock(&here->lock);
 	percpu__take_back_all(cache, &left);
 }

@@ -36,7 +36,7 @@
  *
  * Orders: the push of a chain (release) pairs with percpu__remote_take (acquire): links written
  * by the pusher are seen by the taker. Opening (release) comes before the first load of a section that sees it, of
- * the line or the limit, and the rest of it depends on that. Nothing else is handed over without a lock.
+ * the line or the limit, and the rest of it depends on that. Nothing else that changes is handed over without a lock.
  * A list has one writer, its CPU; the kernel orders a thread's move between CPUs.
  *
  * The remote list is only pushed to and taken whole, so a CAS cannot be fooled by an address
@@ -156,7 +156,7 @@ struct percpu__cache {
 	uint32_t object_bytes;             /* from one to the next */
 	uint32_t nr_per_slab;
 	uint32_t limit, batch, refill;     /* objects: of an open list, of an open batch, cut at a time */
-	uint32_t stock_limit;              /* a stock of so many goes back to the slabs */
+	uint32_t stock_limit;              /* from a stock of so many on, so many go back to the slabs */
 	uint8_t order;                     /* of slabs */
 	uint8_t nr_stacks;                 /* batches a CPU; a power of two */
 	bool check;                        /* PERCPU_OPTIONS */
@@ -194,6 +194,16 @@ static inline char *percpu__list_of(const struct percpu__cache *cache, unsigned 
 static inline unsigned percpu__home_of(const struct percpu__cache *cache, const struct percpu__slab *slab)
 {
 	return (slab->list - (char *)(uintptr_t)cache->homes) / PERCPU_STRIDE;
+}
+
+/* Whether an object of the cache begins there, in use or free. Nothing is read from it. */
+static inline bool percpu__is_object(const struct percpu__cache *cache, const void *object)
+{
+	const uintptr_t number = (uintptr_t)object >> PERCPU__ARENA_UNIT_SHIFT;
+	const struct percpu__slab *unit = percpu__slab_at((uintptr_t)object);
+
+	return __atomic_load_n(&unit->tag, __ATOMIC_RELAXED) == cache->id + number && (uintptr_t)object >= unit->start &&
+	       ((uintptr_t)object - unit->start) * cache->inverse < cache->inverse;
 }
 
 /* Calls visit for every cache, under the caches lock, which the caller holds. */
@@ -299,8 +309,9 @@ static inline int percpu__home_node(unsigned copy)
 
 /* ---- stock.c ---- */
 
-/* Puts a chain back into the slabs; links of other homes' slabs stay in it. H. */
-void percpu__stock_take_back(struct percpu__cache *cache, struct percpu__home *home, struct percpu__chain *chain);
+/* Puts up to nr links of a chain back into the slabs; links of other homes' slabs are left. H. */
+void percpu__stock_take_back(struct percpu__cache *cache, struct percpu__home *home, struct percpu__chain *chain,
+			     uint64_t nr, struct percpu__chain *left);
 
 /* The same for links of any home. No home lock held. */
 void percpu__take_back_all(struct percpu__cache *cache, struct percpu__chain *chain);
@@ -327,7 +338,8 @@ void percpu__slabs_release(struct percpu__cache *cache, struct percpu__slab *sla
  * Pushes a chain, of which `last` was pushed first, onto the home's remote list. H of this CPU's copy, or the cache
  * lock. Returns: false where the list is too long for its count.
  */
-bool percpu__remote_push(struct percpu__home *home, const struct percpu__chain *chain, uintptr_t *last);
+bool percpu__remote_push(struct percpu__cache *cache, struct percpu__home *home, const struct percpu__chain *chain,
+			 uintptr_t *last);
 
 /* The remote list, whole. */
 struct percpu__chain percpu__remote_take(struct percpu__home *home);
@@ -335,8 +347,22 @@ struct percpu__chain percpu__remote_take(struct percpu__home *home);
 /* Sends a chain of links home; what found no room stays in it. H of this CPU's copy, or the cache lock. */
 void percpu__send_home(struct percpu__cache *cache, struct percpu__chain *chain);
 
-/* Sends the batch that the link would be in, of this CPU, and the link with it. Opens it for the next ones. */
-void percpu__batch_send(struct percpu__cache *cache, void *link, unsigned home);
+/* Whether the link is the last in a batch. Of a batch of another CPU it may be out of date. */
+static inline bool percpu__batch_ends_with(const struct percpu__batch *batch, const void *link)
+{
+	const uint32_t nr = __atomic_load_n(&batch->head.nr, __ATOMIC_ACQUIRE);
+
+	return nr && __atomic_load_n(&batch->slot[nr - 1], __ATOMIC_RELAXED) == link;
+}
+
+/*
+ * Puts the link of another home into this CPU's batch.
+ * Returns: false where that is full or closed, or ends with the link, or the link is this CPU's own.
+ */
+bool percpu__batch_push(struct percpu__cache *cache, void *link, unsigned home);
+
+/* A link of another home, which this CPU's batch did not take: opens the batch, or sends it, and the link with it. */
+void percpu__batch_free(struct percpu__cache *cache, void *link, unsigned home);
 
 /* Opens the batches of a home, or closes them: limit 0. Cache lock. */
 void percpu__batches_set_limit(struct percpu__cache *cache, struct percpu__home *home, uint32_t limit);

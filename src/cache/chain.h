@@ -12,13 +12,11 @@
 
 #define PERCPU__CARRIED_MAX ((uintptr_t)7)
 
-/* The next carrier is about to be read and written: is it one? What a carrier carries is not looked at. */
-static inline void percpu__check_carrier(const struct percpu__cache *cache, const uintptr_t *carrier)
+/* Programs may have written to what is free, and freed it twice: whatever comes out of a chain is looked at. */
+static inline void percpu__check_link(const struct percpu__cache *cache, const void *link)
 {
-	const uintptr_t number = (uintptr_t)carrier >> PERCPU__ARENA_UNIT_SHIFT;
-
-	if (percpu__unlikely(percpu__slab_at((uintptr_t)carrier)->tag != cache->id + number))
-		percpu__die("a free object's link", carrier, "written to after the free");
+	if (percpu__unlikely(!percpu__is_object(cache, (const char *)link - cache->link_bytes)))
+		percpu__die("a free object's link", link, "written to after the free, or freed twice");
 }
 
 /* Pushes links, in their order. */
@@ -63,18 +61,28 @@ static inline unsigned percpu__chain_pop_many(const struct percpu__cache *cache,
 		if (percpu__unlikely(carried > cache->carried))
 			percpu__die("a free object's link", carrier, "written to after the free");
 		__builtin_prefetch((void *)next, 1);
-		while (taken < nr && carried)
-			links[taken++] = (void *)carrier[carried--];
+		while (taken < nr && carried) {
+			links[taken] = (void *)carrier[carried--];
+			percpu__check_link(cache, links[taken++]);
+		}
 		*carrier = next + carried;
 		if (taken == nr)
 			break;
 		links[taken++] = carrier;
 		chain->first = (uintptr_t *)next;
 		if (chain->nr > taken)
-			percpu__check_carrier(cache, chain->first);
+			percpu__check_link(cache, chain->first);
 	}
 	chain->nr -= taken;
 	return taken;
+}
+
+/* Whether the link is the last one pushed. */
+static inline bool percpu__chain_ends_with(const struct percpu__chain *chain, const void *link)
+{
+	const uintptr_t *carrier = chain->first, carried = chain->nr ? *carrier & PERCPU__CARRIED_MAX : 0;
+
+	return chain->nr && link == (carried ? (const void *)carrier[carried] : carrier);
 }
 
 /* The last one pushed. */

@@ -6,6 +6,8 @@
  */
 #include "cache/cache.h"
 
+#include <percpu/static.h>
+
 static void lock_cache(struct percpu__cache *cache)
 {
 	percpu__lock_nested(&cache->lock);
@@ -64,7 +66,7 @@ static void init(void)
 	pthread_atfork(before, after, after_in_child);
 }
 
-void percpu__cache_fork_init(void)
+__attribute__((constructor(PERCPU__STATIC_PRIORITY))) void percpu__cache_fork_init(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 

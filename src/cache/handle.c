@@ -366,9 +366,11 @@ int percpu_cache_stats(struct percpu_cache *handle, struct percpu_cache_stats *o
 	stats.nr_objects -= stats.nr_free;
 	stats.object_bytes = cache->object_bytes;
 	stats.slab_bytes = PERCPU__ARENA_UNIT << cache->order;
-	stats.nr_refills = percpu_sum(&cache->homes->nr_refills);
-	stats.nr_remote_frees = percpu_sum(&cache->homes->nr_remote);
-	stats.nr_batches = percpu_sum(&cache->homes->nr_batches);
+	if (stats.nr_homes) { /* else nobody's copy is looked at, which maps page tables */
+		stats.nr_refills = percpu_sum(&cache->homes->nr_refills);
+		stats.nr_remote_frees = percpu_sum(&cache->homes->nr_remote);
+		stats.nr_batches = percpu_sum(&cache->homes->nr_batches);
+	}
 	stats.nr_returned_slabs = __atomic_load_n(&cache->nr_returned, __ATOMIC_RELAXED);
 	stats.batch_max = cache->batches ? cache->batch : 1;
 	if (size > sizeof(stats))

@@ -10,7 +10,7 @@
  *
  * and takes half a list along, for the next ones. Where a free goes when the list did not take it: to the
  * stock, if the CPU has no list; into a batch, if its home is elsewhere. When the list is full its older half
- * goes to the stock first; and when the stock keeps enough, the stock before that back to the slabs.
+ * goes to the stock first; and where the stock has enough, part of it back to the slabs.
  */
 #include "cache/chain.h"
 
@@ -126,15 +126,22 @@ static void refill(struct percpu__cache *cache, struct percpu__home *home)
 	put_many(cache, home, links, percpu__chain_pop_many(cache, &home->stock, links, cache->limit / 2 + 1));
 }
 
-/* The policy: a stock that is enough, to go back to the slabs; the home begins another. */
-static struct percpu__chain retire(const struct percpu__cache *cache, struct percpu__home *home)
+/* The policy: from a stock of enough links on, stock_limit of them go back to the slabs; left: other homes'. */
+static void retire(struct percpu__cache *cache, struct percpu__home *home, uint64_t enough, struct percpu__chain *left)
 {
-	const struct percpu__chain none = { NULL, 0 }, stock = home->stock;
+	if (home->stock.nr >= enough)
+		percpu__stock_take_back(cache, home, &home->stock, cache->stock_limit, left);
+}
 
-	if (stock.nr < cache->stock_limit)
-		return none;
-	home->stock = none;
-	return stock;
+/* Sends home what is left, unlocks, and gives back the slabs that are too many. */
+static void leave(struct percpu__cache *cache, struct percpu__home *home, struct percpu__chain *left)
+{
+	struct percpu__slab *surplus = percpu__stock_surplus(home);
+
+	percpu__send_home(cache, left);
+	percpu__unlock(&home->lock);
+	percpu__take_back_all(cache, left);
+	percpu__slabs_release(cache, surplus, false);
 }
 
 /* Room in a list that is full: its older half goes to the stock. */
@@ -160,6 +167,7 @@ static bool gather(struct percpu__cache *cache, struct percpu__home *home)
 void *percpu__home_alloc(struct percpu__cache *cache)
 {
 	struct percpu__home *home = percpu__home_here(cache);
+	struct percpu__chain left = { NULL, 0 };
 	void *link = NULL;
 
 	percpu_inc(&cache->homes->nr_refills);
@@ -175,7 +183,10 @@ void *percpu__home_alloc(struct percpu__cache *cache)
 		if (percpu__has_sections(cache, home))
 			refill(cache, home);
 	}
-	percpu__unlock(&home->lock);
+	/* What others freed may be more than this CPU will ever free. Not with RCU: a thread that allocates need not know it. */
+	if (!cache->rcu)
+		retire(cache, home, 2 * (uint64_t)cache->stock_limit, &left);
+	leave(cache, home, &left);
 	return link;
 }
 
@@ -187,27 +198,23 @@ static bool is_full(const struct percpu__cache *cache, const struct percpu__home
 /* What the list did not take. */
 static void free_here(struct percpu__cache *cache, struct percpu__home *home, void *link)
 {
-	struct percpu__chain old = { NULL, 0 };
-	struct percpu__slab *surplus;
+	struct percpu__chain left = { NULL, 0 };
 
 	percpu__home_open(cache, home);
 	percpu__lock(&home->lock);
 	if (percpu__has_sections(cache, home)) {
 		if (is_full(cache, home)) {
-			old = retire(cache, home);
+			retire(cache, home, cache->stock_limit, &left);
 			spill(cache, home);
 		}
 		put_many(cache, home, &link, 1);
 	} else {
-		old = retire(cache, home);
+		if (percpu__unlikely(percpu__chain_ends_with(&home->stock, link)))
+			percpu__die("percpu_cache_free", percpu__object_of(cache, link), "freed twice");
+		retire(cache, home, cache->stock_limit, &left);
 		percpu__chain_push(cache, &home->stock, link);
 	}
-	percpu__stock_take_back(cache, home, &old);
-	surplus = percpu__stock_surplus(home);
-	percpu__send_home(cache, &old);
-	percpu__unlock(&home->lock);
-	percpu__take_back_all(cache, &old);
-	percpu__slabs_release(cache, surplus, false);
+	leave(cache, home, &left);
 }
 
 void percpu__home_free(struct percpu__cache *cache, void *link, unsigned home)
@@ -217,7 +224,7 @@ void percpu__home_free(struct percpu__cache *cache, void *link, unsigned home)
 	if (home == here->copy)
 		free_here(cache, here, link);
 	else
-		percpu__batch_send(cache, link, home);
+		percpu__batch_free(cache, link, home);
 }
 
 void percpu__home_free_to(struct percpu__cache *cache, void *link, unsigned copy)
@@ -232,7 +239,7 @@ void percpu__home_free_to(struct percpu__cache *cache, void *link, unsigned copy
 	/* No batch: the next to need it is known, and may be about to. */
 	percpu__lock(&here->lock);
 	percpu__chain_push(cache, &alone, link);
-	if (percpu__remote_push(there, &alone, link))
+	if (percpu__remote_push(cache, there, &alone, link))
 		alone = (struct percpu__chain){ NULL, 0 };
 	percpu__unlock(&here->lock);
 	percpu__take_back_all(cache, &alone);
@@ -255,21 +262,17 @@ static void take_list(const struct percpu__cache *cache, struct percpu__home *ho
 
 static void drain(struct percpu__cache *cache, struct percpu__home *home, bool list_too)
 {
-	struct percpu__chain remote, all;
+	struct percpu__chain remote, left = { NULL, 0 };
 
 	percpu__lock(&home->lock);
-	all = home->stock;
-	home->stock = (struct percpu__chain){ NULL, 0 };
 	if (list_too)
-		take_list(cache, home, &all);
-	percpu__stock_take_back(cache, home, &all);
+		take_list(cache, home, &home->stock);
+	percpu__stock_take_back(cache, home, &home->stock, UINT64_MAX, &left);
 	remote = percpu__remote_take(home);
-	percpu__stock_take_back(cache, home, &remote);
-	percpu__send_home(cache, &all);
-	percpu__send_home(cache, &remote);
+	percpu__stock_take_back(cache, home, &remote, UINT64_MAX, &left);
+	percpu__send_home(cache, &left);
 	percpu__unlock(&home->lock);
-	percpu__take_back_all(cache, &all);
-	percpu__take_back_all(cache, &remote);
+	percpu__take_back_all(cache, &left);
 }
 
 void percpu__homes_drain(struct percpu__cache *cache, bool alone)

@@ -80,24 +80,22 @@ struct percpu__slab *percpu__stock_surplus(struct percpu__home *home)
 
 /* ---- objects ---- */
 
-void percpu__stock_take_back(struct percpu__cache *cache, struct percpu__home *home, struct percpu__chain *chain)
+void percpu__stock_take_back(struct percpu__cache *cache, struct percpu__home *home, struct percpu__chain *chain,
+			     uint64_t nr, struct percpu__chain *left)
 {
-	struct percpu__chain others = { NULL, 0 };
-
-	while (chain->nr) {
+	for (nr = nr < chain->nr ? nr : chain->nr; nr; nr--) {
 		void *link = percpu__chain_pop(cache, chain);
 		struct percpu__slab *slab = percpu__slab_of((uintptr_t)link);
 
 		if (chain->nr)
 			__builtin_prefetch(chain->first);
 		if (percpu__owner_of(slab) != home) {
-			percpu__chain_push(cache, &others, link);
+			percpu__chain_push(cache, left, link);
 			continue;
 		}
 		percpu__slab_take_back(cache, slab, link);
 		relist(cache, home, slab);
 	}
-	*chain = others;
 }
 
 void percpu__take_back_all(struct percpu__cache *cache, struct percpu__chain *chain)

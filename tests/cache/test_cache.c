@@ -33,6 +33,7 @@ static void check_geometry(size_t size, size_t align, unsigned flags)
 {
 	struct percpu_cache *cache = percpu_cache_create("geometry", size, align, flags, NULL);
 	const size_t nr = size > 4096 ? 40 : 1500, want = flags & PERCPU_CACHE_LINE_ALIGN && align < 64 ? 64 : align ? align : 8;
+	struct percpu_cache_stats stats;
 	struct lot lot;
 
 	ck_assert_ptr_nonnull(cache);
@@ -49,7 +50,11 @@ static void check_geometry(size_t size, size_t align, unsigned flags)
 	qsort(lot.objects, nr, sizeof(void *), compare);
 	for (size_t i = 1; i < nr; i++)
 		ck_assert_uint_ge((uintptr_t)lot.objects[i], (uintptr_t)lot.objects[i - 1] + size);
-	ck_assert_uint_eq(stats_of(cache).nr_objects, nr);
+	stats = stats_of(cache);
+	ck_assert_uint_eq(stats.nr_objects, nr);
+	ck_assert_uint_ge(stats.slab_bytes, 65536);
+	ck_assert_uint_eq(stats.slab_bytes & (stats.slab_bytes - 1), 0);
+	ck_assert(stats.slab_bytes >= 8 * stats.object_bytes || stats.slab_bytes == PERCPU__SLAB_MAX);
 	free_lot(&lot);
 	ck_assert_uint_eq(stats_of(cache).nr_objects, 0);
 	if (flags & PERCPU_CACHE_ZERO) {
@@ -167,6 +172,15 @@ START_TEST(constructors)
 	before = nr_constructed;
 	ck_assert_uint_ge(before, 500);
 	ck_assert_uint_le(before, 500 + 512); /* each once, and those cut ahead */
+	/* Back in their slab, which one object keeps, they stay as they are. */
+	lot = lot_of(cache, 500);
+	before = nr_constructed;
+	percpu_cache_free_bulk(cache, 499, lot.objects + 1);
+	ck_assert_int_eq(percpu_cache_shrink(cache), 0);
+	ck_assert_int_eq(percpu_cache_alloc_bulk(cache, 499, lot.objects + 1), 0);
+	ck_assert_uint_le(nr_constructed, before + 128); /* some more were cut ahead */
+	free_lot(&lot);
+	free(lot.objects);
 	ck_assert_int_gt(percpu_cache_shrink(cache), 0);
 	lot = lot_of(cache, 500);
 	ck_assert_uint_ge(nr_constructed, before + 500); /* the slab is new */
@@ -270,6 +284,8 @@ START_TEST(unused_caches_cost_little)
 	for (int i = 1; i < 4000; i++)
 		caches[i] = percpu_cache_create("unused", 64, 0, 0, NULL);
 	ck_assert_ptr_nonnull(caches[3999]);
+	for (int i = 1; i < 4000; i++)
+		ck_assert_uint_eq(stats_of(caches[i]).nr_refills, 0);
 	ck_assert_int_le((process_kb() - before) * 1024 / 3999, 1024);
 }
 END_TEST
@@ -370,6 +386,29 @@ static void free_lot_to(void *arg)
 		percpu_cache_free_to(lot->cache, lot->objects[i], lot->to);
 }
 
+/* Who only allocates finds all that others freed at once, and needs little of it. */
+START_TEST(what_came_home_is_bounded)
+{
+	struct percpu_cache *cache;
+	struct lot lot;
+
+	enter_mode(_i);
+	if (!has_two_cpus())
+		return;
+	cache = cache_of(512);
+	lot = lot_of(cache, 128 * 64);
+	on_cpu(1, free_lot, &lot);
+	lot.nr = 128 * 16;
+	alloc_lot(&lot);
+	ck_assert_uint_eq(stats_of(cache).nr_objects, lot.nr);
+	/* The list keeps up to 256 KiB, its stock twice as much, and an eighth of the slabs may be empty. */
+	ck_assert_uint_le(stats_of(cache).nr_slabs, 16 + 4 + 8 + 8);
+	ck_assert_uint_gt(stats_of(cache).nr_returned_slabs, 20);
+	free_lot(&lot);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
 START_TEST(free_to_a_cpu)
 {
 	struct percpu_cache *cache;
@@ -452,6 +491,31 @@ END_TEST
 
 /* ---- fork ---- */
 
+static struct percpu_cache *used_by_handlers;
+
+static void use_cache(void)
+{
+	percpu_cache_free(used_by_handlers, percpu_cache_alloc(used_by_handlers));
+}
+
+/* Registered before there was a cache, they run while the library's locks are free all the same. */
+START_TEST(handlers_of_the_program_may_use_a_cache)
+{
+	int status;
+	pid_t child;
+
+	enter_mode(_i);
+	ck_assert(!pthread_atfork(use_cache, use_cache, use_cache));
+	used_by_handlers = cache_of(64);
+	child = fork();
+	ck_assert_int_ge(child, 0);
+	if (!child)
+		_exit(0);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 START_TEST(forks)
 {
 	struct percpu_cache *cache;
@@ -490,7 +554,8 @@ int main(void)
 	TCase *tcase = tcase_create("cache");
 	const TTest *const in_all_modes[] = {
 		sizes, alignments, last_freed_first, constructors, counts, destroy_busy, empty_slabs_are_bounded,
-		objects_go_home, elsewhere_memory_does_not_wander, shrink_reaches_idle_cpus, free_to_a_cpu, forks,
+		objects_go_home, elsewhere_memory_does_not_wander, shrink_reaches_idle_cpus, what_came_home_is_bounded,
+		free_to_a_cpu, handlers_of_the_program_may_use_a_cache, forks,
 	};
 
 	tcase_set_timeout(tcase, 300);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Each misuse ends its process with one line that says what, which pointer, which rule. */
 #include "cache/world.h"
+#include "harness/filter.h"
 
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static struct percpu_cache *cache, *other;
@@ -90,10 +92,57 @@ static void twice_with_another_between(void)
 	percpu_cache_free(cache, object);
 }
 
-static void twice_elsewhere(void)
+static void twice_without_membarrier(void)
 {
-	percpu_cache_free_to(cache, object, nth_cpu(0));
-	percpu_cache_free_to(cache, object, nth_cpu(0));
+	ck_assert(filter_refuse(SYS_membarrier, EPERM));
+	twice_at_once();
+}
+
+static int second_cpu(void)
+{
+	return nth_cpu(1) < 0 ? 0 : 1;
+}
+
+static void free_twice(void *arg)
+{
+	twice_at_once();
+}
+
+static void twice_on_another_cpu(void)
+{
+	on_cpu(second_cpu(), free_twice, NULL);
+}
+
+static void twice_to(int n)
+{
+	percpu_cache_free_to(cache, object, nth_cpu(n));
+	percpu_cache_free_to(cache, object, nth_cpu(n));
+}
+
+static void twice_to_this_cpu(void)
+{
+	twice_to(0);
+}
+
+static void twice_to_another_cpu(void)
+{
+	twice_to(second_cpu());
+}
+
+static void free_one(void *one)
+{
+	percpu_cache_free(cache, one);
+}
+
+/* The second free waits in a batch for as long as its slab lives, and longer. */
+static void twice_when_the_slab_is_gone(void)
+{
+	static void *objects[8192];
+
+	ck_assert_int_eq(percpu_cache_alloc_bulk(cache, 8192, objects), 0);
+	on_cpu(second_cpu(), free_one, objects[0]);
+	percpu_cache_free_bulk(cache, 8192, objects);
+	percpu_cache_shrink(cache);
 }
 
 static void to_no_cpu(void)
@@ -136,6 +185,39 @@ static void write_after_free(void)
 	percpu_cache_free(cache, object);
 	object[40] = 1;
 	percpu_cache_free(cache, percpu_cache_alloc(cache));
+}
+
+/* A carrier that says it carries what the program wrote into it. */
+static void write_links_of_no_object(void)
+{
+	uint64_t *p[16];
+
+	for (unsigned i = 0; i < 16; i++)
+		p[i] = percpu_cache_alloc(cache);
+	for (unsigned i = 0; i < 16; i++) {
+		memset(p[i], 0x41, 64);
+		percpu_cache_free(cache, p[i]);
+	}
+	for (unsigned i = 0; i < 16; i++)
+		p[i][0] |= 7;
+	for (unsigned i = 0; i < 16; i++)
+		memset(percpu_cache_alloc(cache), 0, 64);
+}
+
+/* 200 does not divide 64 KiB: the first bytes of a slab are no object's. */
+static void write_the_rest_of_the_slab(void)
+{
+	struct percpu_cache *uneven = cache_of(200);
+	uintptr_t *p[64];
+
+	for (unsigned i = 0; i < 64; i++)
+		p[i] = percpu_cache_alloc(uneven);
+	for (unsigned i = 0; i < 64; i++)
+		percpu_cache_free(uneven, p[i]);
+	for (unsigned i = 0; i < 64; i++)
+		*p[i] = (uintptr_t)p[i] & ~(uintptr_t)0xffff;
+	for (unsigned i = 0; i < 64; i++)
+		percpu_cache_alloc(uneven);
 }
 
 /* Writes a value into free objects, one of which at least carries others. */
@@ -181,11 +263,18 @@ static const struct misuse {
 	{ nobody_an_arena_away, "", "percpu_cache_free 0x", "not an object of a cache" },
 	{ rest_of_the_slab, "", "percpu_cache_free 0x", "inside an object, not its start" },
 	{ twice_at_once, "", "percpu_cache_free 0x", "freed twice" },
+	{ twice_at_once, "mode:atomic", "percpu_cache_free 0x", "freed twice" },
+	{ twice_without_membarrier, "", "percpu_cache_free 0x", "freed twice" },
 	{ twice_at_once, "check", "percpu_cache_free 0x", "freed twice" },
 	{ twice_found_by_the_slab, "", "percpu_cache_free 0x", "freed twice" },
 	{ twice_found_by_the_slab, "mode:atomic", "percpu_cache_free 0x", "freed twice" },
 	{ twice_with_another_between, "check", "percpu_cache_free 0x", "freed twice" },
-	{ twice_elsewhere, "", "percpu_cache_free_to 0x", "freed twice" },
+	{ twice_to_this_cpu, "", "percpu_cache_free_to 0x", "freed twice" },
+	{ twice_to_another_cpu, "", "percpu_cache_free", "freed twice" },
+	{ twice_to_another_cpu, "mode:atomic", "percpu_cache_free", "freed twice" },
+	{ twice_on_another_cpu, "", "percpu_cache_free 0x", "freed twice" },
+	{ twice_on_another_cpu, "mode:atomic", "percpu_cache_free 0x", "freed twice" },
+	{ twice_when_the_slab_is_gone, "", " 0x", "freed twice" },
 	{ to_no_cpu, "", "percpu_cache_free_to 0x", "there is no such CPU" },
 	{ alloc_after_destroy, "", "percpu_cache_alloc 0x", "the cache was destroyed" },
 	{ free_after_destroy, "", "percpu_cache_free 0x", "the cache was destroyed" },
@@ -193,6 +282,8 @@ static const struct misuse {
 	{ destroy_twice, "", "percpu_cache_destroy 0x", "the cache was destroyed" },
 	{ write_after_free, "check", "percpu_cache_alloc 0x", "written to after the free" },
 	{ write_a_number_of_others, "mode:atomic", "a free object's link 0x", "written to after the free" },
+	{ write_links_of_no_object, "mode:atomic", "a free object's link 0x", "written to after the free" },
+	{ write_the_rest_of_the_slab, "mode:atomic", "a free object's link 0x", "written to after the free" },
 	{ write_another_carrier, "mode:atomic", "a free object's link 0x", "written to after the free" },
 };
 

@@ -3,6 +3,7 @@
  * A program that uses a bit of everything and judges itself, to be built in every way there is.
  * Its argument is the mode that it must run in, if given.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@ static DEFINE_PER_CPU(uint32_t, variable);
 static uint64_t *allocated;
 static struct percpu_list *list;
 static struct percpu_list_node node[NR_THREADS];
+static struct percpu_cache *cache;
 static int failures;
 
 static void expect(int holds, const char *what)
@@ -33,14 +35,35 @@ static void expect(int holds, const char *what)
 	failures++;
 }
 
+/* Gives the object that was held back, and holds another. */
+static uintptr_t *use_object(uintptr_t *held, uintptr_t mark, int round)
+{
+	uintptr_t *object = percpu_cache_alloc(cache);
+
+	expect(object != NULL && object != held, "an object of its own");
+	*object = mark;
+	if (!held)
+		return object;
+	expect(*held == mark, "an object keeps what was written");
+	if (round % 8)
+		percpu_cache_free(cache, held);
+	else
+		percpu_cache_free_to(cache, held, round / 8 % percpu_nr_cpus());
+	return object;
+}
+
 static void *count(void *arg)
 {
+	uintptr_t *held = NULL;
+
 	for (int i = 0; i < NR_ROUNDS; i++) {
 		percpu_inc(handle);
 		this_cpu_inc(variable);
 		percpu_add(allocated, 3);
 		part_count();
+		held = use_object(held, (uintptr_t)arg, i);
 	}
+	percpu_cache_free(cache, held);
 	percpu_list_push(list, &node[(uintptr_t)arg]);
 	return NULL;
 }
@@ -76,14 +99,17 @@ int main(int argc, char **argv)
 {
 	const char *mode = percpu_mode() == PERCPU_MODE_RSEQ ? "rseq" : "atomic";
 	struct percpu__stack *stack = percpu_alloc(64, 16);
+	struct percpu_cache_stats objects = { .size = sizeof(objects) };
 	pthread_t thread[NR_THREADS];
 	uint64_t sum = 0;
+	void *object;
 	unsigned cpu;
 
 	expect(argc < 2 || !argv[1][0] || !strcmp(argv[1], mode), percpu_mode_reason());
 	expect(!percpu__stack_pop(stack), "nothing comes from an empty stack");
 	allocated = percpu_new(uint64_t);
 	list = percpu_new(struct percpu_list);
+	cache = percpu_cache_create("app", 100, 0, 0, NULL);
 	expect(!percpu_list_pop(list), "nothing comes from an empty list");
 	expect(!percpu_list_pop_all(list), "nothing at all comes from an empty list");
 	try_results();
@@ -100,6 +126,12 @@ int main(int argc, char **argv)
 	expect(sum == NR_THREADS * NR_ROUNDS, "the sum of a variable");
 	expect(part_sum() == 2 * NR_THREADS * NR_ROUNDS, "the sum of another file's");
 	expect(count_nodes() == NR_THREADS, "the nodes of a list");
+	expect(!percpu_cache_stats(cache, &objects) && !objects.nr_objects, "all objects are back");
+	expect(objects.nr_hits + objects.nr_refills == NR_THREADS * NR_ROUNDS, "every allocation was counted");
+	object = percpu_cache_alloc(cache);
+	expect(percpu_cache_destroy(cache) == -EBUSY, "a cache in use stays");
+	percpu_cache_free(cache, object);
+	expect(!percpu_cache_destroy(cache), "a cache goes");
 	percpu_free(allocated);
 	percpu_free(list);
 	percpu_free(stack);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The second file of a program, or its plugin: variables of both kinds and operations on them. */
+/* The second file of a program, or its plugin: variables of both kinds, and a cache. */
 #ifndef TESTS_MODULES_PART_H
 #define TESTS_MODULES_PART_H
 

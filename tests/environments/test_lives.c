@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What happens to a program in its life: signals ten thousand times a second, children of all kinds, one
- * CPU and then all again, other namespaces. Whatever it is, sums are exact. FORKS says how often the
- * program forks beside threads that allocate.
+ * What happens to a program in its life: signals ten thousand times a second, children of all kinds, threads
+ * without an rseq area, one CPU and then all again, other namespaces. Whatever it is, sums are exact and no
+ * object is lost. FORKS says how often the program forks beside threads that allocate.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #include "harness/harness.h"
+#define require ck_assert
+#include "ops/modes.h"
 
 #include <percpu/percpu.h>
 
@@ -279,26 +281,127 @@ START_TEST(children_of_posix_spawn)
 }
 END_TEST
 
-/* ---- forks beside threads that allocate ---- */
+/* ---- threads that allocate ---- */
 
 #define NR_ALLOCATORS 8
+#define NR_HELD 16
+#define NR_SLOTS 128
 
+static struct percpu_cache *cache;
+static uintptr_t *slots[NR_SLOTS]; /* objects in use, each holds its own address: whoever swaps one out owns it */
+static bool half_give_up;          /* their rseq areas */
+
+static void renew_object(unsigned turn)
+{
+	uintptr_t *object = percpu_cache_alloc(cache);
+
+	if (!object)
+		abort();
+	*object = (uintptr_t)object;
+	object = __atomic_exchange_n(&slots[turn % NR_SLOTS], object, __ATOMIC_ACQ_REL);
+	if (object && *object != (uintptr_t)object)
+		abort();
+	if (turn % 5)
+		percpu_cache_free(cache, object);
+	else
+		percpu_cache_free_to(cache, object, turn % percpu_nr_cpus());
+}
+
+/* Returns: how often it counted. */
 static void *keep_allocating(void *argument)
 {
-	unsigned turn = (uintptr_t)argument;
-	void __percpu *held[16] = { NULL };
+	const unsigned number = (uintptr_t)argument;
+	void __percpu *held[NR_HELD] = { NULL };
+	uintptr_t turn = 0;
 
+	if (half_give_up && number % 2 && !unregister_rseq())
+		abort();
 	for (; !__atomic_load_n(&over, __ATOMIC_RELAXED); turn++) {
-		percpu_free(held[turn % 16]);
-		held[turn % 16] = percpu_alloc(8 + turn % 300, 8);
-		if (!held[turn % 16])
+		percpu_free(held[turn % NR_HELD]);
+		held[turn % NR_HELD] = percpu_alloc(8 + (number + turn) % 300, 8);
+		if (!held[turn % NR_HELD])
 			abort();
 		percpu_inc(count);
+		renew_object(number + turn);
 		if (turn % 64 == 0)
 			sched_yield();
 	}
-	percpu_free_bulk(16, held);
-	return NULL;
+	percpu_free_bulk(NR_HELD, held);
+	return (void *)turn;
+}
+
+static size_t nr_live(void)
+{
+	struct percpu_pool_stats stats = { .size = sizeof(stats) };
+
+	ck_assert_int_eq(percpu_pool_stats(NULL, &stats), 0);
+	return stats.nr_live;
+}
+
+static struct percpu_cache_stats cache_stats(void)
+{
+	struct percpu_cache_stats stats = { .size = sizeof(stats) };
+
+	percpu_cache_stats(cache, &stats);
+	return stats;
+}
+
+/* Runs the threads beside the caller's work, which is done nr times or for some time; then all is counted. */
+static void allocate_beside(void (*work)(void), unsigned nr, double seconds)
+{
+	const double end = seconds_now() + seconds;
+	pthread_t threads[NR_ALLOCATORS];
+	uint64_t sum = 0, sum_without = 0;
+	size_t nr_before;
+	void *turns;
+
+	count = percpu_new(uint64_t);
+	cache = percpu_cache_create("lives", 48, 0, 0, NULL);
+	ck_assert(count && cache);
+	nr_before = nr_live();
+	for (uintptr_t i = 0; i < NR_ALLOCATORS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, keep_allocating, (void *)i), 0);
+	for (unsigned i = 0; i < nr || seconds_now() < end; i++)
+		work();
+	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < NR_ALLOCATORS; i++) {
+		pthread_join(threads[i], &turns);
+		sum += (uintptr_t)turns;
+		sum_without += half_give_up && i % 2 ? (uintptr_t)turns : 0;
+	}
+	ck_assert_uint_eq(percpu_sum(count), sum);
+	if (half_give_up)
+		ck_assert_uint_eq(*percpu_ptr(count, percpu_nr_copies() - 1), sum_without);
+	ck_assert_uint_eq(nr_live(), nr_before);
+	percpu_cache_free_bulk(cache, NR_SLOTS, (void **)slots);
+	ck_assert_uint_eq(cache_stats().nr_objects, 0);
+	ck_assert_uint_eq(cache_stats().nr_hits + cache_stats().nr_refills, sum);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+
+/*
+ * In a child: the objects in use are as they were, and one that each thread had in hand; without membarrier
+ * also what lay in lists.
+ */
+static int objects_live_on(void)
+{
+	const bool has_lists = percpu_mode() == PERCPU_MODE_ATOMIC || cache_stats().batch_max > 1;
+	const size_t nr_before = cache_stats().nr_objects;
+	size_t nr = 0;
+	void *fresh[300];
+
+	for (unsigned i = 0; i < NR_SLOTS; i++) {
+		if (slots[i] && *slots[i] != (uintptr_t)slots[i])
+			return 3;
+		nr += !!slots[i];
+		percpu_cache_free(cache, slots[i]);
+	}
+	if (nr_before < nr || (has_lists && nr_before > nr + NR_ALLOCATORS) || cache_stats().nr_objects != nr_before - nr)
+		return 4;
+	if (percpu_cache_alloc_bulk(cache, 300, fresh))
+		return 5;
+	percpu_cache_free_bulk(cache, 300, fresh);
+	return percpu_cache_destroy(cache) == (nr_before > nr ? -EBUSY : 0) ? 0 : 6;
 }
 
 /* The child's memory is as it was, and all works. */
@@ -314,33 +417,45 @@ static int live_on(void)
 	percpu_free(fresh);
 	if (percpu_sum(count) != before + 100 || percpu_trim(NULL) < 0)
 		return 2;
-	return 0;
+	return objects_live_on();
+}
+
+static void fork_once(void)
+{
+	const pid_t child = fork();
+
+	if (!child) {
+		alarm(20); /* a lock that nobody holds any more */
+		_exit(live_on());
+	}
+	wait_for(child);
 }
 
 START_TEST(forks_beside_threads_that_allocate)
 {
 	const char *asked = getenv("FORKS");
-	const unsigned nr_forks = asked ? strtoul(asked, NULL, 10) : 200;
-	pthread_t threads[NR_ALLOCATORS];
-	struct percpu_pool_stats stats = { .size = sizeof(stats) };
 
-	count = percpu_new(uint64_t);
-	for (uintptr_t i = 0; i < NR_ALLOCATORS; i++)
-		ck_assert_int_eq(pthread_create(&threads[i], NULL, keep_allocating, (void *)i), 0);
-	for (unsigned i = 0; i < nr_forks; i++) {
-		const pid_t child = fork();
+	allocate_beside(fork_once, asked ? strtoul(asked, NULL, 10) : 200, 0);
+}
+END_TEST
 
-		if (!child) {
-			alarm(20); /* a lock that nobody holds any more */
-			_exit(live_on());
-		}
-		wait_for(child);
-	}
-	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
-	for (unsigned i = 0; i < NR_ALLOCATORS; i++)
-		pthread_join(threads[i], NULL);
-	ck_assert_int_eq(percpu_pool_stats(NULL, &stats), 0);
-	ck_assert_uint_eq(stats.nr_live, 1);
+static void give_back(void)
+{
+	ck_assert_int_ge(percpu_cache_shrink(cache), 0);
+	ck_assert_int_ge(percpu_trim(NULL), 0);
+	sched_yield();
+}
+
+START_TEST(threads_in_every_state)
+{
+	const enum state state = _i;
+
+	if (state == ATOMIC)
+		setenv("PERCPU_OPTIONS", "mode:atomic", 1);
+	if (state == CPU_TOO_HIGH)
+		setenv("PERCPU_OPTIONS", "cpus:1", 1);
+	half_give_up = state == UNREGISTERED && percpu_mode() == PERCPU_MODE_RSEQ;
+	allocate_beside(give_back, 0, 0.5);
 }
 END_TEST
 
@@ -403,10 +518,16 @@ int main(int argc, char **argv)
 				       children_of_vfork, raw_clones_that_share_memory,
 #endif
 				       NULL };
+	TCase *states = tcase_create("states");
+	Suite *suite;
 
 	if (argc == 2 && !strcmp(argv[1], AS_CHILD))
 		return count_and_look();
 	if (PERCPU__TSAN)
 		printf("# no vfork, of which ThreadSanitizer makes a fork, and no raw clone, which it does not bear\n");
-	return run_suite(suite_of("environments: lives", tests, 1800));
+	suite = suite_of("environments: lives", tests, 1800);
+	tcase_set_timeout(states, 300);
+	tcase_add_loop_test(states, threads_in_every_state, 0, NR_STATES);
+	suite_add_tcase(suite, states);
+	return run_suite(suite);
 }

@@ -96,19 +96,26 @@ else
 	skip "a static program, and a chroot" "no static libraries"
 fi
 
+# ---- without what configure would find ----
+
+# The whole library and everything.c in one program.
+for floor in platform topology area ops percpu counter cache publish; do
+	set -- "$@" "$top_srcdir/src/$floor"/*.c
+done
+set -- -std=gnu11 -D_GNU_SOURCE -O1 -pthread -iquote "$top_srcdir/src" -I"$top_srcdir/include" "$@" "$dir/everything.c"
+# shellcheck disable=SC2086
+try "it is built without libnuma, hwloc and liburcu" $cc ${CFLAGS-} "$@" -o "$tap_dir/without" ${LDFLAGS-}
+try "without libnuma, hwloc and liburcu" "$tap_dir/without" rseq without-liburcu
+
 # ---- somebody else's processor ----
 
-# Foreign machines: the whole library in one program, under an emulator that has no rseq.
+# Under an emulator that has no rseq.
 emulator=$(command -v qemu-aarch64-static || command -v qemu-aarch64 || :)
 if [ ! "$emulator" ] || ! command -v aarch64-linux-gnu-gcc >/dev/null; then
 	skip "aarch64 under qemu-user" "no emulator for it, or no compiler"
 else
-	for floor in platform topology area ops percpu counter cache publish; do
-		set -- "$@" "$top_srcdir/src/$floor"/*.c
-	done
-	try "it is built for aarch64" aarch64-linux-gnu-gcc -static -std=gnu11 -D_GNU_SOURCE -O1 -pthread -iquote "$top_srcdir/src" \
-		-I"$top_srcdir/include" "$@" "$dir/everything.c" -o "$tap_dir/aarch64"
-	try "aarch64 under qemu-user" "$emulator" "$tap_dir/aarch64" atomic
+	try "it is built for aarch64" aarch64-linux-gnu-gcc -static "$@" -o "$tap_dir/aarch64"
+	try "aarch64 under qemu-user" "$emulator" "$tap_dir/aarch64" atomic without-liburcu
 fi
 if [ "$sanitized" ]; then
 	skip "Valgrind" "it bears no sanitizer"

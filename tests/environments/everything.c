@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A little of everything that a program does with the library, all of it looked at: for environments that
- * take something away. "everything MODE": MODE is rseq, atomic, or any.
+ * take something away. "everything MODE [without-liburcu]": MODE is rseq, atomic, or any; the word is for a
+ * library that knows no flavour of RCU.
  */
 #include <percpu/percpu.h>
 
@@ -130,6 +131,16 @@ static void publish(void)
 		must(percpu_unpublish(percpu_publish(seen_outside, &metric)) == 0);
 }
 
+/* Such a library says so before it looks at the flavour. */
+static void refuse_rcu(void)
+{
+	const struct percpu_cache_attr attr = { .size = sizeof(attr), .flavor = (const struct rcu_flavor_struct *)&attr };
+
+	errno = 0;
+	must(!percpu_cache_create_attr("rcu", 64, 0, PERCPU_CACHE_TYPESAFE_BY_RCU, NULL, &attr));
+	must(errno == ENOTSUP);
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "any";
@@ -142,6 +153,8 @@ int main(int argc, char **argv)
 	must(strcmp(mode, "rseq") || percpu_mode() == PERCPU_MODE_RSEQ);
 	must(strcmp(mode, "atomic") || percpu_mode() == PERCPU_MODE_ATOMIC);
 
+	if (argc > 2 && !strcmp(argv[2], "without-liburcu"))
+		refuse_rcu();
 	must((counts = percpu_new(struct counts)) && (list = percpu_new(struct percpu_list)));
 	must((cache = percpu_cache_create("everything", 100, 0, 0, NULL)));
 	must((pool = percpu_pool_create("everything", NULL)));

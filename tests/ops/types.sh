@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What must not compile does not, with the message that says why; and percpu_ptr() is arithmetic.
+# What must not compile does not, with the message that says why; percpu_ptr() is arithmetic; and a cache's
+# alloc and free have no atomic instruction.
 set -u
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
@@ -97,26 +98,71 @@ while read -r compiler; do
 	bad "struct big" "struct big copy = *p; (void)copy" "$says"
 done <"$dir/compilers"
 
+compilers="gcc clang aarch64-linux-gnu-gcc"
+
+can_disassemble() {
+	objdump=objdump
+	case $compiler in
+	*-gcc) objdump=aarch64-linux-gnu-objdump ;;
+	*) [ "$(uname -m)" = x86_64 ] || return ;;
+	esac
+	command -v $compiler >/dev/null && command -v $objdump >/dev/null
+}
+
+# disassemble FLAG...: $dir/p.c, to $dir/said; and its instructions alone to $dir/instructions.
+disassemble() {
+	rm -f "$dir/p.o"
+	$compiler -std=gnu11 -O2 "$@" -I"$top_srcdir/include" -c "$dir/p.c" -o "$dir/p.o" >"$dir/said" 2>&1 &&
+		$objdump -dr --no-show-raw-insn "$dir/p.o" >"$dir/said"
+	sed -n 's/^ *[0-9a-f]*:[ \t]*//p' "$dir/said" >"$dir/instructions"
+}
+
 # percpu_ptr(p, cpu): three instructions at most, and no memory operand.
 cat >"$dir/p.c" <<'EOF'
 #include <percpu/percpu.h>
 long *address(long __percpu *p, unsigned long cpu);
 long *address(long __percpu *p, unsigned long cpu) { return percpu_ptr(p, cpu); }
 EOF
-for compiler in gcc clang aarch64-linux-gnu-gcc; do
-	objdump=objdump
-	case $compiler in
-	*-gcc) objdump=aarch64-linux-gnu-objdump ;;
-	*) [ "$(uname -m)" = x86_64 ] || continue ;;
-	esac
-	command -v $compiler >/dev/null && command -v $objdump >/dev/null || continue
-	$compiler -std=gnu11 -O2 -I"$top_srcdir/include" -c "$dir/p.c" -o "$dir/p.o" >"$dir/said" 2>&1
-	$objdump -d --no-show-raw-insn "$dir/p.o" >"$dir/said"
+for compiler in $compilers; do
+	can_disassemble || continue
+	disassemble
 	# An address that lea computes is no access.
-	sed -n 's/^ *[0-9a-f]*:[ \t]*//p' "$dir/said" |
-		awk '/^(ret|nop|data16|cs nop|xchg +%ax|endbr)/ { next }
-			{ nr++ } !/^lea/ && /[([]/ { memory++ }
-			END { exit !(nr > 0 && nr <= 3 && !memory) }'
+	awk '/^(ret|nop|data16|cs nop|xchg +%ax|endbr)/ { next }
+		{ nr++ } !/^lea/ && /[([]/ { memory++ }
+		END { exit !(nr > 0 && nr <= 3 && !memory) }' "$dir/instructions"
 	judge $? "percpu_ptr by $compiler"
+done
+
+# x86-64: the prefix, the exchange with memory that has it unsaid; aarch64: exclusives, and what LSE brought.
+atomics='^lock|^xchg.*[(:]|^(ld|st)[al]?x[rp]|^cas|^swp|^(ld|st)(add|clr|eor|set|[su]max|[su]min)'
+known='percpu_abi|__rseq_cs|__rseq_failure|\.text'
+
+# is_plain NAME: what was disassembled has no atomic instruction, calls nothing but NAME, and that by name.
+is_plain() {
+	[ -s "$dir/instructions" ] && ! grep -qE "$atomics|^(call|jmp)q? +\*|^blr|^br " "$dir/instructions" &&
+		awk -v known="^($known|$1)([-+]|$)" -v name="^$1([-+]|$)" '
+			/: R_/ { if ($3 !~ known) others++; if ($3 ~ name) calls++ }
+			END { exit !(calls && !others) }' "$dir/said"
+}
+
+for compiler in $compilers; do
+	can_disassemble || {
+		skip "caches by $compiler" "no such compiler, or no objdump for it"
+		continue
+	}
+	for flag in -fPIE -fPIC; do
+		for name in alloc free; do
+			[ $name = alloc ] && expression="percpu_cache_alloc(cache)" ||
+				expression="(percpu_cache_free(cache, object), object)"
+			cat >"$dir/p.c" <<EOF
+#include <percpu/percpu.h>
+void *f(struct percpu_cache *cache, void *object);
+void *f(struct percpu_cache *cache, void *object) { return $expression; }
+EOF
+			disassemble $flag
+			is_plain percpu_cache_${name}_slow
+			judge $? "percpu_cache_$name by $compiler $flag: no atomic instruction, no call but to the slow half"
+		done
+	done
 done
 finish

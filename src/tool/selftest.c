@@ -35,9 +35,10 @@ struct adder {
 	uint64_t steps, signals; /* the thread's own */
 };
 
+/* A load and a store on every machine: one instruction that adds to memory is exact on its CPU, aborted or not. */
 static void add(void)
 {
-	percpu_inc(counter);
+	percpu_add_return(counter, 1);
 }
 
 /* Straight on, as a section is: emulators take interrupts where the code branches. It races, and must. */

@@ -57,4 +57,22 @@ for options in "" mode:atomic; do
 $(cat "$tap_dir/said")" ;;
 	esac
 done
+
+# A kernel that aborts nothing: the areas that it knows are not those that the library is told of.
+unaborted()
+{
+	# shellcheck disable=SC2086
+	${CC:-cc} ${CFLAGS-} -std=gnu11 -shared -fPIC -Wl,-z,initfirst "$top_srcdir/tests/tool/unregistered.c" \
+		-o "$tap_dir/unregistered.so" ${LDFLAGS-} >"$tap_dir/said" 2>&1 || return
+	GLIBC_TUNABLES=glibc.pthread.rseq=0 LD_PRELOAD=$tap_dir/unregistered.so \
+		taskset -c "$(line allowed | sed 's/[,-].*//')" "$percpu" selftest >"$tap_dir/said" 2>"$tap_dir/complaint"
+	[ $? = 1 ] && grep -q '^mode  *rseq: ' "$tap_dir/said" && grep -qx \
+		'percpu: this kernel does not abort critical sections: set PERCPU_OPTIONS=mode:atomic' "$tap_dir/complaint"
+}
+name="selftest finds a kernel that does not abort sections"
+case ${CFLAGS-}$(line mode) in
+*sanitize*) skip "$name" "sanitizers want to be loaded first" ;;
+*rseq:*) report "$name" "$(unaborted || cat "$tap_dir/said" "$tap_dir/complaint")" ;;
+*) skip "$name" "$(line mode)" ;;
+esac
 finish

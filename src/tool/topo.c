@@ -1,41 +1,51 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * percpu topo: this machine as the library sees it. What is placed where is tried out: a page of every CPU that is online
- * is written from here, and the library asked what lies elsewhere than it should.
+ * is written from here, then the kernel is asked where they lie, and the library what lies elsewhere than it should.
  */
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "tool/tool.h"
 
 #define PROBE_BYTES 4096
 #define ALL_CPUS 65536u
+#define ALL_NODES 1024 /* more than kernels have */
+
+enum set { POSSIBLE, ONLINE, ALLOWED, NR_SETS };
+static const char *const set_names[] = { "possible", "online", "allowed" };
 
 struct cpu {
-	bool is_online, is_allowed;
-	int node; /* -1: of none that is known */
+	bool is_in[NR_SETS];
+	int node;      /* -1: of none that is known */
+	int page_node; /* where its page lies; negative: it has none, or the kernel does not say */
 };
 
 struct machine {
 	unsigned nr_cpus;
 	struct cpu *cpus;
-	bool has_groups;
+	bool has_nodes, has_page_nodes;
 	struct percpu_pool_stats stats;
 	ssize_t misplaced; /* bytes; negative: not known */
 };
 
-/* Marks what a list such as "0-3,8" has. */
-static void read_online(struct machine *machine)
+/* What a list of the kernel such as "0-3,8" has. */
+static void read_list(struct machine *machine, enum set set)
 {
-	FILE *file = fopen("/sys/devices/system/cpu/online", "r");
+	char path[64];
 	unsigned first, last;
+	FILE *file;
 
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/%s", set_names[set]);
+	file = fopen(path, "r");
 	while (file && fscanf(file, "%u", &first) == 1) {
 		if (fscanf(file, "-%u", &last) != 1)
 			last = first;
 		for (unsigned cpu = first; cpu <= last && cpu < machine->nr_cpus; cpu++)
-			machine->cpus[cpu].is_online = true;
+			machine->cpus[cpu].is_in[set] = true;
 		if (fgetc(file) != ',')
 			break;
 	}
@@ -50,18 +60,34 @@ static void read_allowed(struct machine *machine)
 
 	if (set && !sched_getaffinity(0, bytes, set))
 		for (unsigned cpu = 0; cpu < machine->nr_cpus; cpu++)
-			machine->cpus[cpu].is_allowed = CPU_ISSET_S(cpu, bytes, set);
+			machine->cpus[cpu].is_in[ALLOWED] = CPU_ISSET_S(cpu, bytes, set);
 	CPU_FREE(set);
 }
 
 static void read_nodes(struct machine *machine)
 {
-	machine->has_groups = percpu_nr_groups(PERCPU_LEVEL_NODE) > 0;
+	machine->has_nodes = percpu_nr_groups(PERCPU_LEVEL_NODE) > 0;
 	for (unsigned cpu = 0; cpu < machine->nr_cpus; cpu++) {
 		const int group = percpu_group_of(PERCPU_LEVEL_NODE, cpu);
 
 		machine->cpus[cpu].node = group < 0 ? -1 : percpu_group_number(PERCPU_LEVEL_NODE, (unsigned)group);
 	}
+}
+
+/* move_pages without nodes moves nothing: it tells the node of each page, or -ENOENT where there is none. */
+static void find_pages(struct machine *machine, char __percpu *page)
+{
+	const uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
+	void **pages = grow(NULL, machine->nr_cpus, sizeof(*pages));
+	int *nodes = grow(NULL, machine->nr_cpus, sizeof(*nodes));
+
+	for (unsigned cpu = 0; cpu < machine->nr_cpus; cpu++)
+		pages[cpu] = (void *)((uintptr_t)percpu_ptr(page, cpu) & -page_bytes);
+	machine->has_page_nodes = !syscall(SYS_move_pages, 0, (unsigned long)machine->nr_cpus, pages, NULL, nodes, 0);
+	for (unsigned cpu = 0; cpu < machine->nr_cpus; cpu++)
+		machine->cpus[cpu].page_node = machine->has_page_nodes ? nodes[cpu] : -1;
+	free(nodes);
+	free(pages);
 }
 
 static bool probe(struct machine *machine)
@@ -71,8 +97,9 @@ static bool probe(struct machine *machine)
 	if (!page)
 		return false;
 	for (unsigned cpu = 0; cpu < machine->nr_cpus; cpu++)
-		if (machine->cpus[cpu].is_online)
+		if (machine->cpus[cpu].is_in[ONLINE])
 			*percpu_ptr(page, cpu) = 1;
+	find_pages(machine, page);
 	machine->stats.size = sizeof(machine->stats);
 	percpu_pool_stats(NULL, &machine->stats);
 	machine->misplaced = percpu_pool_misplaced(NULL);
@@ -82,54 +109,56 @@ static bool probe(struct machine *machine)
 
 /* ---- what is printed ---- */
 
-static bool is_online(const struct machine *machine, unsigned cpu, int node)
+static bool is_in_set(const struct cpu *cpu, int set)
 {
-	return machine->cpus[cpu].is_online;
+	return cpu->is_in[set];
 }
 
-static bool is_allowed(const struct machine *machine, unsigned cpu, int node)
+static bool is_on_node(const struct cpu *cpu, int node)
 {
-	return machine->cpus[cpu].is_allowed;
+	return cpu->node == node;
 }
 
-static bool is_on_node(const struct machine *machine, unsigned cpu, int node)
+static bool has_page_on_node(const struct cpu *cpu, int node)
 {
-	return machine->cpus[cpu].node == node;
+	return cpu->page_node == node;
 }
+
+typedef bool criterion(const struct cpu *cpu, int which);
 
 /* As the kernel writes them: "0-3,8"; "-" for none. */
-static void put_cpus(const struct machine *machine, bool (*has)(const struct machine *, unsigned, int), int node)
+static void put_cpus(const struct machine *machine, criterion *is, int which)
 {
 	bool any = false;
 
 	for (unsigned cpu = 0, end; cpu < machine->nr_cpus; cpu = end) {
 		end = cpu + 1;
-		if (!has(machine, cpu, node))
+		if (!is(&machine->cpus[cpu], which))
 			continue;
-		while (end < machine->nr_cpus && has(machine, end, node))
+		while (end < machine->nr_cpus && is(&machine->cpus[end], which))
 			end++;
 		printf(end - cpu > 1 ? "%s%u-%u" : "%s%u", any ? "," : "", cpu, end - 1);
 		any = true;
 	}
-	if (!any)
-		putchar('-');
+	puts(any ? "" : "-");
 }
 
-static int highest_node(const struct machine *machine)
-{
-	int highest = -1;
-
-	for (unsigned cpu = 0; cpu < machine->nr_cpus; cpu++)
-		highest = machine->cpus[cpu].node > highest ? machine->cpus[cpu].node : highest;
-	return highest;
-}
-
-static bool is_a_node(const struct machine *machine, int node)
+static bool is_any(const struct machine *machine, criterion *is, int which)
 {
 	for (unsigned cpu = 0; cpu < machine->nr_cpus; cpu++)
-		if (machine->cpus[cpu].node == node)
+		if (is(&machine->cpus[cpu], which))
 			return true;
 	return false;
+}
+
+/* A line for each node that there is any CPU for. */
+static void put_nodes(const struct machine *machine, const char *what, criterion *is)
+{
+	for (int node = 0; node < ALL_NODES; node++)
+		if (is_any(machine, is, node)) {
+			printf("%s %-*d ", what, 8 - (int)strlen(what), node);
+			put_cpus(machine, is, node);
+		}
 }
 
 static const char *mode_name(void)
@@ -140,17 +169,13 @@ static const char *mode_name(void)
 static void put_text(const struct machine *machine)
 {
 	printf("mode      %s: %s\n", mode_name(), percpu_mode_reason());
-	printf("possible  0-%u\nonline    ", machine->nr_cpus - 1);
-	put_cpus(machine, is_online, 0);
-	printf("\nallowed   ");
-	put_cpus(machine, is_allowed, 0);
-	putchar('\n');
-	for (int node = 0; node <= highest_node(machine); node++)
-		if (is_a_node(machine, node)) {
-			printf("node %-4d ", node);
-			put_cpus(machine, is_on_node, node);
-			putchar('\n');
-		}
+	for (int set = 0; set < NR_SETS; set++) {
+		printf("%-10s", set_names[set]);
+		put_cpus(machine, is_in_set, set);
+	}
+	put_nodes(machine, "node", is_on_node);
+	if (!machine->has_nodes)
+		printf("node      not known: hwloc is not installed, or cannot look at this machine\n");
 	printf("stride    %zu bytes, %u copies\n", (size_t)PERCPU_STRIDE, percpu_nr_copies());
 	printf("chunk     %zu bytes of addresses\n", machine->stats.reserved_bytes / machine->stats.nr_chunks);
 	if (machine->misplaced < 0)
@@ -159,25 +184,34 @@ static void put_text(const struct machine *machine)
 		printf("placed    %zu of %zu chunks; %zd bytes lie elsewhere\n",
 		       machine->stats.nr_chunks - machine->stats.nr_chunks_unplaced, machine->stats.nr_chunks,
 		       machine->misplaced);
+	put_nodes(machine, "pages", has_page_on_node);
+	if (!machine->has_page_nodes)
+		printf("pages     not known: the kernel does not say\n");
+}
+
+static void put_node(const char *name, int node)
+{
+	printf(node < 0 ? ",\"%s\":null" : ",\"%s\":%d", name, node);
 }
 
 static void put_as_json(const struct machine *machine)
 {
 	printf("{\"mode\":\"%s\",\"reason\":", mode_name());
 	put_json(stdout, percpu_mode_reason());
-	printf(",\"possible\":%u,\"copies\":%u,\"stride\":%zu,\"chunk_bytes\":%zu,\"chunks\":%zu,\"unplaced_chunks\":%zu,"
+	printf(",\"copies\":%u,\"stride\":%zu,\"chunk_bytes\":%zu,\"chunks\":%zu,\"unplaced_chunks\":%zu,"
 	       "\"misplaced_bytes\":",
-	       machine->nr_cpus, percpu_nr_copies(), (size_t)PERCPU_STRIDE,
+	       percpu_nr_copies(), (size_t)PERCPU_STRIDE,
 	       machine->stats.reserved_bytes / machine->stats.nr_chunks, machine->stats.nr_chunks,
 	       machine->stats.nr_chunks_unplaced);
 	printf(machine->misplaced < 0 ? "null" : "%zd", machine->misplaced);
 	printf(",\"cpus\":[");
 	for (unsigned cpu = 0; cpu < machine->nr_cpus; cpu++) {
-		const struct cpu *it = &machine->cpus[cpu];
-
-		printf("%s\n{\"cpu\":%u,\"online\":%s,\"allowed\":%s,\"node\":", cpu ? "," : "", cpu,
-		       it->is_online ? "true" : "false", it->is_allowed ? "true" : "false");
-		printf(it->node < 0 ? "null}" : "%d}", it->node);
+		printf("%s\n{\"cpu\":%u", cpu ? "," : "", cpu);
+		for (int set = 0; set < NR_SETS; set++)
+			printf(",\"%s\":%s", set_names[set], machine->cpus[cpu].is_in[set] ? "true" : "false");
+		put_node("node", machine->cpus[cpu].node);
+		put_node("page_node", machine->cpus[cpu].page_node);
+		putchar('}');
 	}
 	printf("\n]}\n");
 }
@@ -188,7 +222,8 @@ int command_topo(const struct options *options)
 
 	machine.cpus = grow(NULL, machine.nr_cpus, sizeof(*machine.cpus));
 	memset(machine.cpus, 0, machine.nr_cpus * sizeof(*machine.cpus));
-	read_online(&machine);
+	read_list(&machine, POSSIBLE);
+	read_list(&machine, ONLINE);
 	read_allowed(&machine);
 	read_nodes(&machine);
 	if (!probe(&machine)) {

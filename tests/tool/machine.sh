@@ -14,28 +14,79 @@ line()
 
 try "percpu topo" "$percpu" topo
 "$percpu" topo >"$tap_dir/topo" 2>&1
-if [ -r $sysfs/online ]; then
-	report "online CPUs are the kernel's" "$([ "$(line online)" = "$(cat $sysfs/online)" ] || cat "$tap_dir/topo")"
-else
-	skip "online CPUs are the kernel's" "no $sysfs"
-fi
+for set in possible online; do
+	if [ -r $sysfs/$set ]; then
+		report "$set CPUs are the kernel's" "$([ "$(line $set)" = "$(cat $sysfs/$set)" ] || cat "$tap_dir/topo")"
+	else
+		skip "$set CPUs are the kernel's" "no $sysfs"
+	fi
+done
 report "allowed CPUs are the kernel's" "$(
 	[ "$(line allowed)" = "$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status)" ] || cat "$tap_dir/topo")"
 report "one CPU alone" "$(
 	first=$(line allowed | sed 's/[,-].*//')
 	taskset -c "$first" "$percpu" topo | grep -qx "allowed  *$first" || taskset -c "$first" "$percpu" topo)"
-report "options are heard" "$(PERCPU_OPTIONS=cpus:5,mode:atomic "$percpu" topo >"$tap_dir/other"
-	grep -q '^mode *atomic: ' "$tap_dir/other" && grep -qx 'possible  0-4' "$tap_dir/other" &&
-		grep -q '^stride *262144 bytes, 6 copies$' "$tap_dir/other" || cat "$tap_dir/other")"
+more=$(($(line stride | sed 's/.* \([0-9]*\) copies/\1/') + 3))
+report "options are heard, and add no CPUs" "$(PERCPU_OPTIONS=cpus:$more,mode:atomic "$percpu" topo >"$tap_dir/other"
+	grep -q '^mode *atomic: ' "$tap_dir/other" && grep -qx "possible  $(line possible)" "$tap_dir/other" &&
+		grep -qx "stride *262144 bytes, $((more + 1)) copies" "$tap_dir/other" || cat "$tap_dir/other")"
+
+if grep -q '^node .*not known' "$tap_dir/topo"; then
+	skip "CPUs are on the nodes that hwloc says" "hwloc says nothing"
+else
+	report "CPUs are on the nodes that hwloc says" "$(
+		HWLOC_SYNTHETIC="node:2 core:1 pu:1" PERCPU_OPTIONS=cpus:4 "$percpu" topo >"$tap_dir/other"
+		[ "$(grep '^node' "$tap_dir/other")" = "node 0    0
+node 1    1" ] || cat "$tap_dir/other")"
+fi
+: >"$tap_dir/libhwloc.so.15"
+report "without hwloc nodes are not known" "$(
+	LD_LIBRARY_PATH=$tap_dir "$percpu" topo >"$tap_dir/other" 2>&1
+	[ "$(grep '^node' "$tap_dir/other" | sed 's/:.*//')" = "node      not known" ] || cat "$tap_dir/other")"
+case $(cat /sys/devices/system/node/has_memory 2>/dev/null) in
+0) report "pages are on the one node" "$([ "$(grep '^pages' "$tap_dir/topo")" = "pages 0   $(line online)" ] ||
+	cat "$tap_dir/topo")" ;;
+*) skip "pages are on the one node" "there are several, or none is known" ;;
+esac
+
+# One page for each CPU that is online, whatever the machine; the text is made of what JSON says.
 if command -v python3 >/dev/null; then
-	try "topo --json is JSON and says the same" python3 - "$percpu" <<-'END'
-		import json, subprocess, sys
-		said = json.loads(subprocess.check_output([sys.argv[1], "topo", "--json"]))
-		assert said["copies"] == said["possible"] + 1 == len(said["cpus"]) + 1, said
-		assert said["stride"] == 262144 and said["chunks"] >= 1 and said["mode"] in ("rseq", "atomic"), said
-		assert [c["cpu"] for c in said["cpus"]] == list(range(said["possible"])), said
-		assert any(c["online"] and c["allowed"] for c in said["cpus"]), said
-	END
+	for change in PERCPU_OPTIONS= PERCPU_OPTIONS=cpus:5,mode:atomic "HWLOC_SYNTHETIC=node:2 core:1 pu:1"; do
+		try "topo --json is JSON and says the same, $change" env "$change" python3 - "$percpu" <<-'END'
+			import itertools, json, subprocess, sys
+			text = subprocess.check_output([sys.argv[1], "topo"], text=True)
+			said = json.loads(subprocess.check_output([sys.argv[1], "topo", "--json"]))
+			cpus = said["cpus"]
+
+			def ranges(has):
+			    runs = [list(run) for on, run in itertools.groupby(range(len(cpus)), lambda i: has(cpus[i])) if on]
+			    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs) or "-"
+
+			def nodes(what, key, unknown):
+			    found = sorted({cpu[key] for cpu in cpus} - {None})
+			    lines = [f"{what + ' ' + str(node):<9} {ranges(lambda cpu: cpu[key] == node)}" for node in found]
+			    return lines or [f"{what:<9} not known: {unknown}"]
+
+			lines = [f"mode      {said['mode']}: {said['reason']}"]
+			lines += [f"{key:<9} {ranges(lambda cpu: cpu[key])}" for key in ("possible", "online", "allowed")]
+			lines += nodes("node", "node", "hwloc is not installed, or cannot look at this machine")
+			lines += [f"stride    {said['stride']} bytes, {said['copies']} copies"]
+			lines += [f"chunk     {said['chunk_bytes']} bytes of addresses"]
+			if said["misplaced_bytes"] is None:
+			    lines += ["placed    not known: the kernel does not say"]
+			else:
+			    placed = said["chunks"] - said["unplaced_chunks"]
+			    lines += [f"placed    {placed} of {said['chunks']} chunks; "
+			              f"{said['misplaced_bytes']} bytes lie elsewhere"]
+			lines += nodes("pages", "page_node", "the kernel does not say")
+			assert lines == text.splitlines(), (lines, text)
+			assert [cpu["cpu"] for cpu in cpus] == list(range(said["copies"] - 1)), said
+			assert said["mode"] in ("rseq", "atomic") and said["reason"] and said["stride"] == 262144, said
+			assert said["chunks"] == 1, said
+			assert 0 < said["chunk_bytes"] - said["copies"] * said["stride"] < said["chunk_bytes"] / 2, said
+			assert any(cpu["online"] and cpu["allowed"] for cpu in cpus), said
+		END
+	done
 else
 	skip "topo --json is JSON and says the same" "no python3"
 fi

@@ -18,33 +18,59 @@ static void check_said(const char *line)
 	ck_assert_msg(strstr(said, line), "no \"%s\" in\n%s", line, said);
 }
 
-/* The nodes that CPUs are on, with memory or without. */
-static void ask_nodes_themselves(void)
+static int own_node_of[MAX_CPUS]; /* the node that a CPU is on, with memory or without; -1: not online */
+
+static void ask_all(void)
 {
 	unsigned is_cpu, node;
 
 	ask_nodes();
-	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
+	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++) {
+		own_node_of[cpu] = -1;
 		if (node_of[cpu] >= 0) {
 			ck_assert(pin(cpu) && !syscall(SYS_getcpu, &is_cpu, &node, NULL));
-			node_of[cpu] = (int)node;
+			own_node_of[cpu] = (int)node;
 		}
+	}
+}
+
+static void read_line(const char *path, char *line, int size)
+{
+	FILE *file = fopen(path, "r");
+
+	ck_assert(file && fgets(line, size, file));
+	fclose(file);
 }
 
 /* As the kernel writes it: "0-3,8". */
-static void list_cpus_of_node(int node, char *list, size_t size)
+static void list_cpus_of_node(const int *nodes, int node, char *list, size_t size)
 {
 	size_t at = 0;
 
 	list[0] = '\0';
 	for (unsigned cpu = 0, end; cpu < percpu_nr_cpus(); cpu = end) {
 		end = cpu + 1;
-		if (node_of[cpu] != node)
+		if (nodes[cpu] != node)
 			continue;
-		while (end < percpu_nr_cpus() && node_of[end] == node)
+		while (end < percpu_nr_cpus() && nodes[end] == node)
 			end++;
 		at += (size_t)snprintf(list + at, size - at, end - cpu > 1 ? "%s%u-%u" : "%s%u", at ? "," : "", cpu, end - 1);
 		ck_assert_uint_lt(at, size);
+	}
+}
+
+/* Lines of that name say which CPUs there are to each node. */
+static void check_nodes(const char *what, const int *nodes)
+{
+	char line[4096], list[2000];
+
+	for (int node = 0; node < 64; node++) {
+		list_cpus_of_node(nodes, node, list, sizeof(list));
+		snprintf(line, sizeof(line), *list ? "\n%s %-*d %s\n" : "\n%s %-*d ", what, 8 - (int)strlen(what), node, list);
+		if (*list)
+			check_said(line);
+		else
+			ck_assert_ptr_null(strstr(said, line));
 	}
 }
 
@@ -58,47 +84,51 @@ static void allow_all(void)
 
 START_TEST(text)
 {
-	char line[4096], list[2000], online[1000] = "";
-	FILE *file = fopen("/sys/devices/system/cpu/online", "r");
+	char line[4096], possible[1000], online[1000];
 
-	ck_assert(file && fgets(online, sizeof(online), file));
-	fclose(file);
-	ask_nodes_themselves();
+	read_line("/sys/devices/system/cpu/possible", possible, sizeof(possible));
+	read_line("/sys/devices/system/cpu/online", online, sizeof(online));
+	ask_all();
 	allow_all();
 	ask("percpu topo 2>&1");
 	ck_assert_int_eq(strncmp(said, "mode      rseq: ", 16), 0);
-	snprintf(line, sizeof(line), "\npossible  0-%u\nonline    %sallowed   %s", percpu_nr_cpus() - 1, online, online);
+	snprintf(line, sizeof(line), "\npossible  %sonline    %sallowed   %s", possible, online, online);
 	check_said(line);
-	for (int node = 0; node < 64; node++) {
-		list_cpus_of_node(node, list, sizeof(list));
-		snprintf(line, sizeof(line), *list ? "\nnode %-4d %s\n" : "\nnode %-4d ", node, list);
-		if (*list)
-			check_said(line);
-		else
-			ck_assert_ptr_null(strstr(said, line));
-	}
+	check_nodes("node", own_node_of);
+	check_nodes("pages", node_of);
 	snprintf(line, sizeof(line), "\nstride    %zu bytes, %u copies\n", (size_t)PERCPU_STRIDE, percpu_nr_copies());
 	check_said(line);
 	check_said("\nplaced    1 of 1 chunks; 0 bytes lie elsewhere\n");
 }
 END_TEST
 
+/* ,"name":node as JSON has it. */
+static void add_node(char *line, const char *name, int node)
+{
+	sprintf(line + strlen(line), node < 0 ? ",\"%s\":null" : ",\"%s\":%d", name, node);
+}
+
 START_TEST(json)
 {
-	char line[256], node[16];
+	static const char possible[] = "/sys/devices/system/cpu/possible";
+	char line[256];
 	unsigned allowed;
 
-	ask_nodes_themselves();
+	ask_all();
 	allowed = random_online();
 	ck_assert(pin(allowed));
 	ask("percpu topo --json 2>&1");
-	snprintf(line, sizeof(line), "\"possible\":%u,\"copies\":%u,", percpu_nr_cpus(), percpu_nr_copies());
+	snprintf(line, sizeof(line), "{\"mode\":\"rseq\",\"reason\":\"%s\",\"copies\":%u,\"stride\":%zu,\"chunk_bytes\":",
+		 percpu_mode_reason(), percpu_nr_copies(), (size_t)PERCPU_STRIDE);
 	check_said(line);
 	check_said("\"unplaced_chunks\":0,\"misplaced_bytes\":0,");
 	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++) {
-		snprintf(node, sizeof(node), node_of[cpu] < 0 ? "null" : "%d", node_of[cpu]);
-		snprintf(line, sizeof(line), "{\"cpu\":%u,\"online\":%s,\"allowed\":%s,\"node\":%s}", cpu,
-			 node_of[cpu] < 0 ? "false" : "true", cpu == allowed ? "true" : "false", node);
+		snprintf(line, sizeof(line), "{\"cpu\":%u,\"possible\":%s,\"online\":%s,\"allowed\":%s", cpu,
+			 is_listed(possible, cpu) ? "true" : "false", node_of[cpu] < 0 ? "false" : "true",
+			 cpu == allowed ? "true" : "false");
+		add_node(line, "node", own_node_of[cpu]);
+		add_node(line, "page_node", node_of[cpu]);
+		strcat(line, "}");
 		check_said(line);
 	}
 }

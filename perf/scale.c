@@ -2,7 +2,8 @@
 /*
  * How costs grow with the number of possible CPUs: to start, to allocate for the first time, to allocate a million
  * counters, to sum a thousand of them, to trim. Each number of CPUs is pretended in a process of its own. What
- * is done to every copy may grow as they do, and no faster; what nobody asked for may not grow.
+ * is done to every copy may grow as they do, and no faster; what nobody asked for may not grow: at last 512 CPUs are
+ * held against fewer, in turn.
  *
  * Copies of 512 CPUs are more memory than caches hold, and each read or page of them costs more than one of two
  * CPUs, whoever asks for it. So there is another side, which does to as much memory what the machine can do to it by
@@ -56,15 +57,21 @@ static void measure_start(void)
 	print("first allocation", &ours[1], NULL, 0.25, "lower quartile of 101", "us", 1e3, 0);
 }
 
+static double counters_ns(void)
+{
+	const double start = bench_now_ns();
+
+	for (unsigned i = 0; i < COUNTERS; i++)
+		bench_check(counters[i] = percpu_new(uint64_t));
+	return bench_now_ns() - start;
+}
+
 static void measure_counters(void)
 {
 	double start;
 
 	for (unsigned round = 0; round < 5; round++) {
-		start = bench_now_ns();
-		for (unsigned i = 0; i < COUNTERS; i++)
-			bench_check(counters[i] = percpu_new(uint64_t));
-		bench_add(&ours[0], bench_now_ns() - start);
+		bench_add(&ours[0], counters_ns());
 		start = bench_now_ns();
 		for (unsigned i = 0; i < COUNTERS; i++)
 			percpu_free(counters[i]);
@@ -207,6 +214,56 @@ static void scale(void)
 	measure_trim();
 }
 
+/* ---- growth ---- */
+
+#define COUNTERS_ALONE "--counters"
+
+static int counters_alone(void)
+{
+	const double ns = counters_ns();
+
+	return write(STDOUT_FILENO, &ns, sizeof(ns)) != sizeof(ns);
+}
+
+/* 512 CPUs beside fewer: a process of each in turn. There are 7.9 times as many copies of 512 as of 64. */
+static const struct growth {
+	const char *what, *fewer, *program, *arg;
+	bool is_inside; /* what the program says, not its life */
+	unsigned rounds;
+	double share;
+	const char *how, *unit;
+	double scale, target;
+} growths[] = {
+	{ "start, unused, of 512 CPUs / of 2", "cpus:2", "/first", "unused", false, ROUNDS, 0.25, "lower quartile of 101", "us",
+	  1e3, 1.1 },
+	{ "first allocation, of 512 CPUs / of 64", "cpus:64", "/first", NULL, true, ROUNDS, 0.25, "lower quartile of 101", "us",
+	  1e3, 8 },
+	{ "1,000,000 counters, of 512 CPUs / of 64", "cpus:64", "/scale", COUNTERS_ALONE, true, 9, 0, "min of 9", "ms", 1e6, 8 },
+};
+
+static double growth_ns(const struct growth *growth, const char *options)
+{
+	double inside, life;
+
+	bench_check(!setenv("PERCPU_OPTIONS", options, 1));
+	life = bench_life(growth->program, growth->arg, &inside);
+	return growth->is_inside ? inside : life;
+}
+
+static void grow(void)
+{
+	bench_pin(bench_cpu(0));
+	for (const struct growth *it = growths; it < growths + sizeof(growths) / sizeof(growths[0]); it++) {
+		ours[0].nr = theirs[0].nr = 0;
+		for (unsigned round = 0; round < it->rounds; round++) {
+			bench_add(&ours[0], growth_ns(it, "cpus:512"));
+			bench_add(&theirs[0], growth_ns(it, it->fewer));
+		}
+		bench_print((struct bench_row){ it->what, it->unit, it->how, bench_quantile(&ours[0], it->share) / it->scale,
+						bench_quantile(&theirs[0], it->share) / it->scale, BENCH_AT_MOST, it->target });
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct bench_workload workloads[] = {
@@ -214,7 +271,10 @@ int main(int argc, char **argv)
 		{ "cpus-8", "cpus:8", scale },
 		{ "cpus-64", "cpus:64", scale },
 		{ "cpus-512", "cpus:512", scale },
+		{ "growth", NULL, grow },
 	};
 
+	if (argc == 2 && !strcmp(argv[1], COUNTERS_ALONE))
+		return counters_alone();
 	return bench_main(argc, argv, workloads, sizeof(workloads) / sizeof(workloads[0]));
 }

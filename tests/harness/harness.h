@@ -33,6 +33,28 @@ static inline int run_suite(Suite *suite)
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static inline void say_nothing(int i)
+{
+}
+
+/* why_not: NULL, or why this test can say nothing here: then its line is a skip, which TAP knows by the test's name. */
+static inline const TTest *unless(const char *why_not, const TTest *test)
+{
+	static struct {
+		TTest test;
+		char name[200];
+	} skips[32];
+	static unsigned nr;
+
+	if (!why_not)
+		return test;
+	if (nr == sizeof(skips) / sizeof(skips[0]))
+		abort();
+	snprintf(skips[nr].name, sizeof(skips[nr].name), "%s # SKIP %s", test->name, why_not);
+	skips[nr].test = (TTest){ skips[nr].name, say_nothing, test->file, test->line };
+	return &skips[nr++].test;
+}
+
 /* why_not: NULL, or why none of the tests can say anything here. */
 #define TEST_MAIN_UNLESS(why_not, name, timeout_seconds, ...)                                                \
 	int main(void)                                                                                       \

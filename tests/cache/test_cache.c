@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What one caller sees of a cache, in every mode; and where objects go when another CPU frees them. */
+#include "cache/cache.h"
 #include "cache/world.h"
 #include "harness/filter.h"
 
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -142,6 +144,81 @@ START_TEST(last_freed_first)
 		ck_assert_ptr_eq(percpu_cache_alloc(cache), lot.objects[i]);
 	free_lot(&lot);
 	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+}
+END_TEST
+
+/* ---- what a pair writes ---- */
+
+#define NR_LISTED 20
+
+/* The pages that bytes lie in. */
+static void protect(const void *start, size_t bytes, int rights)
+{
+	const uintptr_t page = sysconf(_SC_PAGESIZE), first = (uintptr_t)start & -page;
+
+	ck_assert_int_eq(mprotect((void *)first, (uintptr_t)start + bytes - first, rights), 0);
+}
+
+/* One object out, another one in, while a touch of either, or a store to what all CPUs read, is a fault. */
+static void *exchange_untouched(struct percpu_cache *cache, const void *first, void *back)
+{
+	const size_t at = (uintptr_t)back >> 10 & cache->mask;
+	const struct percpu__slab_id *slab = (const void *)((const char *)cache->slabs + at);
+	void *object;
+
+	protect(first, cache->size, PROT_NONE);
+	protect(back, cache->size, PROT_NONE);
+	protect(slab, sizeof(*slab), PROT_READ);
+	protect(cache, sizeof(struct percpu__cache), PROT_READ);
+	object = percpu_cache_alloc(cache);
+	percpu_cache_free(cache, back);
+	protect(cache, sizeof(struct percpu__cache), PROT_READ | PROT_WRITE);
+	protect(slab, sizeof(*slab), PROT_READ | PROT_WRITE);
+	protect(back, cache->size, PROT_READ | PROT_WRITE);
+	protect(first, cache->size, PROT_READ | PROT_WRITE);
+	return object;
+}
+
+static unsigned nr_lines_changed(const char *before, const char *after, size_t bytes)
+{
+	unsigned nr = 0;
+
+	for (size_t at = 0; at < bytes; at += PERCPU__LINE_BYTES)
+		nr += !!memcmp(before + at, after + at, bytes - at < PERCPU__LINE_BYTES ? bytes - at : PERCPU__LINE_BYTES);
+	return nr;
+}
+
+START_TEST(a_pair_writes_two_lines_at_most)
+{
+	struct percpu_cache *cache;
+	struct percpu__home *home;
+	struct lot lot;
+	char *before;
+	size_t bytes;
+
+	enter_mode(0);
+	if (!in_rseq_mode())
+		return;
+	cache = cache_of(64);
+	lot = lot_of(cache, NR_LISTED + 1);
+	bytes = percpu__home_bytes(percpu__cache_of(cache)->nr_stacks);
+	home = percpu_ptr(percpu__cache_of(cache)->homes, percpu_this_cpu());
+	before = malloc(bytes);
+	ck_assert_int_ge(percpu_cache_shrink(cache), 0); /* what was cut ahead goes back to its slab */
+	for (size_t nr = 1; nr <= NR_LISTED; nr++) {
+		void *first = lot.objects[nr], *object;
+
+		percpu_cache_free(cache, first);
+		ck_assert_uint_eq(home->list.word % 65536, nr);
+		memcpy(before, home, bytes);
+		object = exchange_untouched(cache, first, lot.objects[0]);
+		ck_assert_ptr_eq(object, first);
+		ck_assert_uint_eq(nr_lines_changed(before, (char *)home, bytes), nr <= 6 ? 1 : 2);
+		lot.objects[0] = object;
+	}
+	percpu_cache_free(cache, lot.objects[0]);
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+	free(before);
 }
 END_TEST
 
@@ -547,6 +624,7 @@ int main(void)
 	tcase_set_timeout(tcase, 300);
 	tcase_add_test(tcase, bad_requests);
 	tcase_add_test(tcase, unused_caches_cost_little);
+	tcase_add_test(tcase, a_pair_writes_two_lines_at_most);
 	tcase_add_test(tcase, unless(why_not, one_by_one_without_membarrier));
 	tcase_add_test(tcase, unless(why_not, membarrier_is_refused_later));
 	for (size_t i = 0; i < sizeof(in_all_modes) / sizeof(in_all_modes[0]); i++)

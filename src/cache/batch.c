@@ -33,6 +33,11 @@ bool percpu__remote_push(struct percpu__cache *cache, struct percpu__home *home,
 	return true;
 }
 
+static struct percpu__chain chain_of(uint64_t remote)
+{
+	return (struct percpu__chain){ first_of(remote), remote & PERCPU__REMOTE_MAX };
+}
+
 /* The acquire pairs with percpu__remote_push. */
 struct percpu__chain percpu__remote_take(struct percpu__home *home)
 {
@@ -40,7 +45,13 @@ struct percpu__chain percpu__remote_take(struct percpu__home *home)
 
 	if (__atomic_load_n(&home->remote, __ATOMIC_RELAXED))
 		all = __atomic_exchange_n(&home->remote, 0, __ATOMIC_ACQUIRE);
-	return (struct percpu__chain){ first_of(all), all & PERCPU__REMOTE_MAX };
+	return chain_of(all);
+}
+
+/* The acquire pairs with percpu__remote_push. */
+struct percpu__chain percpu__remote_look(const struct percpu__home *home)
+{
+	return chain_of(__atomic_load_n(&home->remote, __ATOMIC_ACQUIRE));
 }
 
 /* ---- sending ---- */

@@ -13,6 +13,7 @@
  *   check.c   PERCPU_OPTIONS=check
  *   rcu.c     what a liburcu flavour can do
  *   fork.c    what a fork finds and leaves
+ *   valid.c   that every free object is in one place, and all that says so agrees
  *
  * A free object is in one place, and moves along these ways. It is named by its `link`, a word in the object or
  * behind it. Chains are made of the links.
@@ -245,8 +246,14 @@ void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, u
 void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *slab, uint64_t nr,
 		      struct percpu__chain *chain);
 
+/* Says of a free object that it is in the slab, or not, where the other was said. Returns: whether it is now. H. */
+bool percpu__slab_flip(const struct percpu__cache *cache, struct percpu__slab *slab, void *link);
+
 /* Takes one back; an object that is in its slab already ends the process. H. */
 void percpu__slab_take_back(const struct percpu__cache *cache, struct percpu__slab *slab, void *link);
+
+/* Walks the bits and the descriptors of all units. H. */
+bool percpu__slab_is_valid(const struct percpu__cache *cache, struct percpu__slab *slab);
 
 /* ---- what one CPU has of one cache ---- */
 
@@ -323,6 +330,9 @@ bool percpu__stock_grow(struct percpu__cache *cache, struct percpu__home *home);
 /* The policy: empty slabs above what the home may keep, linked by next. H. */
 struct percpu__slab *percpu__stock_surplus(struct percpu__home *home);
 
+/* Walks the lists of slabs, and the slabs in them. H. */
+bool percpu__stock_is_valid(const struct percpu__cache *cache, struct percpu__home *home);
+
 /* Takes the slabs without a missing object, in all homes. */
 struct percpu__slab *percpu__homes_take_empty(struct percpu__cache *cache);
 
@@ -343,6 +353,9 @@ bool percpu__remote_push(struct percpu__cache *cache, struct percpu__home *home,
 
 /* The remote list, whole. */
 struct percpu__chain percpu__remote_take(struct percpu__home *home);
+
+/* The remote list, where it is. H of all copies. */
+struct percpu__chain percpu__remote_look(const struct percpu__home *home);
 
 /* Sends a chain of links home; what found no room stays in it. H of this CPU's copy, or the cache lock. */
 void percpu__send_home(struct percpu__cache *cache, struct percpu__chain *chain);
@@ -380,6 +393,10 @@ struct percpu__home *percpu__home_here(struct percpu__cache *cache);
 
 /* The copy of that number, its lock ready. */
 struct percpu__home *percpu__home_at(struct percpu__cache *cache, unsigned copy);
+
+/* H of all copies ever used. Cache lock. */
+void percpu__homes_lock(struct percpu__cache *cache);
+void percpu__homes_unlock(struct percpu__cache *cache);
 
 /* Opens what a close closed, or what was never open. No lock held. */
 void percpu__home_open(struct percpu__cache *cache, struct percpu__home *home);
@@ -420,6 +437,14 @@ void percpu__rcu_drain(const struct rcu_flavor_struct *flavor);   /* all calls s
 
 /* Calls release after a grace period; storage: 16 bytes that stay until then. */
 void percpu__rcu_call(const struct rcu_flavor_struct *flavor, void *storage, void (*release)(void *storage));
+
+/* ---- valid.c ---- */
+
+/*
+ * Walks all that is free, while lists and batches stand still: closed and fenced, or nobody else uses the cache.
+ * Cache lock.
+ */
+bool percpu__cache_is_valid(struct percpu__cache *cache);
 
 /* ---- fork.c ---- */
 

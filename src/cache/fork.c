@@ -14,12 +14,6 @@ static void lock_cache(struct percpu__cache *cache)
 	percpu__homes_close(cache);
 }
 
-static void lock_homes(struct percpu__cache *cache)
-{
-	for (struct percpu__home *home = cache->used; home; home = home->next_used)
-		percpu__lock_nested(&home->lock);
-}
-
 static void fence(struct percpu__cache *cache)
 {
 	percpu__homes_fence(cache);
@@ -27,8 +21,7 @@ static void fence(struct percpu__cache *cache)
 
 static void unlock_cache(struct percpu__cache *cache)
 {
-	for (struct percpu__home *home = cache->used; home; home = home->next_used)
-		percpu__unlock(&home->lock);
+	percpu__homes_unlock(cache);
 	percpu__unlock(&cache->lock);
 }
 
@@ -36,7 +29,7 @@ static void before(void)
 {
 	percpu__caches_lock();
 	percpu__caches_visit(lock_cache);
-	percpu__caches_visit(lock_homes);
+	percpu__caches_visit(percpu__homes_lock);
 	percpu__arena_lock();
 	percpu__caches_visit(fence);
 }

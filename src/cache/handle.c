@@ -241,6 +241,7 @@ static void drain(struct percpu__cache *cache, bool alone)
 	percpu__homes_close(cache);
 	percpu__homes_fence(cache);
 	percpu__homes_drain(cache, alone);
+	percpu_assert(!(alone || cache->fences || !cache->sections) || percpu__cache_is_valid(cache));
 }
 
 ssize_t percpu_cache_shrink(struct percpu_cache *handle)

@@ -43,6 +43,18 @@ struct percpu__home *percpu__home_here(struct percpu__cache *cache)
 	return percpu__home_at(cache, percpu_this_cpu());
 }
 
+void percpu__homes_lock(struct percpu__cache *cache)
+{
+	for (struct percpu__home *home = cache->used; home; home = home->next_used)
+		percpu__lock_nested(&home->lock);
+}
+
+void percpu__homes_unlock(struct percpu__cache *cache)
+{
+	for (struct percpu__home *home = cache->used; home; home = home->next_used)
+		percpu__unlock(&home->lock);
+}
+
 /* ---- open and closed ---- */
 
 /*

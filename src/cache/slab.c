@@ -23,18 +23,28 @@ uint32_t percpu__object_number(const struct percpu__cache *cache, const struct p
 	return ((uintptr_t)object - slab->start) / cache->object_bytes;
 }
 
+/* In a word of bits of which the first is number `from`: those of numbers below end. */
+static uint64_t bits_below(uint32_t end, uint32_t from)
+{
+	return end <= from ? 0 : end - from < 64 ? (UINT64_C(1) << (end - from)) - 1 : ~UINT64_C(0);
+}
+
+static uint64_t rest_bytes(const struct percpu__cache *cache)
+{
+	return (PERCPU__ARENA_UNIT << cache->order) - (uint64_t)cache->nr_per_slab * cache->object_bytes;
+}
+
 void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, unsigned home)
 {
 	uint64_t *bits = free_bits_of(cache, slab);
 	const uint32_t nr = cache->nr_per_slab;
 	const uintptr_t start = percpu__slab_start(slab);
-	const uint64_t rest = (PERCPU__ARENA_UNIT << cache->order) - (uint64_t)nr * cache->object_bytes;
 
 	for (uint64_t unit = 0; unit < UINT64_C(1) << cache->order; unit++) {
 		slab[unit].order = cache->order;
 		slab[unit].unit = unit;
 		slab[unit].cache = cache;
-		slab[unit].start = start + rest;
+		slab[unit].start = start + rest_bytes(cache);
 		slab[unit].list = percpu__list_of(cache, home);
 		__atomic_store_n(&slab[unit].tag, cache->id + (start >> PERCPU__ARENA_UNIT_SHIFT) + unit, __ATOMIC_RELAXED);
 	}
@@ -42,7 +52,7 @@ void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, u
 	percpu__arena.fresh[percpu__slab_index(slab)] = 0;
 	slab->listed = 0;
 	for (uint32_t i = 0; i < nr; i += 64)
-		bits[i / 64] = nr - i < 64 ? (UINT64_C(1) << (nr - i)) - 1 : ~UINT64_C(0);
+		bits[i / 64] = bits_below(nr, i);
 }
 
 void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *slab, uint64_t nr,
@@ -73,14 +83,46 @@ void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *sl
 	percpu__chain_push_many(cache, chain, links + PERCPU__CUT_MAX - nr_cut, nr_cut);
 }
 
-void percpu__slab_take_back(const struct percpu__cache *cache, struct percpu__slab *slab, void *link)
+bool percpu__slab_flip(const struct percpu__cache *cache, struct percpu__slab *slab, void *link)
 {
-	void *object = percpu__object_of(cache, link);
-	const uint32_t number = percpu__object_number(cache, slab, object);
+	const uint32_t number = percpu__object_number(cache, slab, percpu__object_of(cache, link));
 	uint64_t *word = &free_bits_of(cache, slab)[number / 64];
 
-	if (percpu__unlikely(*word >> number % 64 & 1))
-		percpu__die("percpu_cache_free", object, "freed twice");
-	*word |= UINT64_C(1) << number % 64;
+	*word ^= UINT64_C(1) << number % 64;
+	return *word >> number % 64 & 1;
+}
+
+void percpu__slab_take_back(const struct percpu__cache *cache, struct percpu__slab *slab, void *link)
+{
+	if (percpu__unlikely(!percpu__slab_flip(cache, slab, link)))
+		percpu__die("percpu_cache_free", percpu__object_of(cache, link), "freed twice");
 	slab->nr_free++;
+}
+
+static bool units_are_valid(const struct percpu__cache *cache, const struct percpu__slab *slab)
+{
+	const uintptr_t start = percpu__slab_start(slab), first = start >> PERCPU__ARENA_UNIT_SHIFT;
+
+	for (uint64_t unit = 0; unit < UINT64_C(1) << cache->order; unit++)
+		if (slab[unit].order != cache->order || slab[unit].unit != unit || slab[unit].cache != cache ||
+		    slab[unit].start != start + rest_bytes(cache) || slab[unit].list != slab->list ||
+		    slab[unit].tag != cache->id + first + unit)
+			return false;
+	return true;
+}
+
+bool percpu__slab_is_valid(const struct percpu__cache *cache, struct percpu__slab *slab)
+{
+	const uint64_t *bits = free_bits_of(cache, slab);
+	const uint32_t nr = cache->nr_per_slab, fresh = percpu__arena.fresh[percpu__slab_index(slab)];
+	uint32_t nr_free = 0;
+
+	for (uint32_t i = 0; i < nr; i += 64) {
+		const uint64_t all = bits_below(nr, i), uncut = all & ~bits_below(fresh, i);
+
+		if (bits[i / 64] & ~all || uncut & ~bits[i / 64])
+			return false;
+		nr_free += __builtin_popcountll(bits[i / 64]);
+	}
+	return nr_free == slab->nr_free && units_are_valid(cache, slab);
 }

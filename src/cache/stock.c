@@ -47,10 +47,16 @@ static void enlist(struct percpu__home *home, struct percpu__slab *slab, unsigne
 	slab->listed = where;
 }
 
-/* Puts the slab into the list where its objects say it belongs. */
+/* Where its objects say it belongs. */
+static unsigned where_of(const struct percpu__cache *cache, const struct percpu__slab *slab)
+{
+	return !slab->nr_free ? NOWHERE : slab->nr_free == cache->nr_per_slab ? EMPTY : PARTIAL;
+}
+
+/* Puts the slab into the list where it belongs. */
 static void relist(struct percpu__cache *cache, struct percpu__home *home, struct percpu__slab *slab)
 {
-	const unsigned where = !slab->nr_free ? NOWHERE : slab->nr_free == cache->nr_per_slab ? EMPTY : PARTIAL;
+	const unsigned where = where_of(cache, slab);
 
 	if (slab->listed == where)
 		return;
@@ -77,6 +83,28 @@ struct percpu__slab *percpu__stock_surplus(struct percpu__home *home)
 	return surplus;
 }
 /* [doc:end] */
+
+static bool list_is_valid(const struct percpu__cache *cache, struct percpu__home *home, unsigned listed)
+{
+	const struct percpu__slab_list *list = list_of(home, listed);
+	const struct percpu__slab *prev = NULL;
+	struct percpu__slab *slab = list->first;
+
+	for (size_t i = 0; i < list->nr; i++) {
+		if (!slab || slab->prev != prev || slab->listed != listed || where_of(cache, slab) != listed ||
+		    slab->list != percpu__list_of(cache, home->copy) || !percpu__slab_is_valid(cache, slab))
+			return false;
+		prev = slab;
+		slab = slab->next;
+	}
+	return !slab;
+}
+
+bool percpu__stock_is_valid(const struct percpu__cache *cache, struct percpu__home *home)
+{
+	return home->partial.nr + home->empty.nr <= home->nr_slabs && list_is_valid(cache, home, PARTIAL) &&
+	       list_is_valid(cache, home, EMPTY);
+}
 
 /* ---- objects ---- */
 

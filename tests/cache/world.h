@@ -42,6 +42,11 @@ static inline void pin(int n)
 	ck_assert(!sched_setaffinity(0, sizeof(set), &set));
 }
 
+static inline bool has_two_cpus(void)
+{
+	return nth_cpu(1) >= 0 && (unsigned)nth_cpu(1) < percpu_nr_cpus();
+}
+
 struct job {
 	int cpu;
 	void (*run)(void *arg);

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/* The walker of caches says yes to what caches do, and no to each thing that is damaged. */
+#include "cache/world.h"
+
+#include "cache/chain.h"
+
+static const struct setting {
+	const char *options;
+	size_t size; /* of objects: 8 carry no links; few a slab have their bits in its descriptor; 20000 want units */
+} settings[] = {
+	{ "", 64 }, { "", 8 }, { "", 5000 }, { "", 20000 }, { "cpus:512", 64 }, { "mode:atomic", 64 }, { "check", 64 },
+};
+#define NR_SETTINGS ((int)(sizeof(settings) / sizeof(settings[0])))
+
+static struct percpu__cache *cache, *other;
+static struct percpu__home *home, *there; /* of the first CPU and of the second */
+static void *used, *elsewhere, *used_by_other; /* objects: of home, of there, of the other cache */
+
+static bool is_valid(void)
+{
+	bool valid;
+
+	percpu__lock(&cache->lock);
+	valid = percpu__cache_is_valid(cache);
+	percpu__unlock(&cache->lock);
+	return valid;
+}
+
+/* Tampers, expects the walker to see it, and repairs. */
+#define sees(lvalue, value)                                                                                  \
+	do {                                                                                                 \
+		__typeof__(lvalue) was_ = (lvalue);                                                          \
+		(lvalue) = (__typeof__(lvalue))(value);                                                      \
+		ck_assert_msg(!is_valid(), "%s", #lvalue " = " #value);                                      \
+		(lvalue) = was_;                                                                             \
+		ck_assert(is_valid());                                                                       \
+	} while (0)
+
+/* What CPU 1 does: an object of its own stays in use, another goes to CPU 0; the lot goes home. */
+static void work_elsewhere(void *arg)
+{
+	struct lot *lot = arg;
+	void *gift = percpu_cache_alloc(lot->cache);
+
+	elsewhere = percpu_cache_alloc(lot->cache);
+	percpu_cache_free_to(lot->cache, gift, nth_cpu(0));
+	free_lot(lot);
+}
+
+/* Objects everywhere: in use; in the list, the stock and the slabs of one CPU; in its remote list; in a batch. */
+static void setup(size_t size)
+{
+	const size_t nr = size > 1000 ? 1200 : 20000;
+	struct lot lot, more, away;
+
+	pin(0);
+	cache = percpu__cache_of(cache_of(size));
+	other = percpu__cache_of(cache_of(size));
+	ck_assert(is_valid());
+	lot = lot_of(&cache->pub, nr);
+	more = lot_of(&cache->pub, 93);
+	used = percpu_cache_alloc(&cache->pub);
+	used_by_other = percpu_cache_alloc(&other->pub);
+	ck_assert(is_valid());
+	free_lot(&lot);
+	ck_assert(is_valid());
+	away = lot_of(&cache->pub, 51);
+	on_cpu(1, work_elsewhere, &away);
+	ck_assert(is_valid());
+	free_lot(&more);
+	ck_assert(is_valid());
+	home = percpu_ptr(cache->homes, nth_cpu(0));
+	there = percpu_ptr(cache->homes, nth_cpu(1));
+	ck_assert(home->stock.nr > 1 + PERCPU__CARRIED_MAX && home->partial.nr > 1 && home->empty.nr && home->remote);
+	ck_assert(!cache->sections || home->list.word % 65536 > 1);
+	free(lot.objects);
+	free(more.objects);
+	free(away.objects);
+}
+
+/* Some byte that is not a link. */
+static void *inside(void *link)
+{
+	return (char *)link + 4;
+}
+
+/* The remote list, as long as it is, from that link on. */
+static uint64_t remote_from(const void *link)
+{
+	const uint64_t place = ((uintptr_t)link - percpu__arena.base) / PERCPU_CACHE_MIN_SIZE;
+
+	return place << PERCPU__REMOTE_BITS | (home->remote & PERCPU__REMOTE_MAX);
+}
+
+static void sees_damage_of_a_slab(struct percpu__slab *slab)
+{
+	const size_t index = percpu__slab_index(slab), last = (cache->nr_per_slab - 1) / 64;
+	uint64_t *bits = cache->nr_per_slab <= 64 ? &slab->bits : percpu__arena.free_bits[index].word;
+	const uint64_t tag = slab->tag;
+
+	sees(slab->nr_free, slab->nr_free + 1);
+	sees(slab->nr_free, slab->nr_free - 1);
+	sees(slab->nr_free, 0);
+	sees(bits[0], bits[0] ^ 1);
+	sees(bits[last], bits[last] ^ 1);
+	if (cache->nr_per_slab % 64)
+		sees(bits[last], bits[last] ^ UINT64_C(1) << 63);
+	if (cache->nr_per_slab % 64 && bits[last])
+		sees(bits[last], (bits[last] & (bits[last] - 1)) | UINT64_C(1) << 63);
+	sees(slab->listed, 0);
+	sees(slab->listed, slab->listed ^ 3);
+	sees(slab->prev, slab);
+	sees(slab->next, slab);
+	sees(slab->next, slab->next ? NULL : slab + 1);
+	sees(slab->order, slab->order + 1);
+	sees(slab->unit, 1);
+	sees(slab->cache, other);
+	sees(slab->start, slab->start + 8);
+	sees(slab->list, percpu__list_of(cache, there->copy));
+	sees(slab->tag, 0);
+	sees(slab->tag, tag + 1);
+	if (cache->order)
+		sees(slab[1].list, percpu__list_of(cache, there->copy));
+}
+
+/* A slab whose objects are all out is in no list, and known by its links alone. */
+static void sees_damage_of_a_slab_without_objects(void)
+{
+	const uintptr_t *carrier = home->stock.first;
+	struct percpu__slab *slab;
+
+	while (carrier && percpu__slab_of((uintptr_t)carrier)->listed)
+		carrier = (uintptr_t *)(*carrier & ~PERCPU__CARRIED_MAX);
+	ck_assert(carrier || cache->object_bytes != 64);
+	if (!carrier)
+		return;
+	slab = percpu__slab_of((uintptr_t)carrier);
+	sees(slab->cache, other);
+	sees(slab->list, slab->list + 8);
+	sees(slab->list, percpu__list_of(cache, percpu_abi.nr_copies - 1));
+	sees(slab->list, percpu__list_of(cache, percpu_abi.nr_copies));
+	sees(slab->nr_free, 1);
+	sees(slab->listed, 1);
+}
+
+static void swap_lists_of_slabs(void)
+{
+	const struct percpu__slab_list partial = home->partial;
+
+	for (struct percpu__slab *slab = partial.first; slab; slab = slab->next)
+		slab->listed ^= 3;
+	for (struct percpu__slab *slab = home->empty.first; slab; slab = slab->next)
+		slab->listed ^= 3;
+	home->partial = home->empty;
+	home->empty = partial;
+}
+
+static void sees_damage_of_slabs(void)
+{
+	struct percpu__slab *partial = home->partial.first, *empty = home->empty.first;
+
+	sees_damage_of_a_slab(partial);
+	sees_damage_of_a_slab(partial->next);
+	sees_damage_of_a_slab(empty);
+	sees_damage_of_a_slab_without_objects();
+	swap_lists_of_slabs();
+	ck_assert(!is_valid());
+	swap_lists_of_slabs();
+	sees(percpu__arena.fresh[percpu__slab_index(partial)], 0);
+	sees(home->nr_slabs, home->partial.nr + home->empty.nr - 1);
+	sees(home->partial.nr, home->partial.nr + 1);
+	sees(home->partial.nr, home->partial.nr - 1);
+	sees(home->partial.first, NULL);
+	sees(home->partial.first, partial->next);
+	sees(home->partial.first, empty);
+	sees(home->empty.nr, home->empty.nr + 1);
+	sees(home->empty.nr, home->empty.nr - 1);
+	sees(home->empty.first, NULL);
+	sees(home->empty.first, partial);
+}
+
+/* An object that is both free in its slab and elsewhere, the slab being as it should otherwise. */
+static void sees_one_in_two_places(void *link)
+{
+	struct percpu__slab *slab = percpu__slab_of((uintptr_t)link);
+
+	ck_assert(percpu__slab_flip(cache, slab, link));
+	slab->nr_free++;
+	ck_assert(!is_valid());
+	ck_assert(!percpu__slab_flip(cache, slab, link));
+	slab->nr_free--;
+	ck_assert(is_valid());
+}
+
+/* A word that holds a link, of which no other place may be the same. */
+static void sees_damage_of_a_link(void **word)
+{
+	const struct percpu__slab *slab = percpu__slab_of((uintptr_t)*word);
+
+	sees(*word, NULL);
+	sees(*word, inside(*word));
+	sees(*word, &word);
+	sees(*word, percpu__link_of(other, used_by_other));
+	sees(*word, (void *)-1);
+	sees(*word, (char *)*word + ((percpu__arena.mask + 1) << PERCPU__ARENA_UNIT_SHIFT)); /* the same slab's to a mask */
+	if (percpu__slab_start(slab) != slab->start)
+		sees(*word, percpu__slab_start(slab) + cache->link_bytes);
+	if (*word != home->stock.first)
+		sees(*word, home->stock.first);
+	sees_one_in_two_places(*word);
+}
+
+static void sees_damage_of_chains(void)
+{
+	struct percpu__chain remote = percpu__remote_look(home);
+	uintptr_t *carrier = home->stock.first, *second = (uintptr_t *)(*carrier & ~PERCPU__CARRIED_MAX);
+
+	sees(home->stock.nr, home->stock.nr + 1);
+	sees(home->stock.nr, home->stock.nr - 1);
+	sees(home->stock.nr, 0);
+	sees(home->stock.first, second);
+	sees(*carrier, *carrier & PERCPU__CARRIED_MAX);
+	sees(*carrier, (uintptr_t)carrier + (*carrier & PERCPU__CARRIED_MAX));
+	sees(*carrier, (uintptr_t)percpu__link_of(cache, used) + (*carrier & PERCPU__CARRIED_MAX));
+	sees(*second, *second ^ 1);
+	sees_damage_of_a_link((void **)&home->stock.first);
+	if (cache->carried) {
+		ck_assert_uint_gt(*second & PERCPU__CARRIED_MAX, 1);
+		sees_damage_of_a_link((void **)&second[1]);
+		sees(second[1], second[2]);
+	}
+	sees(home->remote, home->remote + 1);
+	sees(home->remote, home->remote - 1);
+	sees(home->remote, remote_from(home->stock.first));
+	sees(home->remote, remote_from(percpu__link_of(other, used_by_other)));
+	sees(*remote.first, *remote.first ^ 1);
+	sees_one_in_two_places(remote.first);
+}
+
+static void sees_damage_of_homes(void)
+{
+	struct percpu__home *foreign = percpu__home_at(cache, percpu_abi.nr_copies - 1);
+
+	ck_assert(is_valid());
+	sees(foreign->ready, false);
+	sees(foreign->copy, home->copy);
+	sees(foreign->list.limit, cache->limit);
+	sees(foreign->batch[0].head.limit, cache->batch);
+	sees(home->list.limit, cache->limit + 1);
+	if (cache->sections)
+		sees(home->list.limit, 0);
+	sees(home->list.word, home->list.word / 65536 * 65536 + cache->limit + 1);
+	sees(there->batch[0].head.limit, cache->batch + 1);
+	sees(there->batch[0].head.nr, cache->batch + 1);
+}
+
+static void sees_damage_of_arrays(void)
+{
+	const unsigned which = home->copy & (cache->nr_stacks - 1u);
+	struct percpu__batch *batch = &there->batch[which];
+
+	if (cache->sections) {
+		sees_damage_of_a_link(&home->list.slot[0]);
+		sees_damage_of_a_link(&home->list.slot[home->list.word % 65536 - 1]);
+		sees(home->list.slot[0], home->list.slot[1]);
+	}
+	if (!cache->batches)
+		return;
+	ck_assert_uint_gt(batch->head.nr, 0);
+	sees_damage_of_a_link(&batch->slot[0]);
+	sees(batch->slot[0], home->list.slot[0]);
+	if (which != (there->copy & (cache->nr_stacks - 1u)))
+		sees(batch->slot[0], percpu__link_of(cache, elsewhere));
+}
+
+START_TEST(the_walker_sees_damage)
+{
+	setenv("PERCPU_OPTIONS", settings[_i].options, 1);
+	if (!has_two_cpus())
+		return;
+	setup(settings[_i].size);
+	sees_damage_of_slabs();
+	sees_damage_of_chains();
+	sees_damage_of_homes();
+	sees_damage_of_arrays();
+	ck_assert_int_gt(percpu_cache_shrink(&cache->pub), 0);
+	ck_assert(is_valid());
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("valid");
+	TCase *tcase = tcase_create("valid");
+
+	tcase_set_timeout(tcase, 120);
+	tcase_add_loop_test(tcase, the_walker_sees_damage, 0, NR_SETTINGS);
+	suite_add_tcase(suite, tcase);
+	return run_suite(suite);
+}

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Object caches, on two CPUs: an object is one holder's, keeps its bytes, and is counted. */
+/* Object caches, on two CPUs: an object is one holder's, keeps its bytes, and is counted; a free one is in one place. */
 #include "fuzz/fuzz.h"
 
 #include <errno.h>
 #include <percpu/percpu.h>
 #include <sched.h>
 #include <string.h>
+
+#include "cache/cache.h"
 
 #define NR_SLOTS 200
 #define NR_CACHES 3
@@ -71,6 +73,17 @@ static char *end(struct slot *slot)
 	return object;
 }
 
+/* Nobody else uses the cache, so lists and batches stand still. */
+static bool is_valid(struct percpu__cache *cache)
+{
+	bool valid;
+
+	percpu__lock(&cache->lock);
+	valid = percpu__cache_is_valid(cache);
+	percpu__unlock(&cache->lock);
+	return valid;
+}
+
 static void look(const struct model_cache *cache)
 {
 	struct percpu_cache_stats stats = { .size = sizeof(stats) };
@@ -79,6 +92,7 @@ static void look(const struct model_cache *cache)
 	must(stats.nr_objects == cache->nr_objects);
 	must(stats.object_bytes >= cache->size && stats.nr_empty_slabs <= stats.nr_slabs);
 	must(stats.slabs_bytes == stats.nr_slabs * stats.slab_bytes);
+	must(is_valid(percpu__cache_of(cache->cache)));
 }
 
 static void try_create_or_destroy(struct input *input)

@@ -4,7 +4,8 @@
  *
  * Every side runs in processes of its own, the same program with another malloc preloaded, one after the
  * other in rounds that alternate; its figure is that of its best round. Each does the same work, object by
- * object, through the same loops. A malloc that is not installed is left out.
+ * object, through the same loops. A malloc that is not installed is left out; where glibc's is the only one left, there
+ * is no verdict.
  */
 #include "bench.h"
 
@@ -27,6 +28,7 @@ static const struct side {
 	{ "tcmalloc", "libtcmalloc_minimal.so.4" },
 };
 #define NR_SIDES (sizeof(sides) / sizeof(sides[0]))
+#define FIRST_OTHER 2 /* of the mallocs that must be installed */
 
 /*
  * The work on both sides is one function, inlined once with a cache and once with NULL: malloc. The cache is
@@ -395,7 +397,7 @@ static void run_held(const struct row *row)
 static void run_row(const struct row *row)
 {
 	double best[NR_SIDES] = { 0 };
-	size_t winner = 0;
+	size_t winner = 0, nr_others = 0;
 	char what[160];
 
 	if (bench_cpu(row->nr_cpus - 1) < 0) {
@@ -416,6 +418,11 @@ static void run_row(const struct row *row)
 	for (size_t i = 1; i < NR_SIDES; i++) {
 		if (best[i] && (!winner || best[i] < best[winner]))
 			winner = i;
+		nr_others += best[i] && i >= FIRST_OTHER;
+	}
+	if (!nr_others) {
+		snprintf(what, sizeof(what), "%s / the best malloc", row->what);
+		bench_skip(what, "no verdict: neither jemalloc nor mimalloc nor tcmalloc is installed");
 	}
 	for (size_t i = 1; i < NR_SIDES; i++) {
 		snprintf(what, sizeof(what), "%s / %s", row->what, sides[i].name);
@@ -423,7 +430,7 @@ static void run_row(const struct row *row)
 			bench_skip(what, "not installed");
 		else
 			bench_print((struct bench_row){ what, row->unit, HOW, best[0], best[i],
-							i == winner ? BENCH_AT_MOST : BENCH_INFORMATION, row->target });
+							nr_others && i == winner ? BENCH_AT_MOST : BENCH_INFORMATION, row->target });
 	}
 }
 

@@ -174,9 +174,13 @@ int main(int argc, char **argv)
 	uint64_t nr_dropped;
 	cpu_set_t cpus;
 
+	if (nr_senders > MAX_SENDERS) {
+		fprintf(stderr, "packet-pool: at most %d senders\n", MAX_SENDERS);
+		return 2;
+	}
 	packets = percpu_cache_create("packets", sizeof(struct packet), 64, 0, NULL);
-	if (!packets || nr_senders > MAX_SENDERS)
-		die("packet-pool");
+	if (!packets)
+		die("percpu_cache_create");
 	address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&address, &size) < 0 ||

@@ -11,4 +11,7 @@ for options in "" mode:atomic check; do
 	report "packet-pool, options '$options': packets pass" "$(echo "$said" | grep -q '^[1-9][0-9]* packets/s' || echo "$said")"
 	report "packet-pool, options '$options': no buffer stays" "$(echo "$said" | grep -q '; 0 buffers in use' || echo "$said")"
 done
+said=$("$top_builddir/examples/packet-pool" 0.5 65 2>&1)
+status=$?
+report "packet-pool, too many senders" "$([ "$status $said" = "2 packet-pool: at most 64 senders" ] || echo "status $status: $said")"
 finish

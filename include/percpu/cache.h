@@ -132,7 +132,7 @@ struct percpu_cache_stats {
 	uint64_t nr_hits;      /* allocations from the CPU's own list */
 	uint64_t nr_refills;   /* allocations that had to look further */
 	uint64_t nr_remote_frees; /* objects that went home from another CPU */
-	uint64_t nr_batches;      /* ... in so many pushes; as many as objects where nr_batch_max is 1 */
+	uint64_t nr_batches;      /* ... in so many pushes; as many as objects where batch_max is 1 */
 	uint64_t nr_returned_slabs; /* given back so far */
 	size_t batch_max;      /* objects of a batch; 1: one by one, for want of membarrier or rseq */
 	size_t slabs_bytes;    /* address space of the slabs */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Owns membarrier's rseq command: with it a CPU's lists may be touched from another, once their owner's
- * critical sections have been told off. Without it (old kernel, seccomp) nobody may, and the caches
- * that would need it are not made.
+ * critical sections have been told off. Without it (old kernel, seccomp) nobody may, and caches do without batches,
+ * which would need it: objects go home one by one.
  */
 #include <errno.h>
 #include <linux/membarrier.h>

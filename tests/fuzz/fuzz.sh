@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # libFuzzer on each target for FUZZ_SECONDS (five minutes), from the corpus on, under sanitizers and with
-# all assertions and walkers. FUZZ_TARGETS selects. What it finds is printed as a line for the corpus.
+# all assertions and walkers. FUZZ_TARGETS names some of them. Inputs that fail are printed as lines for the corpus.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 

@@ -309,9 +309,14 @@ static inline struct percpu__home *percpu__owner_of(const struct percpu__slab *s
 	return (struct percpu__home *)(slab->list + PERCPU_STRIDE);
 }
 
+/* Of a CPU that runs or has run: it can be known. */
 static inline int percpu__home_node(unsigned copy)
 {
-	return percpu__has_nodes() && copy + 1 < percpu_abi.nr_copies ? percpu__cpu_to_memory_node(copy) : -1;
+	if (!percpu__has_nodes() || copy + 1 >= percpu_abi.nr_copies)
+		return -1;
+	if (percpu__cpu_to_memory_node(copy) < 0)
+		percpu__find_new_cpus(PERCPU__SYSFS, percpu_abi.nr_copies - 1);
+	return percpu__cpu_to_memory_node(copy);
 }
 
 /* ---- stock.c ---- */

@@ -138,8 +138,10 @@ static bool advise(const struct percpu__chunk *chunk, const struct percpu_pool *
 static void apply_policy(struct percpu__chunk *chunk, const struct percpu_pool *pool)
 {
 	chunk->placed = !pool->node_policy || percpu__nodes_are_known();
-	if (pool->node_policy && percpu__has_nodes())
+	if (pool->node_policy && percpu__has_nodes()) {
+		percpu__find_new_cpus(PERCPU__SYSFS, percpu_abi.nr_copies - 1);
 		place(chunk);
+	}
 	chunk->huge = advise(chunk, pool);
 }
 

@@ -401,6 +401,7 @@ ssize_t percpu_pool_misplaced(struct percpu_pool *pool)
 		return -ENOMEM;
 	if (!percpu__has_nodes())
 		return 0;
+	percpu__find_new_cpus(PERCPU__SYSFS, percpu_abi.nr_copies - 1);
 	/* Chunk by chunk: others want the lock, too. */
 	do {
 		ssize_t of_chunk = 0;

@@ -32,6 +32,12 @@ bool percpu__has_nodes(void);
 /* The node with memory that is nearest to cpu, or -1 where none is known (absent CPUs). */
 int percpu__cpu_to_memory_node(unsigned cpu);
 
+/*
+ * percpu__find_new_cpus - makes the last known of CPUs below nr_cpus that have come since they were asked about.
+ * Costs little where all are known, two small files where some are not, and more only when a CPU has come or gone.
+ */
+void percpu__find_new_cpus(const char *sysfs, unsigned nr_cpus);
+
 /* ---- group.c ---- */
 
 /* In the order of the public enum percpu_level. */

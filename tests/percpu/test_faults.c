@@ -132,8 +132,11 @@ long __wrap_syscall(long number, ...)
 		errno = EPERM;
 		return -1;
 	}
-	if (is_refused(SYSCALL))
+	if (is_refused(SYSCALL)) {
+		if (number == SYS_close) /* which closes whatever it says */
+			__real_syscall(number, a[0]);
 		return -1;
+	}
 	if (number == SYS_mbind) {
 		look_at_bind(a[0], a[1], (const unsigned long *)a[3]);
 		return 0;
@@ -424,7 +427,7 @@ START_TEST(failures_do_not_add_up)
 	mappings = nr_mappings();
 	for (int round = 0; round < 200; round++) {
 		nr_calls = 0;
-		refused_call = 1 + round % 14;
+		refused_call = 1 + round % 20;
 		is_armed = true;
 		if (attempt_pool())
 			undo_pool();

@@ -19,7 +19,7 @@ floors="platform/test_options platform/test_platform platform/test_memory topolo
 	ops/test_words ops/test_kernel percpu/test_errors percpu/test_copies percpu/test_pool percpu/test_memory
 	percpu/test_watched counter/test_sum"
 slow_floors="percpu/test_model percpu/test_threads percpu/test_returned cache/test_stress"
-places="vm/placement vm/slabs vm/early vm/groups vm/topo"
+places="vm/placement vm/late vm/slabs vm/hotplug vm/early vm/groups vm/topo"
 # Where the shape of the machine is what matters.
 shapes="vm/mode~rseq $places vm/refused topology/test_possible percpu/test_copies counter/test_group"
 

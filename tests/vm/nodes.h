@@ -184,7 +184,7 @@ static inline bool set_online(unsigned cpu, bool online)
 	return !fclose(file) && done;
 }
 
-/* Two CPUs of different nodes that can be switched off, the first after CPU 0. */
+/* CPUs that can be switched off, the first ones after CPU 0. */
 static inline unsigned find_switchable(unsigned *which, unsigned max)
 {
 	unsigned nr = 0;

@@ -7,10 +7,8 @@
 
 #include <errno.h>
 #include <linux/mempolicy.h>
-#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define NR_CHUNKS 2
 
@@ -239,139 +237,6 @@ START_TEST(narrow_affinity_changes_nothing)
 }
 END_TEST
 
-/* ---- CPUs that come and go ---- */
-
-#define NR_WRITERS 6
-static uint64_t __percpu *counter;
-static bool is_over;
-
-static void *count(void *nr_steps)
-{
-	uint64_t steps = 0;
-
-	for (; !__atomic_load_n(&is_over, __ATOMIC_RELAXED); steps++)
-		percpu_inc(counter);
-	*(uint64_t *)nr_steps = steps;
-	return NULL;
-}
-
-START_TEST(counting_while_cpus_go_and_come)
-{
-	unsigned switchable[8], nr_switchable, nr_turns = 0;
-	uint64_t steps[NR_WRITERS], sum = 0;
-	pthread_t writers[NR_WRITERS];
-	cpu_set_t all;
-	const time_t end = time(NULL) + 4;
-
-	ck_assert(!sched_getaffinity(0, sizeof(all), &all));
-	ask_nodes();
-	ck_assert(!sched_setaffinity(0, sizeof(all), &all));
-	nr_switchable = find_switchable(switchable, 8);
-	ck_assert_uint_gt(nr_switchable, 0);
-	counter = percpu_new(uint64_t);
-	for (unsigned i = 0; i < NR_WRITERS; i++)
-		ck_assert(!pthread_create(&writers[i], NULL, count, &steps[i]));
-	for (; time(NULL) < end || nr_turns < 2 * nr_switchable; nr_turns++) {
-		const unsigned cpu = switchable[nr_turns % nr_switchable];
-
-		ck_assert(set_online(cpu, false));
-		usleep(20000);
-		ck_assert(set_online(cpu, true));
-	}
-	__atomic_store_n(&is_over, true, __ATOMIC_RELAXED);
-	for (unsigned i = 0; i < NR_WRITERS; i++) {
-		ck_assert(!pthread_join(writers[i], NULL));
-		sum += steps[i];
-	}
-	ck_assert_uint_eq(percpu_sum(counter), sum);
-}
-END_TEST
-
-/* In a process that begins when it is off. */
-START_TEST(cpus_online_later_are_right)
-{
-	unsigned late;
-	struct block __percpu *before[8];
-
-	ask_nodes();
-	ck_assert_uint_eq(find_switchable(&late, 1), 1);
-	ck_assert(set_online(late, false));
-	for (unsigned i = 0; i < 8; i++)
-		before[i] = percpu_new(struct block);
-	allocate_blocks(NULL); /* to the end of the first chunk, and more */
-	ck_assert(set_online(late, true));
-	ck_assert_int_eq(ask_node(late), node_of[late]);
-	for (unsigned i = 0; i < 8; i++) {
-		touch(before[i]);
-		check_placed(before[i]);
-	}
-	for (unsigned i = 0; i < NR_BLOCKS; i++)
-		percpu_free(blocks[i]);
-	percpu_trim(NULL);
-	allocate_blocks(NULL);
-	for (unsigned i = 0; i < NR_BLOCKS; i++) {
-		touch(blocks[i]);
-		check_placed(blocks[i]);
-	}
-}
-END_TEST
-
-/* VM_HOT_ADD: a device for QEMU's monitor, which the console reaches. The CPU stays. */
-START_TEST(cpus_plugged_in_are_right)
-{
-	const char *device = getenv("VM_HOT_ADD");
-	bool was_online[MAX_CPUS], is_plugged = false;
-	unsigned new_cpu = 0;
-	struct block __percpu *early;
-	FILE *console;
-
-	ck_assert_ptr_nonnull(device);
-	ask_nodes();
-	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
-		was_online[cpu] = node_of[cpu] >= 0;
-	early = percpu_new(struct block);
-	touch(early);
-	console = fopen("/dev/console", "w");
-	ck_assert_ptr_nonnull(console);
-	fprintf(console, "@monitor device_add %s\n", device);
-	fclose(console);
-	for (unsigned tries = 0; tries < 100 && !is_plugged; tries++) {
-		usleep(100000);
-		for (new_cpu = 0; new_cpu < percpu_nr_cpus() && !is_plugged; new_cpu++)
-			is_plugged = !was_online[new_cpu] && set_online(new_cpu, true);
-	}
-	ck_assert_msg(is_plugged, "no CPU came");
-	new_cpu--;
-	ask_nodes();
-	ck_assert_int_ge(node_of[new_cpu], 0);
-	/* A counter of before counts there; what it touches itself is near. */
-	ck_assert(pin(new_cpu));
-	percpu_inc(&early->word[3]);
-	ck_assert_uint_eq(percpu_ptr(early, new_cpu)->word[3], 1);
-	ck_assert_int_eq(node_of_page(percpu_ptr(early, new_cpu)), node_of[new_cpu]);
-	allocate_blocks(NULL);
-	for (unsigned i = 0; i < NR_BLOCKS; i++) {
-		ck_assert(pin(new_cpu));
-		percpu_inc(&blocks[i]->word[3]);
-		ck_assert_uint_eq(percpu_ptr(blocks[i], new_cpu)->word[3], 1);
-		ck_assert_int_eq(node_of_page(percpu_ptr(blocks[i], new_cpu)), node_of[new_cpu]);
-	}
-}
-END_TEST
-
-/* The last ones want a guest, and the very last a CPU to plug in. */
-int main(void)
-{
-	const TTest *tests[] = { touched_pages_are_on_their_nodes, static_variables_are_too, control_without_policy,
-		control_of_nodes_without_memory, populated_pages_are_too, so_are_pages_after_trim_and_reuse,
-		reuse_touches_nobodys_page, published_pages_are_too, narrow_affinity_changes_nothing, NULL, NULL, NULL, NULL };
-	unsigned nr = 9;
-
-	if (is_guest()) {
-		tests[nr++] = counting_while_cpus_go_and_come;
-		tests[nr++] = cpus_online_later_are_right;
-		if (getenv("VM_HOT_ADD"))
-			tests[nr++] = cpus_plugged_in_are_right;
-	}
-	return run_suite(suite_of("vm/placement", tests, 60));
-}
+TEST_MAIN("vm/placement", 60, touched_pages_are_on_their_nodes, static_variables_are_too, control_without_policy,
+	  control_of_nodes_without_memory, populated_pages_are_too, so_are_pages_after_trim_and_reuse,
+	  reuse_touches_nobodys_page, published_pages_are_too, narrow_affinity_changes_nothing)

@@ -6,9 +6,6 @@
 #include "cache/cache.h"
 #include "vm/nodes.h"
 
-#include <pthread.h>
-#include <time.h>
-
 #define OBJECT_BYTES 1000
 #define NR_EACH 300 /* objects of a CPU: several slabs */
 
@@ -143,69 +140,12 @@ START_TEST(cpus_that_are_off_hold_nothing_back)
 }
 END_TEST
 
-/* ---- threads that pass objects on, while CPUs go and come ---- */
-
-#define NR_WORKERS 4
-static void *passed[NR_WORKERS];
-static bool is_over;
-
-static void *pass_on(void *arg)
-{
-	const size_t self = (size_t)arg;
-
-	for (size_t i = 0; !__atomic_load_n(&is_over, __ATOMIC_RELAXED); i++) {
-		void *mine = percpu_cache_alloc(cache), *other;
-
-		if (!mine)
-			abort();
-		other = __atomic_exchange_n(&passed[(self + i) % NR_WORKERS], mine, __ATOMIC_ACQ_REL);
-		if (other)
-			percpu_cache_free(cache, other);
-	}
-	return NULL;
-}
-
-START_TEST(no_object_is_lost_while_cpus_go_and_come)
-{
-	unsigned switchable[8], nr_switchable, nr_turns = 0;
-	pthread_t workers[NR_WORKERS];
-	cpu_set_t all;
-	time_t end;
-
-	ck_assert(!sched_getaffinity(0, sizeof(all), &all));
-	setup();
-	ck_assert(!sched_setaffinity(0, sizeof(all), &all));
-	nr_switchable = find_switchable(switchable, 8);
-	ck_assert_uint_gt(nr_switchable, 0);
-	for (size_t i = 0; i < NR_WORKERS; i++)
-		ck_assert(!pthread_create(&workers[i], NULL, pass_on, (void *)i));
-	for (end = time(NULL) + 4; time(NULL) < end || nr_turns < 2 * nr_switchable; nr_turns++) {
-		const unsigned cpu = switchable[nr_turns % nr_switchable];
-
-		ck_assert(set_online(cpu, false));
-		usleep(20000);
-		ck_assert(set_online(cpu, true));
-	}
-	__atomic_store_n(&is_over, true, __ATOMIC_RELAXED);
-	for (unsigned i = 0; i < NR_WORKERS; i++)
-		ck_assert(!pthread_join(workers[i], NULL));
-	for (unsigned i = 0; i < NR_WORKERS; i++)
-		percpu_cache_free(cache, passed[i]);
-	ck_assert_uint_eq(stats_now().nr_objects, 0);
-	ck_assert_int_gt(percpu_cache_shrink(cache), 0);
-	ck_assert_uint_eq(stats_now().nr_slabs, 0);
-	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
-}
-END_TEST
-
-/* The last ones want a guest. */
+/* The last one wants a guest. */
 int main(void)
 {
-	const TTest *tests[] = { objects_are_on_the_nodes_of_their_homes, also_after_they_went_home, NULL, NULL, NULL };
+	const TTest *tests[] = { objects_are_on_the_nodes_of_their_homes, also_after_they_went_home, NULL, NULL };
 
-	if (is_guest()) {
+	if (is_guest())
 		tests[2] = cpus_that_are_off_hold_nothing_back;
-		tests[3] = no_object_is_lost_while_cpus_go_and_come;
-	}
 	return run_suite(suite_of("vm/slabs", tests, 60));
 }

@@ -6,6 +6,7 @@
 #	qemu	QEMU's arguments, beyond those that all share
 #	flavour	of its kernel, when it is not the usual one
 #	append	more of the kernel's command line
+#	shape	what vm/mode is to find: possible CPUs, nodes that are online, have memory, have CPUs, page size
 #	tests	programs to run there, with their arguments (~ for a space) below tests/
 #	races	programs to run with one guest instruction per translation block: emulation takes interrupts
 #		between blocks only, and would never abort a critical section
@@ -21,7 +22,7 @@ floors="platform/test_options platform/test_platform platform/test_memory topolo
 slow_floors="percpu/test_model percpu/test_threads percpu/test_returned cache/test_stress"
 places="vm/placement vm/late vm/slabs vm/hotplug vm/early vm/groups vm/topo"
 # Where the shape of the machine is what matters.
-shapes="vm/mode~rseq $places vm/refused topology/test_possible percpu/test_copies counter/test_group"
+shapes="$places vm/refused topology/test_possible percpu/test_copies counter/test_group"
 
 # ---- their parts ----
 
@@ -80,7 +81,8 @@ machine_arm64()
 	arch=arm64
 	suite=trixie-backports
 	qemu="-M virt,gic-version=3 -cpu max,pauth-impdef=on $(cpus 4 4 1) $(memory 768 768) $(sockets 0 0 1 1)"
-	tests="vm/mode~rseq $places $floors"
+	shape=4~2~2~2~4096
+	tests="$places $floors"
 	races="vm/selftest vm/race ops/test_storm"
 	limit=1800
 }
@@ -90,7 +92,8 @@ machine_nodes()
 {
 	x86 $(cpus 8 8 2) $(memory 512 512 512 512) $(sockets $(in_turn 8 1 4))
 	hot_add="5 1"
-	tests="vm/mode~rseq $places $floors"
+	shape=16~4~4~4~4096
+	tests="$places $floors"
 	races="vm/selftest vm/race"
 }
 
@@ -99,7 +102,8 @@ machine_interleaved()
 {
 	x86 $(cpus 8 16 1) $(memory 512 512 512 512) $(sockets $(in_turn 16 1 4))
 	hot_add="11 0"
-	tests="$shapes vm/huge"
+	shape=16~4~4~4~4096
+	tests="$shapes vm/huge~0"
 	races=
 }
 
@@ -120,7 +124,7 @@ machine_checked()
 {
 	machine_nodes
 	append=rseq_debug=on
-	tests="vm/mode~rseq ops/test_words ops/test_kernel"
+	tests="ops/test_words ops/test_kernel"
 	races=vm/selftest
 }
 
@@ -129,6 +133,7 @@ machine_pages16k()
 {
 	machine_arm64
 	flavour=arm64-16k
+	shape=4~2~2~2~16384
 	tests="$tests vm/refused percpu/test_returned"
 }
 
@@ -145,7 +150,7 @@ machine_old_arm64()
 machine_traced()
 {
 	machine_arm64
-	tests="vm/mode~rseq sections/test_sections sections/test_sections_pic"
+	tests="sections/test_sections sections/test_sections_pic"
 	races=
 	limit=3600
 }
@@ -158,6 +163,7 @@ machine_gaps()
 	x86 $(cpus 6 8 1) $(memory 512 0 512 512) $(sockets 0 1 3 0 1 3 1 3) \
 		-numa dist,src=0,dst=1,val=30 -numa dist,src=0,dst=2,val=40 -numa dist,src=0,dst=3,val=20 \
 		-numa dist,src=1,dst=2,val=15 -numa dist,src=1,dst=3,val=25 -numa dist,src=2,dst=3,val=35
+	shape=8~4~3~3~4096
 	tests=$shapes
 }
 
@@ -166,6 +172,7 @@ machine_absent()
 {
 	x86 $(cpus 6 8 1) $(memory 512 0 512 512) $(sockets 0 2 3 0 2 3 1 1)
 	hot_add="6 0"
+	shape=8~3~3~3~4096
 	tests=$shapes
 }
 
@@ -174,6 +181,7 @@ machine_wide()
 {
 	x86 $(cpus 8 320 1) $(memory 768 768) $(sockets $(in_turn 320 4 2)) -device intel-iommu,intremap=on,eim=on
 	hot_add="299 0"
+	shape=320~2~2~2~4096
 	tests=$shapes
 }
 
@@ -181,13 +189,15 @@ machine_wide()
 machine_uneven()
 {
 	x86 $(cpus 16 16 1) $(memory 512 512) $(sockets $(in_turn 16 12 2))
-	tests="vm/mode~rseq vm/huge vm/placement"
+	shape=16~2~2~2~4096
+	tests="vm/huge~1 vm/placement"
 }
 
 # 64 CPUs of 255, on eight nodes.
 machine_many()
 {
 	x86 $(cpus 64 255 1) $(memory 512 512 512 512 512 512 512 512) $(sockets $(in_turn 255 8 8))
-	tests="vm/mode~rseq $places topology/test_possible"
+	shape=255~8~8~8~4096
+	tests="$places vm/huge~8 topology/test_possible"
 	limit=3600
 }

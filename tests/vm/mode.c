@@ -1,15 +1,52 @@
 /* SPDX-License-Identifier: MIT */
-/* mode rseq|atomic: whether this machine's operations work as it says there, and why they do. */
+/*
+ * mode rseq|atomic POSSIBLE NODES WITH_MEMORY WITH_CPUS PAGE_BYTES: whether this is the machine that was asked for, and
+ * its operations work as it says there, and why they do.
+ */
 #include <percpu/percpu.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+static unsigned nr;
+
+static void check(const char *what, unsigned found, const char *wanted)
+{
+	printf("%s %u - %s: %u\n", strtoul(wanted, NULL, 10) == found ? "ok" : "not ok", ++nr, what, found);
+}
+
+/* Numbers on a list such as "0-3,8". */
+static unsigned count_listed(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	unsigned first, last, sum = 0;
+
+	while (file && fscanf(file, "%u", &first) == 1) {
+		if (fscanf(file, "-%u", &last) != 1)
+			last = first;
+		sum += last - first + 1;
+		if (fgetc(file) != ',')
+			break;
+	}
+	if (file)
+		fclose(file);
+	return sum;
+}
 
 int main(int argc, char **argv)
 {
 	const char *mode = percpu_mode() == PERCPU_MODE_RSEQ ? "rseq" : "atomic";
 
-	printf("1..1\n%s 1 - mode %s of %u CPUs: %s\n", argc > 1 && !strcmp(mode, argv[1]) ? "ok" : "not ok", mode,
-	       percpu_nr_cpus(), percpu_mode_reason());
+	if (argc != 7)
+		return 2;
+	printf("1..7\n%s %u - mode %s: %s\n", strcmp(mode, argv[1]) ? "not ok" : "ok", ++nr, mode, percpu_mode_reason());
+	check("CPUs by the library", percpu_nr_cpus(), argv[2]);
+	check("possible CPUs", count_listed("/sys/devices/system/cpu/possible"), argv[2]);
+	check("nodes", count_listed("/sys/devices/system/node/online"), argv[3]);
+	check("nodes with memory", count_listed("/sys/devices/system/node/has_memory"), argv[4]);
+	check("nodes with CPUs", count_listed("/sys/devices/system/node/has_cpu"), argv[5]);
+	check("bytes of a page", (unsigned)sysconf(_SC_PAGESIZE), argv[6]);
 	return 0;
 }

@@ -161,6 +161,31 @@ static inline unsigned random_online(void)
 	return cpu;
 }
 
+/* What a process that begins now, under the limits of this one, is told: as many CPUs, and where all of them belong. */
+static inline void check_fresh_view(void)
+{
+	static char said[1 << 20];
+	char line[64];
+	FILE *output = popen("percpu topo --json 2>&1", "r");
+
+	ck_assert_ptr_nonnull(output);
+	said[fread(said, 1, sizeof(said) - 1, output)] = '\0';
+	ck_assert_int_eq(pclose(output), 0);
+	snprintf(line, sizeof(line), "\"possible\":%u,", percpu_nr_cpus());
+	ck_assert_msg(strstr(said, line), "no %s in %s", line, said);
+	ck_assert_msg(strstr(said, "\"unplaced_chunks\":0,\"misplaced_bytes\":0,"), "%s", said);
+	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
+		if (node_of[cpu] >= 0) {
+			const char *at;
+
+			snprintf(line, sizeof(line), "{\"cpu\":%u,\"online\":true,", cpu);
+			at = strstr(said, line);
+			ck_assert_msg(at, "no %s in %s", line, said);
+			at = strstr(at, "\"node\":");
+			ck_assert_msg(at && at[7] >= '0' && at[7] <= '9', "no node after %s in %s", line, said);
+		}
+}
+
 /* ---- CPUs that come and go ---- */
 
 /* Not the CPUs of a machine that others use: /init of a guest sets VM_GUEST. */

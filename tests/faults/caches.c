@@ -2,12 +2,19 @@
 /* Object caches, of every kind. */
 #include "faults/scenario.h"
 
+#include <sched.h>
+
+#ifdef HAVE_LIBURCU
+#include <urcu/call-rcu.h>
+#include <urcu/flavor.h>
+#endif
+
 #define NR_MANY 30
 static void *objects[NR_MANY];
 static struct percpu_cache *cache;
 
 /* Looking is not refused anything. */
-static size_t nr_objects(void)
+static struct percpu_cache_stats stats_now(void)
 {
 	const bool was_armed = refuse_is_armed;
 	struct percpu_cache_stats stats = { .size = sizeof(stats) };
@@ -15,7 +22,12 @@ static size_t nr_objects(void)
 	refuse_is_armed = false;
 	must(!percpu_cache_stats(cache, &stats));
 	refuse_is_armed = was_armed;
-	return stats.nr_objects;
+	return stats;
+}
+
+static size_t nr_objects(void)
+{
+	return stats_now().nr_objects;
 }
 
 static bool attempt_cache(void)
@@ -101,6 +113,88 @@ static bool attempt_cache_destroy(void)
 	return true;
 }
 
+/* ---- slabs that a free gives back ---- */
+
+#define NR_LOT 5000
+static void *lot[NR_LOT];
+
+/* So that all objects have one home; to the last CPU, or the first, of those that there are. */
+static void pin(bool last)
+{
+	static cpu_set_t given; /* before the first pin */
+	cpu_set_t set;
+	int which = -1;
+
+	if (!CPU_COUNT(&given))
+		must(!sched_getaffinity(0, sizeof(given), &given));
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &given) && (last || which < 0))
+			which = cpu;
+	CPU_ZERO(&set);
+	CPU_SET(which, &set);
+	must(!sched_setaffinity(0, sizeof(set), &set));
+}
+
+/* What a slab held is in the next one, too, where the kernel did not take it. */
+static bool attempt_lot(void)
+{
+	const int error = percpu_cache_alloc_bulk(cache, NR_LOT, lot);
+	const size_t before = stats_now().nr_returned_slabs;
+
+	must(!error || error == -ENOMEM);
+	must(nr_objects() == (error ? 0 : NR_LOT));
+	if (error)
+		return false;
+	for (int i = 0; i < NR_LOT; i++)
+		memset(lot[i], 0xff, 200);
+	percpu_cache_free_bulk(cache, NR_LOT, lot);
+	must(!nr_objects());
+	must(stats_now().nr_returned_slabs - before >= 10);
+	return true;
+}
+
+static void prepare_lot(void)
+{
+	pin(false);
+	prepare_cache();
+}
+
+/* ---- objects in the batch of a CPU that is idle ---- */
+
+#define NR_OF_SLAB 8
+#define NR_BATCHED 3 /* fewer than a batch of these has room for */
+
+static void batch_objects(void)
+{
+	pin(true);
+	percpu_cache_free_bulk(cache, NR_BATCHED, objects);
+	pin(false);
+}
+
+static void prepare_batched(void)
+{
+	pin(false);
+	cache = percpu_cache_create("faults", 8192, 0, 0, NULL);
+	must(cache && !percpu_cache_alloc_bulk(cache, NR_OF_SLAB, objects));
+	must(stats_now().nr_slabs == 1 && nr_objects() == NR_OF_SLAB);
+	batch_objects();
+}
+
+static bool has_fences = true;
+
+/* They are found; or others take their place, where that CPU cannot be told off. */
+static bool attempt_batched(void)
+{
+	must(nr_objects() == NR_OF_SLAB - NR_BATCHED);
+	must(!percpu_cache_alloc_bulk(cache, NR_BATCHED, objects));
+	must(nr_objects() == NR_OF_SLAB);
+	has_fences &= !refuse_refused || strcmp(refuse_refused, "membarrier");
+	must(!has_fences || stats_now().nr_slabs == 1);
+	return true;
+}
+
+/* ---- kinds ---- */
+
 /* Objects that others freed, and memory that must be read before it is given. */
 static void construct(void *object)
 {
@@ -130,6 +224,54 @@ static bool attempt_kinds(void)
 	return all;
 }
 
+#ifdef HAVE_LIBURCU
+/* Nobody reads here, so that grace periods are over at once. */
+static int nr_graces;
+
+static void wait_for_readers(void)
+{
+	nr_graces++;
+}
+
+static void call_after_readers(struct rcu_head *head, void (*function)(struct rcu_head *head))
+{
+	nr_graces++;
+	function(head);
+}
+
+static bool attempt_typesafe(void)
+{
+	const struct rcu_flavor_struct flavor = {
+		.update_synchronize_rcu = wait_for_readers, .update_call_rcu = call_after_readers,
+	};
+	const struct percpu_cache_attr attr = { .size = sizeof(attr), .flavor = &flavor };
+	const int before = nr_graces;
+	int error;
+
+	cache = percpu_cache_create_attr("faults", 200, 0, PERCPU_CACHE_TYPESAFE_BY_RCU, construct, &attr);
+	must(cache || errno == ENOMEM);
+	if (!cache)
+		return false;
+	error = percpu_cache_alloc_bulk(cache, NR_LOT, lot);
+	must(!error || error == -ENOMEM);
+	for (int i = 0; !error && i < NR_LOT; i++)
+		must(*(uint64_t *)lot[i] == 42);
+	if (!error)
+		percpu_cache_free_bulk(cache, NR_LOT, lot);
+	must(!nr_objects());
+	must(error || nr_graces - before == (int)stats_now().nr_returned_slabs);
+	must(error || nr_graces - before >= 10);
+	must(percpu_cache_shrink(cache) >= 0);
+	must(!percpu_cache_destroy(cache));
+	return !error;
+}
+
+static void prepare_typesafe(void)
+{
+	pin(false);
+}
+#endif
+
 static const struct scenario scenarios[] = {
 	{ "percpu_cache_create, percpu_cache_destroy", .attempt = attempt_cache, .undo = undo_cache },
 	{ "percpu_cache_alloc, percpu_cache_free",
@@ -138,8 +280,15 @@ static const struct scenario scenarios[] = {
 	  .prepare = prepare_cache, .attempt = attempt_cache_alloc_bulk, .undo = undo_cache_alloc_bulk },
 	{ "percpu_cache_free, _free_to, _shrink",
 	  .prepare = prepare_cache_objects, .attempt = attempt_cache_cycle, .mend = mend_cache_cycle },
+	{ "percpu_cache_free of whole slabs", .prepare = prepare_lot, .attempt = attempt_lot },
+	{ "percpu_cache_alloc of what another CPU has in a batch",
+	  .prepare = prepare_batched, .attempt = attempt_batched, .undo = batch_objects },
 	{ "percpu_cache_destroy", .prepare = prepare_cache_objects, .attempt = attempt_cache_destroy },
 	{ "caches that zero, construct and align", .attempt = attempt_kinds },
+#ifdef HAVE_LIBURCU
+	{ "percpu_cache_create_attr with a flavour of liburcu",
+	  .prepare = prepare_typesafe, .attempt = attempt_typesafe },
+#endif
 };
 
 size_t caches_scenarios(const struct scenario **list)

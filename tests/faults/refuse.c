@@ -123,6 +123,12 @@ static bool is_refused(const char *name)
 	return true;
 }
 
+/* The library asks for a fence twice: then it is a filter that refuses it, for good. */
+static bool stays_refused(const struct refusable *call)
+{
+	return refuse_is_armed && call->number == SYS_membarrier && refuse_refused == call->name;
+}
+
 static const struct refusable *refusable_of(long number)
 {
 	for (size_t i = 0; i < NR_REFUSABLE; i++)
@@ -139,7 +145,7 @@ static void refuse_handle(int signal, siginfo_t *info, void *argument)
 
 	for (int i = 0; i < 6; i++)
 		arguments[i] = REFUSE_ARGUMENT(context, i);
-	if (call && !(refuse_lets_go && call->lets_go) && is_refused(call->name)) {
+	if (call && !(refuse_lets_go && call->lets_go) && (is_refused(call->name) || stays_refused(call))) {
 		if (call->number != SYS_brk) {
 			REFUSE_RESULT(context) = -call->error;
 			return;

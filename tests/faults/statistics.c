@@ -130,7 +130,7 @@ static const struct scenario scenarios[] = {
 	  .attempt = attempt_histogram, .undo = undo_histogram },
 	{ "percpu_snapshot_init, percpu_snapshot_fini", .attempt = attempt_snapshot, .undo = undo_snapshot },
 	{ "percpu_nr_groups, percpu_sum_by",
-	  .prepare = prepare_word, .attempt = attempt_groups, .stride = 29 },
+	  .prepare = prepare_word, .attempt = attempt_groups, .spares_malloc = true },
 };
 
 size_t statistics_scenarios(const struct scenario **list)

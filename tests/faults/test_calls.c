@@ -3,6 +3,8 @@
  * Every failing call, for every public function that makes any: its nth system call, or its nth block of
  * malloc's, is refused, for n = 1, 2, 3 ... until it needs no more. What it returns is documented, what it
  * leaves is whole, the next attempt works, and nothing of all that stays mapped or allocated.
+ *
+ *	test_calls [WORD...]	those whose names have one of the words
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -133,7 +135,7 @@ static void begin(const struct scenario *scenario)
 {
 	if (!refuse_begin())
 		exit(NO_FILTER);
-	refuse_spares_malloc = scenario->stride;
+	refuse_spares_malloc = scenario->spares_malloc;
 	if (scenario->prepare)
 		scenario->prepare();
 }
@@ -162,17 +164,12 @@ static _Noreturn void go_on(const struct scenario *scenario, unsigned which, con
 	clear_away(scenario, succeeded);
 	cycle(scenario);
 	must(nr_live(NULL) == held_if_fine->live);
-	must(scenario->stride || refuse_nr_blocks <= held_if_fine->blocks);
+	must(scenario->spares_malloc || refuse_nr_blocks <= held_if_fine->blocks);
 	mapped = mapped_bytes();
 	for (int i = 0; i < 5; i++)
 		cycle(scenario);
 	must(mapped_bytes() <= mapped);
 	exit(FINE);
-}
-
-static unsigned stride_of(const struct scenario *scenario)
-{
-	return scenario->stride ? scenario->stride : 1;
 }
 
 /*
@@ -187,7 +184,7 @@ static _Noreturn void repeat(const struct scenario *scenario, unsigned nr_calls)
 	refuse_lets_go = true;
 	begin(scenario);
 	for (unsigned round = 0; round < 8; round++)
-		for (unsigned which = 1; which <= nr_calls + 1; which += stride_of(scenario)) {
+		for (unsigned which = 1; which <= nr_calls + 1; which++) {
 			clear_away(scenario, attempt(scenario, which));
 			if (round == 3)
 				keep_least(&early, held_now());
@@ -240,7 +237,7 @@ static pid_t fork_for(const struct scenario *scenario)
 /* Returns: how many calls the scenario makes; 0: something went wrong. */
 static unsigned refuse_each(const struct scenario *scenario, const char *options)
 {
-	for (unsigned which = 0;; which += which ? stride_of(scenario) : 1) {
+	for (unsigned which = 0;; which++) {
 		const pid_t child = fork_for(scenario);
 		int end;
 
@@ -296,7 +293,16 @@ static bool can_filter(void)
 	return waitpid(child, &status, 0) == child && status == 0;
 }
 
-int main(void)
+static bool is_chosen(const struct scenario *scenario, char *const *words)
+{
+	bool is = !*words;
+
+	for (; *words; words++)
+		is |= strstr(scenario->name, *words) != NULL;
+	return is;
+}
+
+int main(int argc, char **argv)
 {
 	size_t (*const lists[])(const struct scenario **list) = { memory_scenarios, caches_scenarios, statistics_scenarios,
 								  published_scenarios };
@@ -307,8 +313,9 @@ int main(void)
 	if (held_if_fine == MAP_FAILED || last_words < 0 || !can_filter())
 		return printf("1..0 # SKIP no seccomp filters here\n") < 0;
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-		for (size_t nr = lists[i](&list); nr; nr--)
-			test(list++);
+		for (size_t nr = lists[i](&list); nr; nr--, list++)
+			if (is_chosen(list, argv + 1))
+				test(list);
 	printf("1..%u\n", nr_tests);
 	return 0;
 }

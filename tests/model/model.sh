@@ -25,7 +25,7 @@ holds()
 }
 
 try "the remote list and the batches lose nothing" holds ""
-for rule in CAS FENCE ORDER COUNT; do
+for rule in CAS FENCE ORDER COUNT WHOLE PAIR; do
 	report "without $rule the model fails" "$(holds -DWITHOUT_$rule >/dev/null && echo "it does not")"
 	report "without $rule it is an assertion that fails" "$(grep -q 'assertion violated' "$tap_dir/pan" || cat "$tap_dir/pan")"
 done

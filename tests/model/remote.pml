@@ -1,38 +1,48 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The remote list of a home, the batches that feed it, and the end of a slab, as src/cache/home.c has
- * them. Two CPUs free objects whose home is a third: its owner, in need, takes the remote list and then
- * closes the batches and takes what they hold; a shrinker gives the slab back once all objects are in it.
+ * The remote list of a home, the batches that feed it, and the end of a slab, as src/cache/batch.c, home.c and
+ * stock.c have them. Two CPUs free objects whose home is a third, one into its batch, the other one by one
+ * (percpu_cache_free_to). The owner takes the remote list, and closes the batch and takes what it holds; an object
+ * that came home is given to one of the two once more, and freed again. A shrinker takes the remote list,
+ * too, and gives the slab back once all objects are in it.
  *
- *	here         there                        a step here is
- *	remote       the home's word `remote`     the compare-and-swap, or the exchange
- *	next         the link in each object      a load or a store
- *	batch, nr    struct percpu__batch         a load; or the store that commits a section
- *	open         the batch's limit            a store
- *	aborted      what a fence does            all sections under way begin anew
+ *	here               there                        a step here is
+ *	remote, remote_nr  the home's word `remote`     a load, the compare-and-swap, or the exchange
+ *	next               the link in each object      part of the step before: nobody else has the object
+ *	batch, nr          struct percpu__batch         a load; or the store that commits a section
+ *	open               the batch's limit            a load or a store
+ *	aborted            what a fence does            a section under way begins anew
+ *	into_slab, again   what is done with H          all of it
  *
  * What must hold: an object is in one place at a time, none is lost, an owner in need finds what lies in the
  * batch of an idle CPU, and nobody touches an object of a slab that was given back. Each rule that makes it so
- * can be left out, by -DWITHOUT_CAS, -DWITHOUT_FENCE, -DWITHOUT_ORDER (a section loads the limit before
- * the number), -DWITHOUT_COUNT; then the model must fail.
+ * can be left out, by -DWITHOUT_CAS, -DWITHOUT_FENCE, -DWITHOUT_ORDER (a section loads the limit after the
+ * number), -DWITHOUT_COUNT (of the slab), -DWITHOUT_WHOLE (a take pops one object), -DWITHOUT_PAIR (the
+ * compare-and-swap looks at the first object alone); then the model must fail. The last two are what an object
+ * brings about that left the list and came back: with -DAGAIN=0 it never does.
  */
-#define FREERS 2
-#define EACH 3              /* objects that one of them frees */
-#define NR (FREERS * EACH)  /* numbered from 1 */
-#define BATCH 2             /* objects of a full one */
+#define NR 4       /* objects, numbered from 1 */
+#define BATCHING 3 /* ... up to which they are freed into the batch */
+#define BATCH 2    /* objects of a full one */
+#ifndef AGAIN
+#define AGAIN 1    /* objects that are given once more */
+#endif
 
 mtype = { USED, BATCHED, MOVING, IN_SLAB };
 
 mtype where[NR + 1] = USED;
 byte next[NR + 1];
 byte remote;                /* the first object; 0: none */
-byte batch[FREERS * BATCH];
-byte nr[FREERS];
-bool open[FREERS] = true;
-bool aborted[FREERS];
+byte remote_nr;
+byte batch[BATCH];
+byte nr;
+bool open = true;
+bool aborted;
+byte given[2];              /* once more, to the one and the other; 0: none */
+byte nr_again;
+byte nr_freed;
 byte in_slab;
-byte nr_done;
-bool slab_lock;
+byte in_hand;               /* of whoever took the list */
 bool given_back;
 
 inline move(object, from, to)
@@ -42,177 +52,250 @@ inline move(object, from, to)
 }
 
 /* percpu__remote_push: a chain whose objects are on their way. */
-inline push(head, tail)
+inline push(head, tail, count)
 {
 	do
-	:: seen = remote;
-	   next[tail] = seen;
-#ifdef WITHOUT_CAS
-	   remote = head;
-	   break
-#else
+	:: atomic { seen = remote; seen_nr = remote_nr; next[tail] = seen };
 	   atomic {
 		if
-		:: remote == seen -> remote = head; break
-		:: else -> skip
+#if defined(WITHOUT_CAS)
+		:: true ->
+#elif defined(WITHOUT_PAIR)
+		:: remote == seen ->
+#else
+		:: remote == seen && remote_nr == seen_nr ->
+#endif
+			remote = head;
+			remote_nr = seen_nr + count;
+			seen = 0;
+			seen_nr = 0;
+			break
+		:: else -> seen = 0; seen_nr = 0
 		fi
 	   }
-#endif
 	od
 }
 
-/* percpu__remote_take, and all of it into the slab. */
-inline take_remote_list()
+/* percpu__remote_take, where there is something. */
+inline take()
 {
-	atomic { !slab_lock -> slab_lock = true };
-	atomic { at = remote; remote = 0 };
-	do
-	:: at == 0 -> break
-	:: else ->
-		atomic {
-			move(at, MOVING, IN_SLAB);
-			in_slab++;
-			at = next[at]
-		}
-	od;
-	slab_lock = false
-}
-
-/* The start of a section. */
-inline look(may_go)
-{
-#ifdef WITHOUT_ORDER
-	n = nr[self];
-	may_go = open[self]
+#ifdef WITHOUT_WHOLE
+	atomic { at = remote; n = remote_nr; after = next[at] };
+	atomic {
+		if
+		:: at && remote == at && remote_nr == n ->
+			remote = after;
+			remote_nr = n - 1;
+			n = 1;
+			in_hand++
+		:: else -> at = 0; n = 0
+		fi;
+		after = 0
+	}
 #else
-	may_go = open[self];
-	n = nr[self]
+	atomic { at = remote; n = remote_nr; remote = 0; remote_nr = 0; in_hand = in_hand + n }
 #endif
 }
 
-proctype freer(byte self)
+/* percpu__stock_take_back: what was taken, as many as there should be. */
+inline into_slab()
 {
-	byte object = self * EACH + 1;
-	byte first, seen, n;
-	bool may;
-
-	do
-	:: object > (self + 1) * EACH -> break
-	:: else ->
-section_push:
-		aborted[self] = false;
-		look(may);
-		if
-		:: may && n < BATCH ->
-			atomic {
-				if
-				:: aborted[self] -> goto section_push
-				:: else ->
-					batch[self * BATCH + n] = object;
-					nr[self] = n + 1;
-					move(object, USED, BATCHED);
-					goto freed
-				fi
-			}
-		:: else -> skip
-		fi;
-		/* flush: what the batch holds, and the object. */
-		move(object, USED, MOVING);
-		first = object;
-section_pop:
-		aborted[self] = false;
-		look(may);
-		if
-		:: may && n > 0 ->
-			atomic {
-				if
-				:: aborted[self] -> goto section_pop
-				:: else ->
-					nr[self] = n - 1;
-					seen = batch[self * BATCH + n - 1];
-					move(seen, BATCHED, MOVING)
-				fi
-			};
-			next[seen] = first;
-			first = seen;
-			goto section_pop
-		:: else -> skip
-		fi;
-		push(first, object);
-freed:
-		object++
-	od;
-	nr_done++
-}
-
-/* collect_batches */
-inline collect()
-{
-	i = 0;
-	do
-	:: i == FREERS -> break
-	:: else -> open[i] = false; i++
-	od;
-#ifndef WITHOUT_FENCE
-	i = 0;
-	do
-	:: i == FREERS -> break
-	:: else -> aborted[i] = true; i++
-	od;
-#endif
-	i = 0;
-	do
-	:: i == FREERS -> break
-	:: else ->
-		n = nr[i];
-		nr[i] = 0;
+	atomic {
+		in_hand = in_hand - n;
 		do
 		:: n == 0 -> break
 		:: else ->
-			at = batch[i * BATCH + n - 1];
-			move(at, BATCHED, MOVING);
-			push(at, at);
-			n--
+			move(at, MOVING, IN_SLAB);
+			in_slab++;
+			n--;
+			seen = next[at];
+			next[at] = 0;
+			at = seen;
+			seen = 0
 		od;
-		open[i] = true;
-		i++
+		at = 0
+	}
+}
+
+/* The start of a section. */
+inline look()
+{
+#ifdef WITHOUT_ORDER
+	atomic { aborted = false; n = nr };
+	may = open
+#else
+	atomic { aborted = false; may = open };
+	n = nr
+#endif
+}
+
+proctype batching()
+{
+	byte own = 1, object, first, count, seen, seen_nr, n;
+	bool may;
+
+end:
+	do
+	:: atomic {
+		if
+		:: own <= BATCHING -> object = own; own++
+		:: given[0] -> object = given[0]; given[0] = 0
+		fi
+	   };
+section_push:
+		look();
+		atomic {
+			if
+			:: aborted -> n = 0; may = false; goto section_push
+			:: !aborted && may && n < BATCH ->
+				batch[n] = object;
+				nr = n + 1;
+				move(object, USED, BATCHED);
+				goto freed
+			:: else -> move(object, USED, MOVING); first = object; count = 1
+			fi;
+			n = 0;
+			may = false
+		};
+section_pop: /* percpu__batch_send: what the batch holds, and the object */
+		look();
+		atomic {
+			if
+			:: aborted -> n = 0; may = false; goto section_pop
+			:: !aborted && may && n > 0 ->
+				nr = n - 1;
+				seen = batch[n - 1];
+				batch[n - 1] = 0;
+				move(seen, BATCHED, MOVING);
+				next[seen] = first;
+				first = seen;
+				seen = 0;
+				count++;
+				n = 0;
+				may = false;
+				goto section_pop
+			:: else -> n = 0; may = false
+			fi
+		};
+		push(first, object, count);
+freed:
+		atomic { object = 0; first = 0; count = 0; n = 0; may = false; nr_freed++ }
 	od
+}
+
+proctype one_by_one()
+{
+	byte own = BATCHING + 1, object, seen, seen_nr;
+
+end:
+	do
+	:: atomic {
+		if
+		:: own <= NR -> object = own; own++
+		:: given[1] -> object = given[1]; given[1] = 0
+		fi;
+		move(object, USED, MOVING)
+	   };
+	   push(object, object, 1);
+	   atomic { object = 0; nr_freed++ }
+	od
+}
+
+/* percpu__batches_collect */
+inline collect()
+{
+	open = false;
+#ifndef WITHOUT_FENCE
+	aborted = true;
+#endif
+	atomic {
+		n = nr;
+		nr = 0;
+		count = n;
+		do
+		:: n == 0 -> break
+		:: else ->
+			n--;
+			move(batch[n], BATCHED, MOVING);
+			next[batch[n]] = at;
+			at = batch[n];
+			batch[n] = 0;
+			if
+			:: !last -> last = at
+			:: else -> skip
+			fi
+		od
+	};
+	if
+	:: count -> push(at, last, count)
+	:: else -> skip
+	fi;
+	atomic { at = 0; last = 0; count = 0; open = true }
+}
+
+/* percpu__stock_cut: the lowest comes off first. */
+inline again()
+{
+	atomic {
+		nr_again < AGAIN && in_slab && !given_back ->
+		nr_again++;
+		at = 1;
+		do
+		:: where[at] == IN_SLAB -> break
+		:: else -> at++
+		od;
+		move(at, IN_SLAB, USED);
+		in_slab--;
+		if
+		:: given[0] = at
+		:: given[1] = at
+		fi;
+		at = 0
+	}
 }
 
 proctype owner()
 {
-	byte at, seen, i, n;
-	bool all_idle;
+	byte at, last, count, seen, seen_nr, n;
+#ifdef WITHOUT_WHOLE
+	byte after;
+#endif
 
 	do
-	:: given_back || all_idle -> break
-	:: else ->
-		all_idle = nr_done == FREERS;
-		take_remote_list();
-		if
-		:: in_slab < NR -> collect(); take_remote_list()
-		:: else -> skip
-		fi
+	:: remote -> take(); into_slab()
+	:: nr -> collect()
+	:: again()
+	:: nr_freed == NR + nr_again -> break
+	od;
+	collect();
+	do
+	:: remote -> take(); into_slab()
+	:: !remote && !in_hand -> break
 	od;
 	assert(in_slab == NR)
 }
 
 proctype shrinker()
 {
-	do
-	:: given_back -> break
-#ifdef WITHOUT_COUNT
-	:: atomic { !slab_lock && in_slab > 0 -> given_back = true }
-#else
-	:: atomic { !slab_lock && in_slab == NR -> given_back = true }
+	byte at, n, seen;
+#ifdef WITHOUT_WHOLE
+	byte after;
 #endif
-	od
+
+end:
+	remote -> take();
+	into_slab();
+#ifdef WITHOUT_COUNT
+	atomic { in_slab > 0 -> given_back = true }
+#else
+	atomic { in_slab == NR -> given_back = true }
+#endif
 }
 
 init {
 	atomic {
-		run freer(0);
-		run freer(1);
+		run batching();
+		run one_by_one();
 		run owner();
 		run shrinker()
 	}

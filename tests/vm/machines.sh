@@ -93,7 +93,7 @@ machine_nodes()
 	x86 $(cpus 8 8 2) $(memory 512 512 512 512) $(sockets $(in_turn 8 1 4))
 	hot_add="5 1"
 	shape=16~4~4~4~4096
-	tests="$places $floors"
+	tests="$places $floors faults/test_calls~first~cache_alloc,"
 	races="vm/selftest vm/race"
 }
 

@@ -36,6 +36,7 @@ void *percpu_cache_alloc_slow(struct percpu_cache *handle)
 
 static bool is_last_of_list(const struct percpu__cache_list *list, const void *link)
 {
+	/* In this order; pairs with percpu__cache_put as far as the machine keeps that of its stores. */
 	const uint64_t word = __atomic_load_n(&list->word, __ATOMIC_ACQUIRE), nr = word % 65536;
 
 	return nr && __atomic_load_n(&list->slot[nr - 1], __ATOMIC_ACQUIRE) == link &&

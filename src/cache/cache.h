@@ -157,7 +157,7 @@ struct percpu__cache {
 	uint32_t object_bytes;             /* from one to the next */
 	uint32_t nr_per_slab;
 	uint32_t limit, batch, refill;     /* objects: of an open list, of an open batch, cut at a time */
-	uint32_t stock_limit;              /* from a stock of so many on, so many go back to the slabs */
+	uint32_t stock_limit;              /* a stock of so many goes back to the slabs */
 	uint8_t order;                     /* of slabs */
 	uint8_t nr_stacks;                 /* batches a CPU; a power of two */
 	bool check;                        /* PERCPU_OPTIONS */

@@ -10,7 +10,7 @@
  *
  * and takes half a list along, for the next ones. Where a free goes when the list did not take it: to the
  * stock, if the CPU has no list; into a batch, if its home is elsewhere. When the list is full its older half
- * goes to the stock first; and where the stock has enough, part of it back to the slabs.
+ * goes to the stock first; and when the stock has enough, what it has back to the slabs.
  */
 #include "cache/chain.h"
 
@@ -138,11 +138,11 @@ static void refill(struct percpu__cache *cache, struct percpu__home *home)
 	put_many(cache, home, links, percpu__chain_pop_many(cache, &home->stock, links, cache->limit / 2 + 1));
 }
 
-/* The policy: from a stock of enough links on, stock_limit of them go back to the slabs; left: other homes'. */
+/* The policy: a stock of enough links goes back to the slabs, but no more at a time than anyone may wait for. */
 static void retire(struct percpu__cache *cache, struct percpu__home *home, uint64_t enough, struct percpu__chain *left)
 {
 	if (home->stock.nr >= enough)
-		percpu__stock_take_back(cache, home, &home->stock, cache->stock_limit, left);
+		percpu__stock_take_back(cache, home, &home->stock, 2 * (uint64_t)cache->stock_limit, left);
 }
 
 /* Sends home what is left, unlocks, and gives back the slabs that are too many. */

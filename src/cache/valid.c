@@ -23,16 +23,15 @@ static bool has_owner(const struct percpu__cache *cache, const struct percpu__sl
 	       percpu__owner_of(slab)->ready && !slab->listed == !slab->nr_free;
 }
 
-/* NULL: not a link of an object of the cache. Nothing is read from the memory it names. */
+/* NULL: not a link of an object of the cache. */
 static struct percpu__slab *slab_of(const struct percpu__cache *cache, void *link)
 {
-	const uintptr_t object = (uintptr_t)link - cache->link_bytes;
-	const struct percpu__slab *unit = percpu__slab_at((uintptr_t)link);
+	struct percpu__slab *slab;
 
-	if (unit->tag != cache->id + ((uintptr_t)link >> PERCPU__ARENA_UNIT_SHIFT) || object < unit->start ||
-	    (object - unit->start) % cache->object_bytes || !has_owner(cache, unit - unit->unit))
+	if (!percpu__is_object(cache, (const char *)link - cache->link_bytes))
 		return NULL;
-	return percpu__slab_of((uintptr_t)link);
+	slab = percpu__slab_of((uintptr_t)link);
+	return has_owner(cache, slab) ? slab : NULL;
 }
 
 static bool visit(struct walk *walk, void *link)

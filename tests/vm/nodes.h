@@ -171,14 +171,14 @@ static inline void check_fresh_view(void)
 	ck_assert_ptr_nonnull(output);
 	said[fread(said, 1, sizeof(said) - 1, output)] = '\0';
 	ck_assert_int_eq(pclose(output), 0);
-	snprintf(line, sizeof(line), "\"possible\":%u,", percpu_nr_cpus());
+	snprintf(line, sizeof(line), "\"copies\":%u,", percpu_nr_copies());
 	ck_assert_msg(strstr(said, line), "no %s in %s", line, said);
 	ck_assert_msg(strstr(said, "\"unplaced_chunks\":0,\"misplaced_bytes\":0,"), "%s", said);
 	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
 		if (node_of[cpu] >= 0) {
 			const char *at;
 
-			snprintf(line, sizeof(line), "{\"cpu\":%u,\"online\":true,", cpu);
+			snprintf(line, sizeof(line), "{\"cpu\":%u,\"possible\":true,\"online\":true,", cpu);
 			at = strstr(said, line);
 			ck_assert_msg(at, "no %s in %s", line, said);
 			at = strstr(at, "\"node\":");

@@ -137,12 +137,15 @@ void percpu__batches_empty(struct percpu__cache *cache, struct percpu__home *hom
 	for (unsigned i = 0; i < cache->nr_stacks; i++) {
 		struct percpu__batch *batch = &home->batch[i];
 		struct percpu__chain left = { NULL, 0 };
+		void *links[PERCPU__BATCH_MAX];
 		const unsigned nr = batch->head.nr;
 
 		__atomic_store_n(&batch->head.nr, 0, __ATOMIC_RELAXED); /* any_has_a_batch may look */
-		for (unsigned slot = 0; slot < nr; slot++)
-			percpu__take_over(batch->slot[slot]);
-		send(cache, batch->slot, nr, &left);
+		for (unsigned slot = 0; slot < nr; slot++) {
+			links[slot] = batch->slot[slot];
+			percpu__take_over(links[slot]);
+		}
+		send(cache, links, nr, &left);
 		percpu__take_back_all(cache, &left);
 	}
 }

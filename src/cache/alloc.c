@@ -79,7 +79,7 @@ static __attribute__((cold)) void refuse(const struct percpu__cache *cache, cons
 
 static inline void okay_to_free(const struct percpu__cache *cache, const void *object, const char *who)
 {
-	if (percpu__unlikely(!percpu__is_object(cache, object)))
+	if (percpu__unlikely(!percpu__is_object(cache, (uintptr_t)object)))
 		refuse(cache, object, who);
 }
 /* [doc:end] */

@@ -198,13 +198,13 @@ static inline unsigned percpu__home_of(const struct percpu__cache *cache, const 
 }
 
 /* Whether an object of the cache begins there, in use or free. Nothing is read from it. */
-static inline bool percpu__is_object(const struct percpu__cache *cache, const void *object)
+static inline bool percpu__is_object(const struct percpu__cache *cache, uintptr_t object)
 {
-	const uintptr_t number = (uintptr_t)object >> PERCPU__ARENA_UNIT_SHIFT;
-	const struct percpu__slab *unit = percpu__slab_at((uintptr_t)object);
+	const uintptr_t number = object >> PERCPU__ARENA_UNIT_SHIFT;
+	const struct percpu__slab *unit = percpu__slab_at(object);
 
-	return __atomic_load_n(&unit->tag, __ATOMIC_RELAXED) == cache->id + number && (uintptr_t)object >= unit->start &&
-	       ((uintptr_t)object - unit->start) * cache->inverse < cache->inverse;
+	return __atomic_load_n(&unit->tag, __ATOMIC_RELAXED) == cache->id + number && object >= unit->start &&
+	       (object - unit->start) * cache->inverse < cache->inverse;
 }
 
 /* Calls visit for every cache, under the caches lock, which the caller holds. */

@@ -15,7 +15,7 @@
 /* Programs may have written to what is free, and freed it twice: whatever comes out of a chain is looked at. */
 static inline void percpu__check_link(const struct percpu__cache *cache, const void *link)
 {
-	if (percpu__unlikely(!percpu__is_object(cache, (const char *)link - cache->link_bytes)))
+	if (percpu__unlikely(!percpu__is_object(cache, (uintptr_t)link - cache->link_bytes)))
 		percpu__die("a free object's link", link, "written to after the free, or freed twice");
 }
 

@@ -28,7 +28,7 @@ static struct percpu__slab *slab_of(const struct percpu__cache *cache, void *lin
 {
 	struct percpu__slab *slab;
 
-	if (!percpu__is_object(cache, (const char *)link - cache->link_bytes))
+	if (!percpu__is_object(cache, (uintptr_t)link - cache->link_bytes))
 		return NULL;
 	slab = percpu__slab_of((uintptr_t)link);
 	return has_owner(cache, slab) ? slab : NULL;

@@ -115,8 +115,6 @@ void percpu__stock_take_back(struct percpu__cache *cache, struct percpu__home *h
 		void *link = percpu__chain_pop(cache, chain);
 		struct percpu__slab *slab = percpu__slab_of((uintptr_t)link);
 
-		if (chain->nr)
-			__builtin_prefetch(chain->first);
 		if (percpu__owner_of(slab) != home) {
 			percpu__chain_push(cache, left, link);
 			continue;

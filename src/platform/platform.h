@@ -102,6 +102,14 @@ enum percpu__pages { PERCPU__PAGES_OWN, PERCPU__PAGES_MAPPED };
 int percpu__find_pages(enum percpu__pages which, uintptr_t *start, uintptr_t end, struct percpu__extent *extents,
 		       unsigned capacity);
 
+/* ---- zero.c ---- */
+
+/*
+ * Whether a look at private memory that nobody wrote maps a page that all share. Where it does not, or the kernel does
+ * not tell, a look makes a page. Finds out at the first call. Async-signal-safe.
+ */
+bool percpu__has_zero_page(void);
+
 /* ---- file.c ---- */
 
 /* For reading; a descriptor or -errno. No point of cancellation, as nothing here is. */

@@ -261,6 +261,48 @@ static size_t found(enum percpu__pages which, char *start, size_t bytes, unsigne
 	return nr_bytes;
 }
 
+/* Memory that the mapping of the address has; the zero page is nobody's. */
+static size_t held_bytes(const char *at)
+{
+	FILE *smaps = fopen("/proc/self/smaps", "r");
+	bool here = false;
+	size_t held_kib = SIZE_MAX, kib;
+	uintptr_t from, to;
+	char line[4096];
+
+	ck_assert_ptr_nonnull(smaps);
+	while (fgets(line, sizeof(line), smaps)) {
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			here = (uintptr_t)at - from < to - from;
+		else if (here && sscanf(line, "Rss: %zu kB", &kib) == 1)
+			held_kib = kib;
+	}
+	fclose(smaps);
+	ck_assert_uint_ne(held_kib, SIZE_MAX);
+	return held_kib << 10;
+}
+
+/* As Linux counts it, which is another way than the library's. */
+START_TEST(whether_there_is_a_zero_page_is_found_out)
+{
+	const size_t nr_pages = 64;
+	char *start;
+	size_t held;
+
+	setup();
+	start = percpu__reserve((nr_pages + 2) * page, page, 0); /* a mapping of its own, with neighbours that are not alike */
+	ck_assert_int_eq(percpu__commit(start + page, nr_pages * page), 0);
+	percpu__advise_huge(start + page, nr_pages * page, false);
+	for (size_t i = 0; i < nr_pages; i++)
+		*(volatile char *)(start + (1 + i) * page);
+	held = held_bytes(start + page);
+	ck_assert_msg(held == 0 || held == nr_pages * page, "%zu KiB of %zu pages", held >> 10, nr_pages);
+	for (int again = 0; again < 3; again++)
+		ck_assert_int_eq(percpu__has_zero_page(), held == 0);
+	percpu__release(start, (nr_pages + 2) * page);
+}
+END_TEST
+
 START_TEST(pages_of_its_own_are_told_from_the_zero_page)
 {
 	const size_t nr_pages = 300;
@@ -271,7 +313,7 @@ START_TEST(pages_of_its_own_are_told_from_the_zero_page)
 	setup();
 	/* Linux before 6.7 does not tell, and takes the zero page for one's own. */
 	ck_assert_int_eq(uname(&system), 0);
-	nr_own = strverscmp(system.release, "6.7") < 0 ? 2 : 1;
+	nr_own = strverscmp(system.release, "6.7") < 0 || !percpu__has_zero_page() ? 2 : 1;
 	start = striped(nr_pages);
 	for (unsigned capacity = 2; capacity <= 64; capacity += 31) {
 		ck_assert_uint_eq(found(PERCPU__PAGES_OWN, start, nr_pages * page, capacity, nr_own), nr_own * 100 * page);
@@ -306,5 +348,5 @@ END_TEST
 
 TEST_MAIN("platform: memory", 60, reservations_are_where_they_should_be, reservations_keep_no_slack,
 	  what_cannot_be_reserved_is_null, commit_makes_a_part_usable, a_core_has_what_is_committed,
-	  purged_pages_read_zero_and_are_gone, populate_touches_every_page, pages_of_its_own_are_told_from_the_zero_page,
-	  binding_to_no_node_is_an_error, a_process_may_have_some_mappings)
+	  purged_pages_read_zero_and_are_gone, populate_touches_every_page, whether_there_is_a_zero_page_is_found_out,
+	  pages_of_its_own_are_told_from_the_zero_page, binding_to_no_node_is_an_error, a_process_may_have_some_mappings)

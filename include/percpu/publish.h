@@ -70,14 +70,15 @@ PERCPU_API int percpu_unpublish(struct percpu_published *published);
 struct percpu_publisher {
 	pid_t pid;
 	int fd;            /* its number there */
-	uint64_t file;     /* the same for all processes that share the pool */
+	uint64_t file;     /* the same for all processes that share the pool, and for no other pool */
 	const char *name;  /* as /proc shows it, maybe cut; valid during the visit */
 };
 
 /*
  * percpu_publishers - calls visit for each published pool of process pid, or for pid 0 of all processes that let the
  * caller look, until it returns another value than 0. Forked workers show up beside their parent.
- * Returns: what visit returned last, 0 if it was never called; for a pid -ENOENT (no such process), -EACCES.
+ * Returns: what visit returned last, 0 if it was never called; for a pid -ENOENT (no such process), -EACCES; -EMFILE,
+ * -ENFILE, -ENOMEM, -EPERM or -ENOSYS where the caller can make no memfd, by which the others' are told from other files.
  */
 PERCPU_API int percpu_publishers(pid_t pid, int (*visit)(const struct percpu_publisher *publisher, void *arg),
 				 void *arg);
@@ -111,7 +112,8 @@ PERCPU_API int percpu_reader_group(struct percpu_reader *reader, const uint32_t 
  * percpu_reader_update - reads all descriptions and values. What was added or removed meanwhile is there or not;
  * what is there is whole. Costs the publisher nothing and makes no page of it.
  * Returns: 0, -ESRCH (the process has ended: these are the last values, unless its children go on), -EPROTO (the contents
- * contradict themselves: there are no values), -ENOMEM, -E2BIG (more than a reader holds: 1 GiB), -EIO.
+ * contradict themselves: there are no values), -ENOMEM, -E2BIG (more than a reader holds: 1 GiB), -EIO, -EBADF (the program
+ * has closed the reader's descriptor: there are no values).
  */
 PERCPU_API int percpu_reader_update(struct percpu_reader *reader);
 

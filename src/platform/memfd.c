@@ -3,7 +3,10 @@
  * Owns memory that lies in a file without a name: made, mapped and sealed by the process whose memory it
  * is, found by others among its descriptors, and read there. Who reads does not map: a page that is not
  * there would be made, and one that was cut off would be a signal. Nor does a reader take the word of a
- * descriptor for what it is: only a regular file that can bear seals is read at all.
+ * descriptor for what it is: only a regular file that can bear seals, on the device of all memfds, is read at all.
+ *
+ * A file is known by its device and its inode number. The kernel keeps all memfds on a mount of its own, which nobody
+ * can mount elsewhere, and numbers their inodes from 1 on: a tmpfs that anybody mounts has the same numbers.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,14 +46,39 @@ static int make(const char *name, unsigned flags)
 	return syscall(SYS_memfd_create, cut, MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
 }
 
-static int identify(int fd, uint64_t *inode)
+/* Makes an empty one, without a mark for execution where the kernel knows that. -errno. */
+static int make_any(const char *name)
 {
-	struct stat stat;
+	int fd = make(name, MFD_NOEXEC_SEAL);
 
-	if (fstat(fd, &stat) < 0)
-		return -errno;
-	*inode = stat.st_ino;
-	return 0;
+	if (fd < 0 && errno == EINVAL)
+		fd = make(name, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+int percpu__file_identify(int fd, struct percpu__file_id *id)
+{
+	const int saved_errno = errno;
+	struct stat stat;
+	const int result = fstat(fd, &stat) < 0 ? -errno : 0;
+
+	errno = saved_errno;
+	if (result == 0)
+		*id = (struct percpu__file_id){ stat.st_dev, stat.st_ino };
+	return result;
+}
+
+bool percpu__file_is(int fd, struct percpu__file_id id)
+{
+	struct percpu__file_id now;
+
+	return percpu__file_identify(fd, &now) == 0 && now.device == id.device && now.inode == id.inode;
+}
+
+void percpu__file_close(int fd, struct percpu__file_id id)
+{
+	if (percpu__file_is(fd, id))
+		percpu__close(fd);
 }
 
 int percpu__memfd_create(struct percpu__memfd *file, const char *name, uint64_t bytes)
@@ -60,36 +88,22 @@ int percpu__memfd_create(struct percpu__memfd *file, const char *name, uint64_t 
 
 	if (is_beyond_limit(bytes))
 		return -EFBIG;
-	file->fd = make(name, MFD_NOEXEC_SEAL);
-	if (file->fd < 0 && errno == EINVAL)
-		file->fd = make(name, 0);
+	file->fd = make_any(name);
 	if (file->fd < 0)
-		result = -errno;
+		result = file->fd;
 	else if (ftruncate(file->fd, bytes) < 0)
 		result = -errno;
 	else
-		result = identify(file->fd, &file->inode);
+		result = percpu__file_identify(file->fd, &file->id);
 	if (result < 0)
 		percpu__close(file->fd);
 	errno = saved_errno;
 	return result;
 }
 
-/* Programs close what they never opened, and get the number for a file of their own. */
-static bool is_ours(const struct percpu__memfd *file)
-{
-	uint64_t inode = 0;
-
-	return identify(file->fd, &inode) == 0 && inode == file->inode;
-}
-
 void percpu__memfd_close(const struct percpu__memfd *file)
 {
-	const int saved_errno = errno;
-
-	if (is_ours(file))
-		percpu__close(file->fd);
-	errno = saved_errno;
+	percpu__file_close(file->fd, file->id);
 }
 
 int percpu__memfd_map(const struct percpu__memfd *file, uint64_t offset, void *start, size_t bytes)
@@ -116,25 +130,62 @@ int percpu__memfd_seal(const struct percpu__memfd *file)
 
 int64_t percpu__memfd_find(const struct percpu__memfd *file, enum percpu__find find, uint64_t offset)
 {
-	const int saved_errno = errno;
-	const bool ours = is_ours(file);
-
-	errno = saved_errno;
-	return ours ? percpu__find(file->fd, find, offset) : -EBADF;
+	return percpu__file_is(file->fd, file->id) ? percpu__find(file->fd, find, offset) : -EBADF;
 }
 
 /* ---- the reader's side ---- */
 
+/* The device of all memfds, as one of our own shows it: the same as long as the kernel runs. */
+static int find_device(uint64_t *device)
+{
+	static uint64_t known; /* device + 1; every writer writes the same */
+	struct percpu__file_id id;
+	int fd, result;
+
+	*device = __atomic_load_n(&known, __ATOMIC_RELAXED) - 1;
+	if (*device != UINT64_MAX)
+		return 0;
+	fd = make_any("percpu");
+	if (fd < 0)
+		return fd;
+	result = percpu__file_identify(fd, &id);
+	percpu__close(fd);
+	if (result < 0)
+		return result;
+	*device = id.device;
+	__atomic_store_n(&known, id.device + 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+int percpu__can_tell_memfds(void)
+{
+	const int saved_errno = errno;
+	uint64_t device;
+	const int result = find_device(&device);
+
+	errno = saved_errno;
+	return result;
+}
+
+/* No other file system has the device, huge pages' included; of its files, those of SysV are no descriptors. */
+static bool is_memfd(int fd, uint64_t device)
+{
+	struct stat stat;
+
+	return fstat(fd, &stat) == 0 && stat.st_dev == device && S_ISREG(stat.st_mode) && fcntl(fd, F_GET_SEALS) >= 0;
+}
+
 int percpu__open_memfd(const char *path)
 {
 	const int saved_errno = errno;
+	uint64_t device;
+	const int unknown = find_device(&device);
 	/* Whatever it is, opening it neither waits nor makes it our terminal. */
-	int fd = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat stat;
+	int fd = unknown < 0 ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
 	if (fd < 0)
-		fd = -errno;
-	else if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode) || fcntl(fd, F_GET_SEALS) < 0) {
+		fd = unknown < 0 ? unknown : -errno;
+	else if (!is_memfd(fd, device)) {
 		percpu__close(fd);
 		fd = -EINVAL;
 	}

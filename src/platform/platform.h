@@ -124,9 +124,14 @@ ssize_t percpu__read_file(const char *path, char *buffer, size_t size);
 
 /* ---- memfd.c: memory that other processes may read ---- */
 
+/* Which file it is, whatever name or number it has. */
+struct percpu__file_id {
+	uint64_t device, inode;
+};
+
 struct percpu__memfd {
 	int fd;
-	uint64_t inode; /* whether fd is still the file that it was */
+	struct percpu__file_id id;
 };
 
 /* A file of bytes, all of them a hole. The name may be cut. 0 or -errno. */
@@ -144,8 +149,20 @@ enum percpu__find { PERCPU__FIND_DATA, PERCPU__FIND_HOLE };
 /* As percpu__find; -EBADF: the program has closed the file. */
 int64_t percpu__memfd_find(const struct percpu__memfd *file, enum percpu__find find, uint64_t offset);
 
+/* Whether percpu__open_memfd can work here: 0, or -errno, of a memfd that could not be made. */
+int percpu__can_tell_memfds(void);
+
 /* For reading, what another process made with percpu__memfd_create; -EINVAL: it is something else. */
 int percpu__open_memfd(const char *path);
+
+/*
+ * Programs close what they never opened, as daemons do at start, and get the number for a file of their own. So a
+ * descriptor that the library keeps is identified when it is new: 0 or -errno. file_is: whether it still is that file.
+ * file_close: closes it if it is.
+ */
+int percpu__file_identify(int fd, struct percpu__file_id *id);
+bool percpu__file_is(int fd, struct percpu__file_id id);
+void percpu__file_close(int fd, struct percpu__file_id id);
 
 struct percpu__file_facts {
 	uint64_t inode;
@@ -173,7 +190,7 @@ bool percpu__link_can_write(const char *path);
 
 pid_t percpu__own_pid(void);
 
-/* A descriptor that knows when the process has ended, for percpu__has_ended and percpu__close; -errno. */
+/* A descriptor that knows when the process has ended, for percpu__has_ended; -errno. */
 int percpu__watch_process(pid_t pid);
 bool percpu__has_ended(int watch);
 

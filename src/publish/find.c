@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Owns the search for published pools: descriptors of processes whose link in /proc has the name of such a file.
- * Those that can only read are of readers like us.
+ * Those that can only read are of readers like us. A link says what its maker likes: percpu__open_memfd tells whether
+ * there is a memfd behind it. These are all on one device, so that the inode number alone tells one from another.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -74,6 +75,9 @@ static int visit_process(int number, void *arg)
 int percpu_publishers(pid_t pid, int (*visit)(const struct percpu_publisher *publisher, void *arg), void *arg)
 {
 	struct search search = { .visit = visit, .arg = arg, .pid = pid };
+	const int error = percpu__can_tell_memfds();
 
+	if (error)
+		return error;
 	return pid ? search_process(&search) : percpu__for_each_number("/proc", visit_process, &search);
 }

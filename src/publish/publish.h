@@ -74,6 +74,7 @@ void percpu__record_labels(const struct percpu__wire_record *record, struct perc
 struct percpu_reader {
 	int fd;
 	int watch; /* of the process; negative: this kernel does not tell */
+	struct percpu__file_id fd_id, watch_id; /* the program may have closed them since */
 	struct percpu__wire_header header;
 	char *name;
 	struct percpu__wire_record *image;

@@ -73,8 +73,12 @@ static bool read_still(struct percpu_reader *reader, int *error)
 int percpu_reader_update(struct percpu_reader *reader)
 {
 	bool is_still = false;
-	int error = 0;
+	int error = percpu__file_is(reader->fd, reader->fd_id) ? 0 : -EBADF;
 
+	if (error) {
+		reader->nr = 0;
+		return error;
+	}
 	for (unsigned i = 0; i < TRIES && !is_still; i++)
 		is_still = read_still(reader, &error);
 	if (!is_still) {
@@ -84,7 +88,7 @@ int percpu_reader_update(struct percpu_reader *reader)
 	}
 	if (error)
 		reader->nr = 0;
-	else if (reader->watch >= 0 && percpu__has_ended(reader->watch))
+	else if (percpu__file_is(reader->watch, reader->watch_id) && percpu__has_ended(reader->watch))
 		error = -ESRCH;
 	return error;
 }
@@ -138,7 +142,10 @@ struct percpu_reader *percpu_reader_open(pid_t pid, int fd)
 	reader->nr_groups = 1;
 	reader->watch = percpu__watch_process(pid);
 	reader->fd = percpu__open_memfd(path);
-	error = reader->fd < 0 ? reader->fd : read_header(reader);
+	percpu__file_identify(reader->watch, &reader->watch_id);
+	error = reader->fd < 0 ? reader->fd : percpu__file_identify(reader->fd, &reader->fd_id);
+	if (!error)
+		error = read_header(reader);
 	if (!error)
 		error = read_name(reader);
 	if (!error && !(reader->unit = aligned_alloc(percpu__page_bytes(), reader->header.unit_bytes)))
@@ -151,12 +158,23 @@ struct percpu_reader *percpu_reader_open(pid_t pid, int fd)
 	return reader;
 }
 
+/*
+ * Before Linux 6.9 the watches of all processes, and more, are one file. So they are told apart by what lies beside: a
+ * program that closes what it does not know closes both.
+ */
+static void close_files(const struct percpu_reader *reader)
+{
+	if (reader->fd >= 0 && !percpu__file_is(reader->fd, reader->fd_id))
+		return;
+	percpu__close(reader->fd);
+	percpu__file_close(reader->watch, reader->watch_id);
+}
+
 void percpu_reader_close(struct percpu_reader *reader)
 {
 	if (!reader)
 		return;
-	percpu__close(reader->fd);
-	percpu__close(reader->watch);
+	close_files(reader);
 	free(reader->name);
 	free(reader->image);
 	free(reader->entries);
@@ -224,7 +242,8 @@ uint64_t percpu_reader_held_bytes(const struct percpu_reader *reader)
 {
 	struct percpu__file_facts facts = { .held_bytes = 0 };
 
-	percpu__file_facts(reader->fd, &facts);
+	if (percpu__file_is(reader->fd, reader->fd_id))
+		percpu__file_facts(reader->fd, &facts);
 	return facts.held_bytes;
 }
 

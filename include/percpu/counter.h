@@ -4,14 +4,17 @@
  * it has come to, once it has come far enough.
  *
  *	copy:     | total | published |			of every CPU; a total never goes back
- *	counter:  approximate = base + every published		read: one load
- *	          base + every total				sum: exact
+ *	counter:  | base | published |			of which published is the sum of every copy's
+ *
+ *	read:  base + published				near it, two words of one line
+ *	sum:   base + every total			the value
  *
  * A copy's total and what it published are less than a batch apart, and so percpu_counter_read() is less
- * than percpu_counter_error() away from percpu_counter_sum(), when no call that adds is under way.
- * (Each call that is may hold back another batch or so, until it returns.)
+ * than percpu_counter_error() away from percpu_counter_sum(), when no call that adds is under way. Each call
+ * that is in the moment of publishing holds back less than two batches more, until it returns. In the child of a
+ * fork such a call of another thread never returns: what it held back stays a part of the child's error.
  *
- * To set a counter is to move its base. Nobody writes into another CPU's copy, so that an addition
+ * What is not less than a batch is added to the base, in one step. To set a counter is to move its base. Nobody writes into another CPU's copy, so that an addition
  * is in the old value or in the new one, never in both or neither.
  */
 #ifndef PERCPU_COUNTER_H
@@ -36,7 +39,7 @@ struct percpu_counter {
 	struct percpu__counter_copy __percpu *copies;
 	uint64_t bounds[2]; /* the margin, batch - 1; the span, twice as much */
 	uint64_t reserved[5];
-	int64_t approximate;
+	int64_t published;
 	int64_t base;
 	uint64_t reserved2[6];
 };
@@ -92,13 +95,40 @@ PERCPU__INLINE void percpu_counter_dec(struct percpu_counter *counter)
 	percpu_counter_add(counter, -1);
 }
 
-/* percpu_counter_read - about the value: less than percpu_counter_error() from it. One load. */
-PERCPU__INLINE int64_t percpu_counter_read(const struct percpu_counter *counter)
+/*
+ * percpu_counter_add_batch - adds v; the copy that it was added to is afterwards less than batch away from what it
+ * published, if that is less than the counter's own batch. 1 or less: all that the copy has is published.
+ * Context: as percpu_counter_add.
+ */
+PERCPU_API PERCPU__OUTLINE void percpu_counter_add_batch(struct percpu_counter *counter, int64_t v, int64_t batch);
+
+/* Beyond 2^62 a reading, which is only near the value, may have wrapped though the value has not. */
+PERCPU__INLINE bool percpu__counter_may_wrap(int64_t about)
 {
-	return __atomic_load_n(&counter->approximate, __ATOMIC_RELAXED);
+	return ((uint64_t)about + (UINT64_C(1) << 62)) >> 63;
 }
 
-/* batch times the number of copies. */
+/* The slow half: where the base changes meanwhile, or the value is beyond 2^62 and is summed. */
+PERCPU_API PERCPU__OUTLINE int64_t percpu_counter_read_slow(const struct percpu_counter *counter);
+
+/*
+ * percpu_counter_read - about the value: less than percpu_counter_error() from it.
+ * Context: as percpu_counter_add.
+ */
+PERCPU__INLINE int64_t percpu_counter_read(const struct percpu_counter *counter)
+{
+	/* The acquires keep the order. The first pairs with percpu_counter_set, and its second load with percpu_counter_read. */
+	const int64_t base = __atomic_load_n(&counter->base, __ATOMIC_ACQUIRE);
+	const uint64_t published = (uint64_t)__atomic_load_n(&counter->published, __ATOMIC_ACQUIRE);
+	const int64_t about = (int64_t)((uint64_t)base + published);
+
+	if (__builtin_expect(percpu__counter_may_wrap(about) ||
+			     __atomic_load_n(&counter->base, __ATOMIC_RELAXED) != base, 0))
+		return percpu_counter_read_slow(counter);
+	return about;
+}
+
+/* batch times the number of copies; UINT64_MAX where that is more. */
 PERCPU_API uint64_t percpu_counter_error(const struct percpu_counter *counter);
 
 /*
@@ -108,7 +138,7 @@ PERCPU_API uint64_t percpu_counter_error(const struct percpu_counter *counter);
  */
 PERCPU_API int64_t percpu_counter_sum(const struct percpu_counter *counter);
 
-/* percpu_counter_compare - below (-1), at (0) or above (1) limit; sums only when the counter is near it. */
+/* percpu_counter_compare - below (-1), at (0) or above (1) limit; sums only within twice the error of it. */
 PERCPU_API int percpu_counter_compare(const struct percpu_counter *counter, int64_t limit);
 
 /* percpu_counter_set - the counter stands at value, and every addition that this does not count comes on top. */
@@ -116,6 +146,14 @@ PERCPU_API void percpu_counter_set(struct percpu_counter *counter, int64_t value
 
 /* percpu_counter_reset - to zero. Returns: what it was; what is added meanwhile is in that, or still there. */
 PERCPU_API int64_t percpu_counter_reset(struct percpu_counter *counter);
+
+/*
+ * percpu_counter_limited_add - adds v unless that would bring the value beyond limit: above it where v is
+ * positive, below it where v is negative. The limit is exact: additions of this kind never bring the value beyond it
+ * together, and count what other additions did before the call. Each sums the copies.
+ * Returns: whether v was added; true for 0.
+ */
+PERCPU_API bool percpu_counter_limited_add(struct percpu_counter *counter, int64_t limit, int64_t v);
 
 #ifdef __cplusplus
 }

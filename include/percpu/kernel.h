@@ -179,18 +179,19 @@ PERCPU__INLINE void *percpu__located(uintptr_t address)
 
 /*
  * Most names are the native ones; init takes the kernel's arguments in a file that includes this header.
- * The batch is the counter's own: what a call names is not needed for a right answer.
+ * A batch that an addition names bounds what it may hold back; a comparison is exact, whatever it names.
  */
 #define percpu_counter_init(counter, value, gfp) ((void)(gfp), (percpu_counter_init)((counter), (value), 0))
 #define percpu_counter_init_many(counters, value, gfp, nr)                                                   \
 	((void)(gfp), percpu_counter_init_bulk((nr), (counters), (value), 0))
 #define percpu_counter_destroy(counter) percpu_counter_fini(counter)
 #define percpu_counter_destroy_many(counters, nr) percpu_counter_fini_bulk((nr), (counters))
-#define percpu_counter_add_batch(counter, amount, batch) ((void)(batch), percpu_counter_add((counter), (amount)))
 #define percpu_counter_add_local(counter, amount) percpu_counter_add((counter), (amount))
 #define percpu_counter_sub_local(counter, amount) percpu_counter_sub((counter), (amount))
 #define __percpu_counter_compare(counter, limit, batch) ((void)(batch), percpu_counter_compare((counter), (limit)))
 #define percpu_counter_sum_all(counter) percpu_counter_sum(counter)
+#define __percpu_counter_sum(counter) percpu_counter_sum(counter)
+#define percpu_counter_sync(counter) percpu_counter_add_batch((counter), 0, 1)
 
 /* A counter that cannot be negative may be read so. */
 PERCPU__INLINE int64_t percpu_counter_read_positive(const struct percpu_counter *counter)

@@ -7,8 +7,9 @@
  * looks at both words afterwards, and publishes until they are within the margin: whose write was last has
  * seen that they are. What is larger than the margin goes past the copies, into the base.
  *
- * base + totals is the value at all times. `approximate` follows: each change of a published word or of
- * the base is added to it afterwards, by whoever made the change.
+ * base + totals is the value at all times. `published` of the counter is the sum of the published words of its
+ * copies: it follows each of their changes, as a second step of the thread that made it. All else is one step.
+ * A fork between the two steps leaves the child's reading off by that publication, once and for all.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #define BATCH_MIN 32u
 #define BATCH_MAX (UINT64_C(1) << 48)
 #define BULK 64u /* copies allocated at a time */
+#define READ_TRIES 16u /* readings of a base that stands still; then the sum is taken */
 
 /* Sums wrap, as operations on copies do. */
 static int64_t plus(int64_t a, int64_t b)
@@ -43,7 +45,7 @@ static void set_up(struct percpu_counter *counter, void __percpu *copies, int64_
 	counter->copies = (struct percpu__counter_copy __percpu *)copies;
 	counter->bounds[0] = batch - 1;
 	counter->bounds[1] = 2 * counter->bounds[0];
-	counter->approximate = counter->base = value;
+	counter->base = value;
 }
 
 int percpu_counter_init_bulk(size_t n, struct percpu_counter *counters, int64_t value, uint64_t batch)
@@ -86,28 +88,34 @@ void percpu_counter_fini_bulk(size_t n, struct percpu_counter *counters)
 
 /* ---- adding ---- */
 
-static bool is_within(const struct percpu_counter *counter, int64_t distance)
+static bool is_within(const uint64_t *bounds, int64_t distance)
 {
-	return (uint64_t)distance + counter->bounds[0] <= counter->bounds[1];
+	return (uint64_t)distance + bounds[0] <= bounds[1];
 }
 
 static void follow(struct percpu_counter *counter, int64_t change)
 {
-	__atomic_fetch_add(&counter->approximate, change, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&counter->published, change, __ATOMIC_RELAXED);
+}
+
+static void add_to_base(struct percpu_counter *counter, int64_t v)
+{
+	__atomic_fetch_add(&counter->base, v, __ATOMIC_RELEASE); /* pairs with base_of */
 }
 
 /*
  * Sequential consistency: of two that wrote one word each, at least one sees both. The published word is
  * looked at first, so that a compare-and-swap which finds it unchanged does not publish an old total.
  */
-static void add_shared(struct percpu_counter *counter, struct percpu__counter_copy *copy, int64_t v)
+static void add_shared(struct percpu_counter *counter, struct percpu__counter_copy *copy, int64_t v,
+		       const uint64_t *bounds)
 {
 	__atomic_fetch_add(&copy->total, v, __ATOMIC_SEQ_CST);
 	for (;;) {
 		int64_t published = __atomic_load_n(&copy->published, __ATOMIC_SEQ_CST);
 		const int64_t total = __atomic_load_n(&copy->total, __ATOMIC_SEQ_CST);
 
-		if (is_within(counter, minus(total, published)))
+		if (is_within(bounds, minus(total, published)))
 			return;
 		if (__atomic_compare_exchange_n(&copy->published, &published, total, false, __ATOMIC_SEQ_CST,
 						__ATOMIC_SEQ_CST))
@@ -115,30 +123,59 @@ static void add_shared(struct percpu_counter *counter, struct percpu__counter_co
 	}
 }
 
-void percpu_counter_add_slow(struct percpu_counter *counter, int64_t v)
+/* Adds v, which is within the bounds, to this CPU's copy; in the end the copy is within them as well. */
+static void add_within(struct percpu_counter *counter, int64_t v, const uint64_t *bounds)
 {
 	void *const copies = percpu__started(percpu__untyped(counter->copies));
 	int64_t change;
 
-	if (!is_within(counter, v)) {
-		__atomic_fetch_add(&counter->base, v, __ATOMIC_RELAXED);
-		follow(counter, v);
-		return;
-	}
-	while (!percpu__try_counter_add(copies, v, counter->bounds)) {
+	while (!percpu__try_counter_add(copies, v, bounds)) {
 		if (!percpu__try_counter_publish(copies, &change)) {
-			add_shared(counter, percpu__shared_copy(copies), v);
+			add_shared(counter, percpu__shared_copy(copies), v, bounds);
 			return;
 		}
 		follow(counter, change);
 	}
 }
 
+void percpu_counter_add_slow(struct percpu_counter *counter, int64_t v)
+{
+	if (is_within(counter->bounds, v))
+		add_within(counter, v, counter->bounds);
+	else
+		add_to_base(counter, v);
+}
+
+void percpu_counter_add_batch(struct percpu_counter *counter, int64_t v, int64_t batch)
+{
+	const uint64_t named = batch > 1 ? (uint64_t)batch - 1 : 0, own = counter->bounds[0];
+	const uint64_t margin = named < own ? named : own;
+	const uint64_t bounds[] = { margin, 2 * margin };
+	const bool is_small = is_within(bounds, v);
+
+	if (!is_small)
+		add_to_base(counter, v);
+	add_within(counter, is_small ? v : 0, bounds);
+}
+
 /* ---- reading and setting ---- */
 
 uint64_t percpu_counter_error(const struct percpu_counter *counter)
 {
-	return (counter->bounds[0] + 1) * percpu_nr_copies();
+	uint64_t error;
+
+	if (__builtin_mul_overflow(counter->bounds[0] + 1, percpu_nr_copies(), &error))
+		return UINT64_MAX;
+	return error;
+}
+
+/*
+ * The base first, and by an acquire: the totals that are read afterwards are at least those that a set or a
+ * reset saw which made this base. pairs with exchange, add_to_base and percpu_counter_limited_add.
+ */
+static int64_t base_of(const struct percpu_counter *counter)
+{
+	return __atomic_load_n(&counter->base, __ATOMIC_ACQUIRE);
 }
 
 static int64_t sum_of_totals(const struct percpu_counter *counter)
@@ -148,18 +185,37 @@ static int64_t sum_of_totals(const struct percpu_counter *counter)
 
 int64_t percpu_counter_sum(const struct percpu_counter *counter)
 {
-	const int64_t base = __atomic_load_n(&counter->base, __ATOMIC_RELAXED);
+	const int64_t base = base_of(counter);
 
 	return plus(base, sum_of_totals(counter));
 }
 
+int64_t percpu_counter_read_slow(const struct percpu_counter *counter)
+{
+	for (unsigned i = 0; i < READ_TRIES; i++) {
+		const int64_t base = base_of(counter);
+		const int64_t about = plus(base, __atomic_load_n(&counter->published, __ATOMIC_ACQUIRE));
+
+		if (percpu__counter_may_wrap(about))
+			break;
+		if (__atomic_load_n(&counter->base, __ATOMIC_RELAXED) == base)
+			return about;
+	}
+	return percpu_counter_sum(counter);
+}
+
+/*
+ * The reading decides where limit is beyond what may be held back: twice the error, as others that are in the
+ * middle of publishing, or were when this process was forked, hold back theirs for a second time.
+ */
 int percpu_counter_compare(const struct percpu_counter *counter, int64_t limit)
 {
-	const int64_t about = percpu_counter_read(counter), error = percpu_counter_error(counter);
-	const __int128 distance = (__int128)about - limit;
+	const __int128 about = percpu_counter_read(counter), distance = about - limit;
+	const __int128 slack = 2 * (__int128)percpu_counter_error(counter);
+	const bool may_wrap = about > INT64_MAX - slack || about < INT64_MIN + slack;
 	int64_t value;
 
-	if (distance >= error || distance <= -(__int128)error)
+	if (!may_wrap && (distance >= slack || distance <= -slack))
 		return distance < 0 ? -1 : 1;
 	value = percpu_counter_sum(counter);
 	return (value > limit) - (value < limit);
@@ -171,13 +227,12 @@ int percpu_counter_compare(const struct percpu_counter *counter, int64_t limit)
  */
 static int64_t exchange(struct percpu_counter *counter, int64_t value)
 {
-	int64_t base = __atomic_load_n(&counter->base, __ATOMIC_RELAXED), totals, next;
+	int64_t base = base_of(counter), totals;
 
-	do {
+	do
 		totals = sum_of_totals(counter);
-		next = minus(value, totals);
-	} while (!__atomic_compare_exchange_n(&counter->base, &base, next, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-	follow(counter, minus(next, base));
+	while (!__atomic_compare_exchange_n(&counter->base, &base, minus(value, totals), false, __ATOMIC_ACQ_REL,
+					    __ATOMIC_ACQUIRE));
 	return plus(base, totals);
 }
 
@@ -189,4 +244,21 @@ void percpu_counter_set(struct percpu_counter *counter, int64_t value)
 int64_t percpu_counter_reset(struct percpu_counter *counter)
 {
 	return exchange(counter, 0);
+}
+
+/* All that is let in goes into the base: of two that would be too much together one finds the base changed. */
+bool percpu_counter_limited_add(struct percpu_counter *counter, int64_t limit, int64_t v)
+{
+	int64_t base = base_of(counter);
+
+	if (!v)
+		return true;
+	do {
+		const __int128 next = (__int128)plus(base, sum_of_totals(counter)) + v;
+
+		if (v > 0 ? next > limit : next < limit)
+			return false;
+	} while (!__atomic_compare_exchange_n(&counter->base, &base, plus(base, v), false, __ATOMIC_ACQ_REL,
+					      __ATOMIC_ACQUIRE));
+	return true;
 }

@@ -3,6 +3,7 @@
 #include "harness/harness.h"
 
 #include <errno.h>
+#include <sys/wait.h>
 
 #define require(condition) ck_assert(condition)
 #include "ops/storm.h"
@@ -127,6 +128,49 @@ START_TEST(extremes_wrap)
 }
 END_TEST
 
+/* The value is near an extreme and never wraps; what is published of it, or not yet, does. */
+START_TEST(near_the_extremes_a_counter_reads_and_compares_right)
+{
+	static const int64_t values[] = { INT64_MAX - 10, INT64_MIN + 10 };
+	cpu_set_t all;
+
+	sched_getaffinity(0, sizeof(all), &all);
+	for (unsigned i = 0; i < 2; i++) {
+		const int64_t start = values[i], sign = i ? -1 : 1;
+		int64_t value = start;
+
+		ck_assert_int_ge(pin_to_nth(0), 0);
+		percpu_counter_init(&counter, start, 0);
+		percpu_counter_sub(&counter, sign * 30);
+		sched_setaffinity(0, sizeof(all), &all);
+		if (pin_to_nth(1) >= 0)
+			value += sign * 2; /* published there, while the copy before holds back its 30 */
+		percpu_counter_add(&counter, sign * (value == start ? 30 : 32));
+		ck_assert_int_eq(percpu_counter_sum(&counter), value);
+		ck_assert_int_lt(llabs(percpu_counter_read(&counter) / 2 - value / 2), 96);
+		ck_assert_int_eq(percpu_counter_compare(&counter, 0), sign);
+		ck_assert_int_eq(percpu_counter_compare(&counter, value), 0);
+		ck_assert_int_eq(percpu_counter_compare(&counter, value - 1), 1);
+		ck_assert_int_eq(percpu_counter_compare(&counter, value + 1), -1);
+		ck_assert_int_eq(percpu_counter_compare(&counter, sign > 0 ? INT64_MIN : INT64_MAX), sign);
+		percpu_counter_fini(&counter);
+		sched_setaffinity(0, sizeof(all), &all);
+	}
+}
+END_TEST
+
+/* The largest batch on the most copies: twice the error is 2^62. */
+START_TEST(the_largest_error_compares_right)
+{
+	setenv("PERCPU_OPTIONS", "cpus:8192", 1);
+	percpu_counter_init(&counter, 0, UINT64_C(1) << 48);
+	ck_assert_uint_eq(percpu_counter_error(&counter), (UINT64_C(1) << 48) * 8193);
+	ck_assert_int_eq(percpu_counter_compare(&counter, INT64_MAX), -1);
+	ck_assert_int_eq(percpu_counter_compare(&counter, INT64_MIN), 1);
+	percpu_counter_fini(&counter);
+}
+END_TEST
+
 START_TEST(many_at_once)
 {
 	enum { NR = 300 };
@@ -227,9 +271,82 @@ START_TEST(readings_in_a_storm_are_near)
 }
 END_TEST
 
+/* ---- children, made while others are in the middle of changing the counter ---- */
+
+enum { NR_CHANGERS = 3, NR_FORKS = 500, LEAP = 1000000 };
+static bool is_over;
+
+static void *leap(void *arg)
+{
+	while (!__atomic_load_n(&is_over, __ATOMIC_RELAXED))
+		percpu_counter_add(&counter, LEAP);
+	return arg;
+}
+
+static void *set_and_reset(void *arg)
+{
+	while (!__atomic_load_n(&is_over, __ATOMIC_RELAXED)) {
+		percpu_counter_set(&counter, LEAP);
+		percpu_counter_add(&counter, 3);
+		percpu_counter_reset(&counter);
+	}
+	return arg;
+}
+
+static void *count_up(void *arg)
+{
+	while (!__atomic_load_n(&is_over, __ATOMIC_RELAXED))
+		percpu_counter_add(&counter, 31);
+	return arg;
+}
+
+/* The child's: nobody but it has the counter, and it changes no more. Returns: 1: a reading is wrong, 2: a comparison, 3: both. */
+static int judge_in_child(void)
+{
+	/* The usual error, and for each thread that publishes in this very moment its batch and what it adds. */
+	const int64_t most = percpu_counter_error(&counter) + 2 * NR_CHANGERS * 32;
+	const int64_t value = percpu_counter_sum(&counter), read = percpu_counter_read(&counter);
+	bool is_compared_wrong = percpu_counter_compare(&counter, value) != 0;
+
+	for (int64_t distance = 1; distance < 2 * LEAP; distance = distance * 3 / 2 + 1)
+		is_compared_wrong |= percpu_counter_compare(&counter, value + distance) != -1 ||
+				     percpu_counter_compare(&counter, value - distance) != 1;
+	return (read - value >= most || value - read >= most) + 2 * is_compared_wrong;
+}
+
+START_TEST(a_child_reads_and_compares_right)
+{
+	static void *(*const changes[])(void *) = { leap, set_and_reset, count_up };
+	pthread_t threads[NR_CHANGERS];
+	int nr[4] = { 0 }, status;
+
+	percpu_counter_init(&counter, 0, 32);
+	for (int i = 0; i < NR_CHANGERS; i++)
+		pthread_create(&threads[i], NULL, changes[_i], NULL);
+	for (int i = 0; i < NR_FORKS; i++) {
+		const pid_t child = fork();
+
+		if (!child)
+			_exit(judge_in_child());
+		ck_assert_int_gt(child, 0);
+		ck_assert_int_eq(waitpid(child, &status, 0), child);
+		ck_assert(WIFEXITED(status) && WEXITSTATUS(status) < 4);
+		nr[WEXITSTATUS(status)]++;
+	}
+	__atomic_store_n(&is_over, true, __ATOMIC_RELAXED);
+	for (int i = 0; i < NR_CHANGERS; i++)
+		pthread_join(threads[i], NULL);
+	percpu_counter_fini(&counter);
+	ck_assert_msg(nr[0] == NR_FORKS, "of %d children %d read wrong, %d compared wrong", NR_FORKS, nr[1] + nr[3],
+		      nr[2] + nr[3]);
+}
+END_TEST
+
 int main(void)
 {
-	const TTest *const tests[] = { a_gauge_at_a_boundary_stays_local, extremes_wrap, many_at_once, NULL };
+	const TTest *const tests[] = { a_gauge_at_a_boundary_stays_local, extremes_wrap,
+					near_the_extremes_a_counter_reads_and_compares_right,
+					the_largest_error_compares_right, many_at_once, NULL };
 	Suite *suite = suite_of("counter: counters", tests, 120);
 	TCase *modes = tcase_create("modes");
 
@@ -238,6 +355,7 @@ int main(void)
 	tcase_add_loop_test(modes, counts_with_small_and_large_batches, 0, NR_STATES);
 	tcase_add_loop_test(modes, a_storm_with_resets_loses_none, 0, NR_STATES);
 	tcase_add_loop_test(modes, readings_in_a_storm_are_near, 0, 2);
+	tcase_add_loop_test(modes, a_child_reads_and_compares_right, 0, 3);
 	suite_add_tcase(suite, modes);
 	return run_suite(suite);
 }

@@ -74,4 +74,39 @@ START_TEST(kernel_code_counts)
 }
 END_TEST
 
-TEST_MAIN("counter/kernel", 60, kernel_code_counts)
+/* What is read is less than the named batch away for each CPU, as lib/flex_proportions.c counts on. */
+START_TEST(a_named_batch_bounds_what_is_read)
+{
+	struct percpu_counter events;
+
+	ck_assert_int_eq(percpu_counter_init(&events, 0, GFP_KERNEL), 0);
+	for (int i = 1; i < 100; i++) {
+		percpu_counter_add_batch(&events, 1, 1);
+		ck_assert_int_eq(percpu_counter_read(&events), i);
+	}
+	for (int i = 0; i < 100; i++) {
+		percpu_counter_add_batch(&events, 1, 8);
+		ck_assert_int_lt(percpu_counter_sum_all(&events) - percpu_counter_read(&events), 8 * nr_cpu_ids);
+	}
+	ck_assert_int_eq(__percpu_counter_sum(&events), 199);
+	ck_assert_int_eq(__percpu_counter_compare(&events, 199, 1000000), 0);
+	percpu_counter_destroy(&events);
+}
+END_TEST
+
+START_TEST(kernel_code_syncs_and_keeps_limits)
+{
+	struct percpu_counter blocks;
+
+	ck_assert_int_eq(percpu_counter_init(&blocks, 0, GFP_KERNEL), 0);
+	percpu_counter_add_local(&blocks, 3);
+	percpu_counter_sync(&blocks);
+	ck_assert(percpu_counter_limited_add(&blocks, 10, 7));
+	ck_assert(!percpu_counter_limited_add(&blocks, 10, 1));
+	ck_assert_int_eq(percpu_counter_sum(&blocks), 10);
+	percpu_counter_destroy(&blocks);
+}
+END_TEST
+
+TEST_MAIN("counter/kernel", 60, kernel_code_counts, a_named_batch_bounds_what_is_read,
+	  kernel_code_syncs_and_keeps_limits)

@@ -26,14 +26,14 @@ static struct percpu__lock lock = PERCPU__LOCK_INIT(PERCPU__RANK_ARENA);
 static size_t taken_bytes; /* of the arena; lock, as all below */
 static struct percpu__slab *vacant[NR_NODES + 1][EXTENT_ORDER + 1]; /* ranges by node + 1 and order */
 
-void percpu__arena_lock(void)
+void percpu__arena_lock_for_fork(void)
 {
-	percpu__lock(&lock);
+	percpu__lock_for_fork(&lock);
 }
 
-void percpu__arena_unlock(void)
+void percpu__arena_unlock_after_fork(void)
 {
-	percpu__unlock(&lock);
+	percpu__unlock_after_fork(&lock);
 }
 
 /* The tables beside the arena, one behind the other; sizes of an entry. */

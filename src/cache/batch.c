@@ -173,7 +173,7 @@ void percpu__batches_collect(struct percpu__cache *cache)
 	for (struct percpu__home *home = cache->used; home; home = home->next_used) {
 		if (fenced)
 			percpu__batches_empty(cache, home);
-		if (percpu__has_sections(cache, home))
+		if (percpu__has_sections(cache, home) && !percpu__is_locked_for_fork(&cache->lock))
 			percpu__batches_set_limit(cache, home, cache->batch);
 	}
 	percpu__unlock(&cache->lock);

@@ -108,8 +108,8 @@ struct percpu__slab *percpu__arena_take(unsigned order, int node);
 /* Gives the memory back to the kernel and the addresses to whoever asks next. */
 void percpu__arena_give(struct percpu__slab *slab, int node);
 
-void percpu__arena_lock(void);
-void percpu__arena_unlock(void);
+void percpu__arena_lock_for_fork(void);
+void percpu__arena_unlock_after_fork(void);
 
 static inline size_t percpu__slab_index(const struct percpu__slab *slab)
 {
@@ -209,8 +209,8 @@ static inline bool percpu__is_object(const struct percpu__cache *cache, uintptr_
 
 /* Calls visit for every cache, under the caches lock, which the caller holds. */
 void percpu__caches_visit(void (*visit)(struct percpu__cache *cache));
-void percpu__caches_lock(void);
-void percpu__caches_unlock(void);
+void percpu__caches_lock_for_fork(void);
+void percpu__caches_unlock_after_fork(void);
 
 /* ---- slab.c ---- */
 
@@ -402,6 +402,8 @@ struct percpu__home *percpu__home_at(struct percpu__cache *cache, unsigned copy)
 /* H of all copies ever used. Cache lock. */
 void percpu__homes_lock(struct percpu__cache *cache);
 void percpu__homes_unlock(struct percpu__cache *cache);
+void percpu__homes_lock_for_fork(struct percpu__cache *cache);
+void percpu__homes_unlock_after_fork(struct percpu__cache *cache);
 
 /* Opens what a close closed, or what was never open. No lock held. */
 void percpu__home_open(struct percpu__cache *cache, struct percpu__home *home);

@@ -2,7 +2,8 @@
 /*
  * Owns what a fork finds and leaves. The kernel copies page after page while other threads run, so
  * nothing of a cache may be half done: the forking thread takes all locks, which stops all that holds one
- * while it pushes links, and closes all lists and batches, which stops the sections.
+ * while it pushes links, and closes all lists and batches, which stops the sections. Handlers of the program's
+ * that are called in between (src/percpu/fork.c) find them closed, and leave them so.
  */
 #include "cache/cache.h"
 
@@ -10,7 +11,7 @@
 
 static void lock_cache(struct percpu__cache *cache)
 {
-	percpu__lock_nested(&cache->lock);
+	percpu__lock_for_fork(&cache->lock);
 	percpu__homes_close(cache);
 }
 
@@ -21,24 +22,24 @@ static void fence(struct percpu__cache *cache)
 
 static void unlock_cache(struct percpu__cache *cache)
 {
-	percpu__homes_unlock(cache);
-	percpu__unlock(&cache->lock);
+	percpu__homes_unlock_after_fork(cache);
+	percpu__unlock_after_fork(&cache->lock);
 }
 
 static void before(void)
 {
-	percpu__caches_lock();
+	percpu__caches_lock_for_fork();
 	percpu__caches_visit(lock_cache);
-	percpu__caches_visit(percpu__homes_lock);
-	percpu__arena_lock();
+	percpu__caches_visit(percpu__homes_lock_for_fork);
+	percpu__arena_lock_for_fork();
 	percpu__caches_visit(fence);
 }
 
 static void after(void)
 {
-	percpu__arena_unlock();
+	percpu__arena_unlock_after_fork();
 	percpu__caches_visit(unlock_cache);
-	percpu__caches_unlock();
+	percpu__caches_unlock_after_fork();
 }
 
 static void forget_lists(struct percpu__cache *cache)

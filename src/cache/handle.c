@@ -24,14 +24,14 @@ static struct percpu__cache *fresh, *fresh_end; /* handles never used */
 static uint32_t last_id;
 static char *closed_line;                       /* per-CPU pointer, of a list that is never open */
 
-void percpu__caches_lock(void)
+void percpu__caches_lock_for_fork(void)
 {
-	percpu__lock(&lock);
+	percpu__lock_for_fork(&lock);
 }
 
-void percpu__caches_unlock(void)
+void percpu__caches_unlock_after_fork(void)
 {
-	percpu__unlock(&lock);
+	percpu__unlock_after_fork(&lock);
 }
 
 void percpu__caches_visit(void (*visit)(struct percpu__cache *cache))
@@ -159,6 +159,7 @@ static bool prepare(void)
 
 static void publish(struct percpu__cache *cache)
 {
+	percpu__lock_made_in_fork(&cache->lock, &lock);
 	cache->state = PERCPU__CACHE_LIVE;
 	cache->next = caches;
 	caches = cache;

@@ -21,6 +21,7 @@ static struct percpu__home *make_ready(struct percpu__cache *cache, struct percp
 	percpu__lock(&cache->lock);
 	if (!home->ready) {
 		percpu__lock_init(&home->lock, PERCPU__RANK_HOME);
+		percpu__lock_made_in_fork(&home->lock, &cache->lock);
 		home->copy = copy;
 		home->next_used = cache->used;
 		__atomic_store_n(&home->ready, true, __ATOMIC_RELEASE); /* pairs with percpu__home_at */
@@ -55,6 +56,18 @@ void percpu__homes_unlock(struct percpu__cache *cache)
 		percpu__unlock(&home->lock);
 }
 
+void percpu__homes_lock_for_fork(struct percpu__cache *cache)
+{
+	for (struct percpu__home *home = cache->used; home; home = home->next_used)
+		percpu__lock_for_fork(&home->lock);
+}
+
+void percpu__homes_unlock_after_fork(struct percpu__cache *cache)
+{
+	for (struct percpu__home *home = cache->used; home; home = home->next_used)
+		percpu__unlock_after_fork(&home->lock);
+}
+
 /* ---- open and closed ---- */
 
 /*
@@ -82,10 +95,12 @@ void percpu__home_open(struct percpu__cache *cache, struct percpu__home *home)
 	if (percpu__likely(is_open(cache, home)) || !percpu__has_sections(cache, home))
 		return;
 	percpu__lock(&cache->lock);
-	__atomic_store_n(&home->list.limit, cache->limit, __ATOMIC_RELAXED);
-	if (cache->batches)
-		percpu__batches_set_limit(cache, home, cache->batch);
-	set_lines(cache, true);
+	if (percpu__likely(!percpu__is_locked_for_fork(&cache->lock))) { /* else it stays closed */
+		__atomic_store_n(&home->list.limit, cache->limit, __ATOMIC_RELAXED);
+		if (cache->batches)
+			percpu__batches_set_limit(cache, home, cache->batch);
+		set_lines(cache, true);
+	}
 	percpu__unlock(&cache->lock);
 }
 

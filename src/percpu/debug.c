@@ -55,14 +55,14 @@ bool percpu__debug_on(void)
 	return asked()->check || asked()->leaks || asked()->tools;
 }
 
-void percpu__debug_lock(void)
+void percpu__debug_lock_for_fork(void)
 {
-	percpu__lock(&lock);
+	percpu__lock_for_fork(&lock);
 }
 
-void percpu__debug_unlock(void)
+void percpu__debug_unlock_after_fork(void)
 {
-	percpu__unlock(&lock);
+	percpu__unlock_after_fork(&lock);
 }
 
 /* ---- the table ---- */
@@ -90,12 +90,12 @@ static void tell_leaks(void)
 	struct entry *told;
 	size_t nr;
 
-	percpu__debug_lock();
+	percpu__lock(&lock);
 	told = table;
 	nr = capacity;
 	table = NULL;
 	capacity = nr_entries = 0;
-	percpu__debug_unlock();
+	percpu__unlock(&lock);
 	for (size_t at = 0; at < nr; at++) {
 		if (!told[at].pointer || told[at].freed_at)
 			continue;
@@ -215,9 +215,9 @@ void percpu__debug_allocated(struct percpu__area area, const void *caller)
 		return;
 	if (asked()->tools)
 		entry.trace = percpu__watch_begin(watched(area));
-	percpu__debug_lock();
+	percpu__lock(&lock);
 	old = insert(entry);
-	percpu__debug_unlock();
+	percpu__unlock(&lock);
 	percpu__watch_forget(old);
 }
 
@@ -227,7 +227,7 @@ static struct percpu__trace *retire(uintptr_t pointer)
 	struct percpu__trace *trace = NULL;
 	struct entry *entry;
 
-	percpu__debug_lock();
+	percpu__lock(&lock);
 	entry = capacity && asked()->tools ? find(pointer) : NULL;
 	if (entry && entry->pointer) {
 		entry->freed_at = ++nr_freed;
@@ -235,7 +235,7 @@ static struct percpu__trace *retire(uintptr_t pointer)
 	} else {
 		erase(pointer);
 	}
-	percpu__debug_unlock();
+	percpu__unlock(&lock);
 	return trace;
 }
 

@@ -5,8 +5,10 @@
  * page while the others run. In the child only the forking thread lives on, with private copies of all
  * chunks; both sides open the front again when they next need it.
  *
- * The handlers are registered before the program's own can be: theirs may allocate, so ours must come
- * last before the fork and first after it.
+ * Handlers that a program registers after ours are called before ours and after ours, when no lock is held. Those
+ * registered earlier, as by a program that loads this library later, are called in between, in the forking
+ * thread. They may allocate: the locks let that thread pass, the front stays closed, and a pool that they make
+ * is locked as the others are.
  */
 #include "percpu/front.h"
 #include "percpu/percpu.h"
@@ -17,14 +19,14 @@ static bool is_front_quiet; /* written and read by the forking thread, under all
 
 static void lock_pool(struct percpu_pool *pool, void *arg)
 {
-	percpu__lock_nested(&pool->lock);
+	percpu__lock_for_fork(&pool->lock);
 	if (pool->fronted)
 		is_front_quiet = percpu__front_close();
 }
 
 static void unlock_pool(struct percpu_pool *pool, void *arg)
 {
-	percpu__unlock(&pool->lock);
+	percpu__unlock_after_fork(&pool->lock);
 }
 
 static void inherit_pool(struct percpu_pool *pool, void *arg)
@@ -35,18 +37,18 @@ static void inherit_pool(struct percpu_pool *pool, void *arg)
 
 static void before(void)
 {
-	percpu__static_lock();
-	percpu__pools_lock();
+	percpu__static_lock_for_fork();
+	percpu__pools_lock_for_fork();
 	percpu__pools_visit(lock_pool, NULL);
-	percpu__debug_lock();
+	percpu__debug_lock_for_fork();
 }
 
 static void after(void)
 {
-	percpu__debug_unlock();
+	percpu__debug_unlock_after_fork();
 	percpu__pools_visit(unlock_pool, NULL);
-	percpu__pools_unlock();
-	percpu__static_unlock();
+	percpu__pools_unlock_after_fork();
+	percpu__static_unlock_after_fork();
 }
 
 static void after_in_child(void)

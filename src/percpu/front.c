@@ -182,6 +182,8 @@ void percpu__front_relieve(struct percpu_pool *pool, uint32_t granules, bool wai
 	const unsigned cpu = percpu_this_cpu();
 	struct percpu__stack *stack;
 
+	if (percpu__unlikely(percpu__is_locked_for_fork(&pool->lock)))
+		return; /* closed for the fork, and stays so */
 	if (granules > PERCPU__FRONT_GRANULES || !make_front() || cpu >= percpu_nr_cpus())
 		return;
 	if (state[cpu] != OPEN) {

@@ -276,6 +276,8 @@ void percpu__pool_return(void __percpu *p);
 void percpu__pools_visit(void (*visit)(struct percpu_pool *pool, void *arg), void *arg);
 void percpu__pools_lock(void);
 void percpu__pools_unlock(void);
+void percpu__pools_lock_for_fork(void);
+void percpu__pools_unlock_after_fork(void);
 
 /* Takes an empty chunk out of the pool and gives its memory back; the caller holds the lock. */
 void percpu__pool_drop(struct percpu_pool *pool, struct percpu__chunk *chunk);
@@ -303,8 +305,8 @@ void percpu__debug_reused(struct percpu__area area);
 /* A new chunk, and one that is about to be given back. */
 void percpu__debug_chunk(const struct percpu__chunk *chunk, bool is_there);
 
-void percpu__debug_lock(void);
-void percpu__debug_unlock(void);
+void percpu__debug_lock_for_fork(void);
+void percpu__debug_unlock_after_fork(void);
 
 /* ---- fork.c ---- */
 
@@ -313,7 +315,7 @@ void percpu__fork_init(void);
 
 /* ---- static.c ---- */
 
-void percpu__static_lock(void);
-void percpu__static_unlock(void);
+void percpu__static_lock_for_fork(void);
+void percpu__static_unlock_after_fork(void);
 
 #endif

@@ -47,8 +47,10 @@ int percpu__pool_init(struct percpu_pool *pool, const char *name, const struct p
 	return 0;
 }
 
+/* The caller holds the registry lock. */
 static void enlist(struct percpu_pool *pool)
 {
+	percpu__lock_made_in_fork(&pool->lock, &registry_lock);
 	pool->next = registry;
 	registry = pool;
 }
@@ -233,6 +235,16 @@ void percpu__pools_lock(void)
 void percpu__pools_unlock(void)
 {
 	percpu__unlock(&registry_lock);
+}
+
+void percpu__pools_lock_for_fork(void)
+{
+	percpu__lock_for_fork(&registry_lock);
+}
+
+void percpu__pools_unlock_after_fork(void)
+{
+	percpu__unlock_after_fork(&registry_lock);
 }
 
 void percpu__pools_visit(void (*visit)(struct percpu_pool *pool, void *arg), void *arg)

@@ -72,14 +72,14 @@ static bool is_from_start(const void *key)
 	return !nr_modules_at_start || nr_modules_before((uintptr_t)key) < nr_modules_at_start;
 }
 
-void percpu__static_lock(void)
+void percpu__static_lock_for_fork(void)
 {
-	percpu__lock(&lock);
+	percpu__lock_for_fork(&lock);
 }
 
-void percpu__static_unlock(void)
+void percpu__static_unlock_after_fork(void)
 {
-	percpu__unlock(&lock);
+	percpu__unlock_after_fork(&lock);
 }
 
 static void begin_exit(void)
@@ -173,7 +173,7 @@ void __percpu *percpu_static_attach(const void *key, const void *initial, size_t
 	if (!made)
 		percpu__die("no memory for static per-CPU variables of module at", key, "they cannot fail");
 	*made = (struct attachment){ .key = key, .from_start = is_from_start(key) };
-	percpu__static_lock();
+	percpu__lock(&lock);
 	gone = take_set_aside();
 	found = find(key);
 	if (!found) {
@@ -181,7 +181,7 @@ void __percpu *percpu_static_attach(const void *key, const void *initial, size_t
 		found = made;
 	}
 	area = found->area;
-	percpu__static_unlock();
+	percpu__unlock(&lock);
 	if (found != made)
 		free(made);
 	free_chain(gone);
@@ -192,12 +192,12 @@ void percpu_static_detach(const void *key)
 {
 	struct attachment *found, *gone = NULL;
 
-	percpu__static_lock();
+	percpu__lock(&lock);
 	found = is_exiting ? NULL : find(key);
 	if (found)
 		found->set_aside = true;
 	if (found && !found->from_start)
 		gone = take_set_aside();
-	percpu__static_unlock();
+	percpu__unlock(&lock);
 	free_chain(gone);
 }

@@ -2,6 +2,10 @@
 /*
  * Owns locks and their order. The ranks a thread holds are kept, under --enable-checks alone, as bits
  * of a thread-specific value: the library has no thread-local storage of its own.
+ *
+ * A thread that forks holds all locks from the library's fork handlers before the fork to those after it. Handlers
+ * of the program's that are called in between, in the same thread, may use the library: so such a lock knows
+ * its thread, lets that thread pass, and counts how often it did.
  */
 #include "platform/platform.h"
 
@@ -21,27 +25,28 @@ static uintptr_t held(void)
 	return (uintptr_t)pthread_getspecific(held_key);
 }
 
-static void note_locked(enum percpu__rank rank)
+static void set_held(uintptr_t ranks)
 {
-	pthread_setspecific(held_key, (void *)(held() | (uintptr_t)1 << rank));
-}
-
-static void note_unlocked(enum percpu__rank rank)
-{
-	pthread_setspecific(held_key, (void *)(held() & ~((uintptr_t)1 << rank)));
+	pthread_setspecific(held_key, (void *)ranks);
 }
 #else
 static uintptr_t held(void)
 {
 	return 0;
 }
-static void note_locked(enum percpu__rank rank)
-{
-}
-static void note_unlocked(enum percpu__rank rank)
+static void set_held(uintptr_t ranks)
 {
 }
 #endif
+
+#define FORKING ((uintptr_t)1) /* no rank: the thread holds locks for a fork, and may take any other beside */
+
+static void note_unlocked(enum percpu__rank rank)
+{
+	const uintptr_t left = held() & ~((uintptr_t)1 << rank);
+
+	set_held(left == FORKING ? 0 : left);
+}
 
 #ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
 #define FRESH PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP /* what it guards takes less time than falling asleep */
@@ -52,29 +57,87 @@ static void note_unlocked(enum percpu__rank rank)
 /* No call, of which a thread sanitizer would hear, but not of the release behind it. */
 void percpu__lock_init(struct percpu__lock *lock, enum percpu__rank rank)
 {
-	*lock = (struct percpu__lock){ FRESH, rank };
+	*lock = (struct percpu__lock){ .mutex = FRESH, .rank = rank };
 }
+
+/* [doc:lock_above] */
+static bool lock_above(struct percpu__lock *lock, uintptr_t ranks)
+{
+	const bool waits = pthread_mutex_trylock(&lock->mutex) != 0;
+
+	if (waits && percpu__is_locked_for_fork(lock)) {
+		lock->nr_passed++;
+		return false;
+	}
+	percpu_assert((held() & FORKING) || held() < ranks);
+	if (waits)
+		pthread_mutex_lock(&lock->mutex);
+	set_held(held() | (uintptr_t)1 << lock->rank);
+	return waits;
+}
+/* [doc:end] */
 
 bool percpu__lock(struct percpu__lock *lock)
 {
-	percpu_assert(held() < (uintptr_t)1 << lock->rank);
-	return percpu__lock_nested(lock);
+	return lock_above(lock, (uintptr_t)1 << lock->rank);
 }
 
 bool percpu__lock_nested(struct percpu__lock *lock)
 {
-	bool waits;
-
-	percpu_assert(held() < (uintptr_t)2 << lock->rank);
-	waits = pthread_mutex_trylock(&lock->mutex) != 0;
-	if (waits)
-		pthread_mutex_lock(&lock->mutex);
-	note_locked(lock->rank);
-	return waits;
+	return lock_above(lock, (uintptr_t)2 << lock->rank);
 }
 
 void percpu__unlock(struct percpu__lock *lock)
 {
+	if (percpu__unlikely(lock->nr_passed)) {
+		lock->nr_passed--;
+		return;
+	}
 	note_unlocked(lock->rank);
 	pthread_mutex_unlock(&lock->mutex);
+}
+
+/* ---- forks ---- */
+
+static uintptr_t this_thread(void)
+{
+	return (uintptr_t)pthread_self();
+}
+
+static void lock_for_fork(struct percpu__lock *lock)
+{
+	pthread_mutex_lock(&lock->mutex);
+	set_held(held() | (uintptr_t)1 << lock->rank | FORKING);
+	__atomic_store_n(&lock->forker, this_thread(), __ATOMIC_RELAXED);
+}
+
+void percpu__lock_for_fork(struct percpu__lock *lock)
+{
+	if (percpu__is_locked_for_fork(lock)) { /* a handler forks */
+		lock->nr_passed++;
+		return;
+	}
+	percpu_assert((held() & ~FORKING) < (uintptr_t)2 << lock->rank);
+	lock_for_fork(lock);
+}
+
+void percpu__lock_made_in_fork(struct percpu__lock *lock, const struct percpu__lock *other)
+{
+	if (percpu__unlikely(percpu__is_locked_for_fork(other)))
+		lock_for_fork(lock);
+}
+
+void percpu__unlock_after_fork(struct percpu__lock *lock)
+{
+	if (!percpu__is_locked_for_fork(lock))
+		return;
+	if (!lock->nr_passed)
+		__atomic_store_n(&lock->forker, 0, __ATOMIC_RELAXED);
+	percpu__unlock(lock);
+}
+
+/* Of another thread's lock it may read any value but the caller's own. */
+bool percpu__is_locked_for_fork(const struct percpu__lock *lock)
+{
+	return __atomic_load_n(&lock->forker, __ATOMIC_RELAXED) == this_thread();
 }

@@ -250,16 +250,30 @@ enum percpu__rank {
 struct percpu__lock {
 	pthread_mutex_t mutex;
 	enum percpu__rank rank;
+	unsigned nr_passed; /* times that its forking thread took it again, and did not unlock; its holder */
+	uintptr_t forker;   /* the thread that holds it for a fork; 0; written by the holder */
 };
-#define PERCPU__LOCK_INIT(lock_rank) { PTHREAD_MUTEX_INITIALIZER, lock_rank }
+#define PERCPU__LOCK_INIT(lock_rank) { .mutex = PTHREAD_MUTEX_INITIALIZER, .rank = lock_rank }
 
 void percpu__lock_init(struct percpu__lock *lock, enum percpu__rank rank);
 /* Returns: whether it had to wait for another thread. */
 bool percpu__lock(struct percpu__lock *lock);
 void percpu__unlock(struct percpu__lock *lock);
 
-/* Several locks of one rank at once, as fork needs them; in the order of the caller's list. */
+/* Several locks of one rank at once, in the order of the caller's list. */
 bool percpu__lock_nested(struct percpu__lock *lock);
+
+/*
+ * percpu__lock_for_fork - as percpu__lock, but the caller may lock and unlock it again meanwhile, as all functions of
+ * the library do: he finds what it guards between two changes. Several of one rank as above.
+ * percpu__lock_made_in_fork - of a new lock that others are about to find: the same, if the caller holds the other one so.
+ * percpu__unlock_after_fork - in either process, by the same thread; does nothing where the lock is not held so.
+ * percpu__is_locked_for_fork - whether the caller holds it so.
+ */
+void percpu__lock_for_fork(struct percpu__lock *lock);
+void percpu__lock_made_in_fork(struct percpu__lock *lock, const struct percpu__lock *other);
+void percpu__unlock_after_fork(struct percpu__lock *lock);
+bool percpu__is_locked_for_fork(const struct percpu__lock *lock);
 
 /* ---- watch.c: sanitizers and Valgrind, where the program runs under them ---- */
 

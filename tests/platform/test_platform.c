@@ -200,6 +200,50 @@ static void lock_in_order(void *arg)
 	percpu__unlock(&registry);
 }
 
+/* What one thread holds for a fork is no obstacle to it, and one to all others. */
+static void lock_for_fork(void *arg)
+{
+	struct percpu__lock registry = PERCPU__LOCK_INIT(PERCPU__RANK_REGISTRY), pool, made;
+
+	percpu__lock_init(&pool, PERCPU__RANK_POOL);
+	percpu__lock_init(&made, PERCPU__RANK_HOME);
+	for (int i = 0; i < 2; i++) {
+		percpu__lock_for_fork(&registry);
+		percpu__lock_for_fork(&pool);
+		percpu__lock(&pool);
+		percpu__lock(&registry);
+		percpu__lock_for_fork(&pool);
+		percpu__unlock_after_fork(&pool);
+		percpu__unlock(&registry);
+		percpu__unlock(&pool);
+		percpu__lock_made_in_fork(&made, &pool);
+		if (!percpu__is_locked_for_fork(&pool) || !percpu__is_locked_for_fork(&made) ||
+		    !pthread_mutex_trylock(&pool.mutex))
+			percpu__die("not held for the fork", NULL, "");
+		percpu__unlock_after_fork(&made);
+		percpu__unlock_after_fork(&pool);
+		percpu__unlock_after_fork(&pool);
+		percpu__unlock_after_fork(&registry);
+		percpu__lock_made_in_fork(&made, &pool);
+		if (percpu__is_locked_for_fork(&made) || pthread_mutex_trylock(&pool.mutex))
+			percpu__die("still held", NULL, "");
+		pthread_mutex_unlock(&pool.mutex);
+		percpu__lock(&registry);
+		percpu__lock(&pool);
+		percpu__unlock(&pool);
+		percpu__unlock(&registry);
+	}
+}
+
+START_TEST(locks_held_for_a_fork_let_their_thread_pass)
+{
+	const struct said said = said_by(lock_for_fork, NULL);
+
+	ck_assert_str_eq(said.text, "");
+	ck_assert_int_eq(said.status, 0);
+}
+END_TEST
+
 START_TEST(locks_in_the_order_of_their_ranks_are_fine)
 {
 	const struct said said = said_by(lock_in_order, NULL);
@@ -330,6 +374,6 @@ TEST_MAIN("platform", 30, a_file_is_read_whole, an_empty_file_is_the_empty_text,
 	  a_file_that_is_too_long_is_refused, what_cannot_be_read_is_an_error, no_descriptor_is_left_open,
 	  short_reads_are_put_together, bad_kernels_are_known, every_state_has_a_reason_of_its_own,
 	  an_offset_comes_with_usable_rseq_alone, the_mask_and_the_caller_agree,
-	  locks_in_the_order_of_their_ranks_are_fine, locks_against_the_order_die,
+	  locks_in_the_order_of_their_ranks_are_fine, locks_held_for_a_fork_let_their_thread_pass, locks_against_the_order_die,
 	  the_last_line_has_what_pointer_and_rule, a_line_is_a_line_however_long, code_has_a_name,
 	  fences_where_the_kernel_has_them)

@@ -13,7 +13,7 @@
  * Visible in the shared object alone: a static copy keeps to the program or plugin that holds it, so
  * that two copies in one process never mix.
  */
-#if defined(PERCPU_BUILDING) && !defined(PIC)
+#if defined(PERCPU_BUILDING) && !defined(PERCPU_SHARED_OBJECT)
 #define PERCPU_API __attribute__((visibility("hidden")))
 #else
 #define PERCPU_API __attribute__((visibility("default")))
@@ -23,7 +23,7 @@
  * Code that dlclose may unmap while the kernel still remembers its critical sections: that of shared
  * objects, libpercpu.so excepted, which is linked never to go.
  */
-#if defined(__PIC__) && !defined(__PIE__) && !(defined(PERCPU_BUILDING) && defined(PIC))
+#if defined(__PIC__) && !defined(__PIE__) && !(defined(PERCPU_BUILDING) && defined(PERCPU_SHARED_OBJECT))
 #define PERCPU__CODE_MAY_GO 1
 #endif
 

@@ -139,7 +139,7 @@ int64_t percpu__memfd_find(const struct percpu__memfd *file, enum percpu__find f
 static int find_device(uint64_t *device)
 {
 	static uint64_t known; /* device + 1; every writer writes the same */
-	struct percpu__file_id id;
+	struct percpu__file_id id = { 0, 0 };
 	int fd, result;
 
 	*device = __atomic_load_n(&known, __ATOMIC_RELAXED) - 1;

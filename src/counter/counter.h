@@ -21,4 +21,7 @@
 typedef void percpu__add_fn(uint64_t *dst, const uint64_t *copy, size_t n, unsigned nr_copies);
 percpu__add_fn *percpu__best_add(void);
 
+/* How many of n counters from p on lie in the page of the first one. */
+size_t percpu__sum_to_page_end(const void *p, size_t n);
+
 #endif

@@ -8,6 +8,7 @@
 
 #include "counter/counter.h"
 #include "ops/ops.h"
+#include "percpu/percpu.h"
 #include "topology/topology.h"
 
 _Static_assert((int)PERCPU__LEVEL_CORE == (int)PERCPU_LEVEL_CORE && (int)PERCPU__LEVEL_L3 == (int)PERCPU_LEVEL_L3 &&
@@ -90,12 +91,15 @@ int percpu_sum_integer_by(const void *p, size_t bytes, enum percpu_level level, 
 {
 	const struct percpu__groups *groups;
 	const int error = groups_within(level, nr, &groups);
+	struct percpu__present present;
 
 	if (error)
 		return error;
+	present = percpu__present_of(p);
 	memset(sums, 0, groups->nr * bytes);
 	for (unsigned i = 0; i < percpu_nr_copies(); i++)
-		add_integer((char *)sums + group_of(groups, i) * bytes, percpu_ptr((const char *)p, i), bytes);
+		if (percpu__is_present(present, i))
+			add_integer((char *)sums + group_of(groups, i) * bytes, percpu_ptr((const char *)p, i), bytes);
 	return 0;
 }
 
@@ -104,11 +108,19 @@ int percpu_sum_u64_by(uint64_t *dst, const uint64_t __percpu *p, size_t n, enum 
 	percpu__add_fn *const add = percpu__best_add();
 	const struct percpu__groups *groups;
 	const int error = groups_within(level, nr, &groups);
+	size_t nr_in_page;
 
 	if (error)
 		return error;
 	memset(dst, 0, groups->nr * n * sizeof(*dst));
-	for (unsigned i = 0; i < percpu_nr_copies(); i++)
-		add(dst + group_of(groups, i) * n, percpu_ptr(p, i), n, 1);
+	for (size_t from = 0; from < n; from += nr_in_page) {
+		const uint64_t *counters = (const uint64_t *)(uintptr_t)p + from;
+		const struct percpu__present present = percpu__present_of(counters);
+
+		nr_in_page = percpu__sum_to_page_end(counters, n - from);
+		for (unsigned i = 0; i < percpu_nr_copies(); i++)
+			if (percpu__is_present(present, i))
+				add(dst + group_of(groups, i) * n + from, percpu_ptr(counters, i), nr_in_page, 1);
+	}
 	return 0;
 }

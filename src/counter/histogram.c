@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "counter/counter.h"
+#include "percpu/percpu.h"
 
 #define COPY_BUCKETS_MAX ((PERCPU_MAX_SIZE - sizeof(struct percpu_histogram_copy)) / sizeof(uint64_t))
 
@@ -157,9 +158,12 @@ static uint64_t total(const uint64_t *counts, uint32_t nr)
 
 void percpu_histogram_read(const struct percpu_histogram *histogram, struct percpu_histogram_data *data)
 {
+	const struct percpu__present present = percpu__present_of((const void *)(uintptr_t)histogram->copies);
+
 	percpu_histogram_data_clear(data, &histogram->shape);
 	percpu_for_each_copy(i)
-		add_summary(data, percpu_ptr(histogram->copies, i));
+		if (percpu__is_present(present, i))
+			add_summary(data, percpu_ptr(histogram->copies, i));
 	percpu_sum_u64(data->counts, histogram->copies->counts, data->shape.nr_buckets);
 	data->nr = total(data->counts, data->shape.nr_buckets);
 }

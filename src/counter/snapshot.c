@@ -13,6 +13,7 @@
 
 #include "counter/counter.h"
 #include "ops/ops.h"
+#include "percpu/percpu.h"
 #include "platform/platform.h"
 
 #define CLAIMED (UINT64_C(1) << 63)
@@ -183,10 +184,12 @@ void percpu_snapshot_read_copy(const struct percpu_snapshot *snapshot, unsigned 
 void percpu_snapshot_read(const struct percpu_snapshot *snapshot, uint64_t *fields)
 {
 	const unsigned nr = snapshot->nr_fields;
+	const struct percpu__present present = percpu__present_of(snapshot->of[nr]);
 
 	memset(fields, 0, nr * sizeof(*fields));
 	percpu_for_each_copy(i)
-		add_group(percpu_ptr((uint64_t *)snapshot->of[nr], i), fields, nr);
+		if (percpu__is_present(present, i))
+			add_group(percpu_ptr((uint64_t *)snapshot->of[nr], i), fields, nr);
 	for (struct page *page = first_page(snapshot); page; page = page->next)
 		for (unsigned i = 0; i < NR_SPARE; i++)
 			add_group(page->group[i], fields, nr);

@@ -5,6 +5,8 @@
  * copy; in blocks whose sums fit in L1. The inner loop is compiled once for every vector width that
  * matters, and chosen at run time.
  *
+ * Copies without pages are left out where a look would make them (percpu__present_of), a page of counters at a time.
+ *
  * Every counter is loaded whole: a vector load of aligned words tears none of them on the machines
  * that have such loads, and concurrent updates make a sum late, never wrong.
  */
@@ -12,26 +14,39 @@
 
 #include "counter/counter.h"
 #include "ops/ops.h"
+#include "percpu/percpu.h"
 
 /* A loop for each width: nothing but loads and additions. */
-#define SUM_OF(type)                                                                                         \
-	for (unsigned i = 0; i < nr_copies; i++)                                                             \
-		sum += __atomic_load_n(percpu_ptr((const type *)p, i), __ATOMIC_RELAXED);                    \
+#define SUM_OF(type, nr_copies, condition)                                                                   \
+	for (unsigned i = 0; i < (nr_copies); i++)                                                           \
+		if (condition)                                                                               \
+			sum += __atomic_load_n(percpu_ptr((const type *)p, i), __ATOMIC_RELAXED);            \
 	return sum;
+#define SUM(bytes, nr_copies, condition)                                                                     \
+	switch (bytes) {                                                                                     \
+	case 1: SUM_OF(uint8_t, nr_copies, condition)                                                        \
+	case 2: SUM_OF(uint16_t, nr_copies, condition)                                                       \
+	case 4: SUM_OF(uint32_t, nr_copies, condition)                                                       \
+	default: SUM_OF(uint64_t, nr_copies, condition)                                                      \
+	}
+
+/* Of copies with pages; or the first sum of all. */
+static __attribute__((noinline, cold)) uint64_t sum_of_present(const void *p, size_t bytes)
+{
+	const struct percpu__present present = percpu__present_asked(p);
+	uint64_t sum = 0;
+
+	SUM(bytes, percpu_abi.nr_copies, percpu__is_present(present, i))
+}
 
 uint64_t percpu_sum_integer(const void *p, size_t bytes)
 {
+	const unsigned nr_copies = percpu__nr_plain_copies();
 	uint64_t sum = 0;
-	unsigned nr_copies;
 
-	percpu__start();
-	nr_copies = percpu_abi.nr_copies;
-	switch (bytes) {
-	case 1: SUM_OF(uint8_t)
-	case 2: SUM_OF(uint16_t)
-	case 4: SUM_OF(uint32_t)
-	default: SUM_OF(uint64_t)
-	}
+	if (percpu__unlikely(!nr_copies))
+		return sum_of_present(p, bytes);
+	SUM(bytes, nr_copies, true)
 }
 
 #define BLOCK 1024 /* counters: 8 KiB of sums */
@@ -91,16 +106,54 @@ percpu__add_fn *percpu__best_add(void)
 }
 #endif
 
+static void sum_block(uint64_t *dst, const uint64_t *p, size_t n, unsigned nr_copies, percpu__add_fn *add)
+{
+	for (size_t i = 0; i < n; i++)
+		dst[i] = 0;
+	add(dst, percpu_ptr(p, 0), n, nr_copies);
+}
+
+/* Counters of one page, from the runs of copies that have it. */
+static void sum_present(uint64_t *dst, const uint64_t *p, size_t n, percpu__add_fn *add)
+{
+	const struct percpu__present present = percpu__present_of(p);
+	unsigned first = 0;
+
+	for (size_t i = 0; i < n; i++)
+		dst[i] = 0;
+	while (first < percpu_abi.nr_copies) {
+		unsigned end = first;
+
+		while (end < percpu_abi.nr_copies && percpu__is_present(present, end))
+			end++;
+		if (end > first)
+			add(dst, percpu_ptr(p, first), n, end - first);
+		first = end + 1;
+	}
+}
+
+size_t percpu__sum_to_page_end(const void *p, size_t n)
+{
+	const size_t page_bytes = PERCPU__PAGE_GRANULES * PERCPU__GRANULE;
+	const size_t left = (page_bytes - (uintptr_t)p % page_bytes) / sizeof(uint64_t);
+
+	return n < left ? n : left;
+}
+
 void percpu_sum_u64(uint64_t *dst, const uint64_t __percpu *p, size_t n)
 {
-	const unsigned nr_copies = percpu_nr_copies();
+	const unsigned nr_copies = percpu__nr_plain_copies();
 	percpu__add_fn *const add = percpu__best_add();
 
-	for (size_t from = 0; from < n; from += BLOCK) {
-		const size_t nr = n - from < BLOCK ? n - from : BLOCK;
+	for (size_t from = 0, nr; from < n; from += nr) {
+		const uint64_t *counters = (const uint64_t *)(uintptr_t)p + from;
 
-		for (size_t i = 0; i < nr; i++)
-			dst[from + i] = 0;
-		add(dst + from, percpu_ptr(p, 0) + from, nr, nr_copies);
+		if (percpu__likely(nr_copies)) {
+			nr = n - from < BLOCK ? n - from : BLOCK;
+			sum_block(dst + from, counters, nr, nr_copies, add);
+		} else {
+			nr = percpu__sum_to_page_end(counters, n - from);
+			sum_present(dst + from, counters, nr, add);
+		}
 	}
 }

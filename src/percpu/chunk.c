@@ -25,7 +25,7 @@ static size_t units_bytes(void)
 }
 
 /*
- * The chunk and the words behind it. They do not begin on a page, or each word would share the low
+ * The chunk, the words behind it, and what is known of each copy's pages. They do not begin on a page, or each word would share the low
  * bits of its address with the copies that are written about the same time, which cores take for the
  * same memory at first.
  */
@@ -34,7 +34,7 @@ _Static_assert(WORDS_OFFSET % 4096 >= 64 && WORDS_OFFSET % 4096 <= 4096 - 64, "w
 
 static size_t own_bytes(void)
 {
-	return round_up(WORDS_OFFSET + PERCPU_STRIDE, percpu__page_bytes());
+	return round_up(WORDS_OFFSET + PERCPU_STRIDE + percpu_abi.nr_copies * sizeof(uint64_t), percpu__page_bytes());
 }
 
 size_t percpu__words_distance; /* every writer writes the same */
@@ -185,6 +185,8 @@ struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool)
 	chunk->base = base;
 	chunk->reserved_bytes = percpu__chunk_reservation_bytes();
 	chunk->free_pages = ~UINT64_C(0);
+	chunk->present = (uint64_t *)(own + WORDS_OFFSET + PERCPU_STRIDE);
+	chunk->is_dear = percpu__looks_make_pages(pool);
 	apply_policy(chunk, pool);
 	if (pool->populate &&
 	    percpu__populate((void *)percpu__chunk_unit(chunk, 0), units_bytes() - 2 * PERCPU_STRIDE) < 0) {

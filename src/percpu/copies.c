@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Owns what is done to the same bytes of every copy. The point is what is not done: a copy that was
- * never touched has no page, reads as zero, and a look at it would cost a page table. So where there
- * are many copies the kernel is asked once which parts of the chunk have pages, and only those are
- * visited; several areas at a time share the question. Where there are few, or where sums have brought
- * the page tables already, looking is cheaper.
+ * never touched has no page, reads as zero, and a look at it would cost a page table, if not a page
+ * (present.c). So where there are many copies the kernel is asked once which parts of the chunk have
+ * pages, and only those are visited; several areas at a time share the question. Where there are few, or
+ * where sums have brought the page tables already, looking is cheaper.
  */
 #include <string.h>
 
@@ -63,13 +63,42 @@ static void visit_all(const struct percpu__chunk *chunk, uintptr_t start, const 
 		     areas, nr, visit);
 }
 
-static int find_pages(const struct percpu__chunk *chunk, uintptr_t *start, uintptr_t end,
-		      struct percpu__extent *extents, unsigned capacity)
+/* 4 KiB pages that the area lies in, wholly or in part. */
+static uint64_t pages_of(struct percpu__area area)
 {
-	const struct percpu__shared *shared = chunk->pool->shared;
+	const unsigned first = area.offset_bytes / PAGE_BYTES, last = (area.offset_bytes + area.bytes - 1) / PAGE_BYTES;
 
-	return shared ? percpu__shared_find_pages(shared, start, end, extents, capacity)
-		      : percpu__find_pages(PERCPU__PAGES_MAPPED, start, end, extents, capacity);
+	return (~UINT64_C(0) << first) & (~UINT64_C(0) >> (PERCPU__UNIT_PAGES - 1 - last));
+}
+
+static uint64_t pages_of_all(const struct percpu__area *areas, unsigned nr)
+{
+	uint64_t pages = 0;
+
+	while (nr--)
+		pages |= pages_of(areas[nr]);
+	return pages;
+}
+
+/* Visits the pages that copies have, where looks make pages. */
+static void visit_present(struct percpu__chunk *chunk, const struct percpu__area *areas, unsigned nr, visit_fn *visit)
+{
+	const uint64_t pages = pages_of_all(areas, nr);
+
+	if (!percpu__present_find(chunk, pages)) {
+		visit_all(chunk, percpu__chunk_unit(chunk, 0), areas, nr, visit);
+		return;
+	}
+	for (unsigned copy = 0; copy < percpu_abi.nr_copies; copy++) {
+		const uintptr_t unit = percpu__chunk_unit(chunk, copy);
+		uint64_t there = __atomic_load_n(&chunk->present[copy], __ATOMIC_RELAXED) & pages;
+
+		for (; there; there &= there - 1) {
+			const uintptr_t page = unit + __builtin_ctzll(there) * PAGE_BYTES;
+
+			visit_part(unit, page, page + PAGE_BYTES, areas, nr, visit);
+		}
+	}
 }
 
 /* Visits the copies that have pages; notes where so many have that asking was not worth it. */
@@ -82,7 +111,7 @@ static void visit_mapped(struct percpu__chunk *chunk, const struct percpu__area 
 
 	while (start < end) {
 		const uintptr_t asked = start;
-		int found = find_pages(chunk, &start, end, extents, 64);
+		int found = percpu__find_pages(PERCPU__PAGES_MAPPED, &start, end, extents, 64);
 
 		if (found < 0) {
 			visit_all(chunk, asked, areas, nr, visit);
@@ -96,11 +125,10 @@ static void visit_mapped(struct percpu__chunk *chunk, const struct percpu__area 
 		__atomic_store_n(&chunk->is_mapped, true, __ATOMIC_RELAXED);
 }
 
-/* Whether to look at every copy. A look at a published one would make its page. */
+/* Whether to look at every copy. */
 static bool looking_is_cheap(const struct percpu__chunk *chunk)
 {
-	return !chunk->pool->shared &&
-	       (percpu__copies_are_few() || __atomic_load_n(&chunk->is_mapped, __ATOMIC_RELAXED));
+	return !chunk->is_dear && (percpu__copies_are_few() || __atomic_load_n(&chunk->is_mapped, __ATOMIC_RELAXED));
 }
 
 /* areas: nr of one chunk. */
@@ -110,6 +138,8 @@ static void visit_copies(const struct percpu__area *areas, unsigned nr, visit_fn
 
 	if (looking_is_cheap(chunk))
 		visit_all(chunk, percpu__chunk_unit(chunk, 0), areas, nr, visit);
+	else if (chunk->is_dear)
+		visit_present(chunk, areas, nr, visit);
 	else
 		visit_mapped(chunk, areas, nr, visit);
 }

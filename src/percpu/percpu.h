@@ -5,6 +5,7 @@
  *   index.c   which chunk an address belongs to
  *   chunk.c   one reservation: its units, their placement, its bookkeeping
  *   shared.c  the file of a published pool (wire.h), whose chunks lie in it
+ *   present.c which copies have pages, where a look at the others would make them
  *   copies.c  what is done to the same bytes of every copy: zero, poison, verify
  *   pool.c    chunks with a policy and a limit; taking areas and putting them back
  *   trim.c    when memory goes back to the kernel, and how
@@ -45,6 +46,9 @@ struct percpu__chunk {
 	bool is_mapped;               /* most copies have page tables: no lock, a hint */
 	uint64_t free_pages;          /* 4 KiB pages of a unit that hold no live area; pool lock */
 	uint64_t dirty_pages;         /* those handed out since they were fresh or purged; pool lock */
+	bool is_dear;                 /* a look at a copy that nobody touched makes its page; for ever */
+	uint64_t *present;            /* pages that each copy is known to have; no lock, see present.c */
+	uint64_t everywhere;          /* those that all copies have; no lock */
 	struct percpu__space_maps maps;
 };
 
@@ -169,6 +173,52 @@ static inline bool percpu__pool_is_inherited(const struct percpu_pool *pool)
 	return pool->shared && pool->shared->is_inherited;
 }
 
+/* ---- present.c ---- */
+
+/* So few that looking at each is cheaper than asking the kernel about all. */
+#define PERCPU__FEW_COPIES 16u
+static inline bool percpu__copies_are_few(void)
+{
+	return percpu_abi.nr_copies <= PERCPU__FEW_COPIES;
+}
+
+/* Copies that a sum may look at as they are, whatever it sums: all, or 0 where it has to ask percpu__present_of. */
+extern uint32_t percpu__plain_copies;
+static inline uint32_t percpu__nr_plain_copies(void)
+{
+	return __atomic_load_n(&percpu__plain_copies, __ATOMIC_RELAXED);
+}
+
+/* Whether looks at copies of the pool's chunks are dear; sums know from now on. Before its chunk is made. */
+bool percpu__looks_make_pages(const struct percpu_pool *pool);
+
+/*
+ * percpu__present_find - asks the kernel which copies have those pages of a unit, as far as it is not known.
+ * Returns: whether chunk->present tells; false: all copies may be looked at. Every page holds a live area.
+ */
+bool percpu__present_find(struct percpu__chunk *chunk, uint64_t pages);
+
+/* Which copies have the page of a pointer into a live area; the others read as zero. Async-signal-safe. */
+struct percpu__present {
+	const uint64_t *copies; /* NULL: all may be looked at */
+	uint64_t page;
+};
+struct percpu__present percpu__present_asked(const void *p);
+
+static inline struct percpu__present percpu__present_of(const void *p)
+{
+	return percpu__likely(percpu__nr_plain_copies()) ? (struct percpu__present){ .copies = NULL }
+							  : percpu__present_asked(p);
+}
+
+static inline bool percpu__is_present(struct percpu__present present, unsigned copy)
+{
+	return !present.copies || (__atomic_load_n(&present.copies[copy], __ATOMIC_RELAXED) & present.page);
+}
+
+/* Those pages are about to be purged. Pool lock held. */
+void percpu__present_forget(struct percpu__chunk *chunk, uint64_t pages);
+
 /* ---- copies.c ---- */
 
 /* An area as its owner sees it. */
@@ -185,13 +235,6 @@ static inline void __percpu *percpu__area_pointer(struct percpu__area area)
 
 /* The area of a pointer that is known to be one. */
 struct percpu__area percpu__area_of(const void __percpu *p);
-
-/* So few that looking at each is cheaper than asking the kernel about all. */
-#define PERCPU__FEW_COPIES 16u
-static inline bool percpu__copies_are_few(void)
-{
-	return percpu_abi.nr_copies <= PERCPU__FEW_COPIES;
-}
 
 /* A word of a user's object, whatever the object is. */
 typedef uint64_t percpu__user_word __attribute__((may_alias));

@@ -97,6 +97,7 @@ static size_t purge_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
 
 	if (!pages)
 		return 0;
+	percpu__present_forget(chunk, pages);
 	percpu__chunk_purge_words(chunk, percpu__space_is_empty(&chunk->space) ? chunk->free_pages : pages);
 	given_back = purge_pages(chunk, pages, &done);
 	if (done) {

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns what is known of which copies have pages, for chunks in which a look at a copy that nobody touched would make its
+ * page: those of published pools, whose holes a look fills, and all where the kernel has no zero page. Where copies are
+ * few, sums look all the same: that takes few pages, and far less time than a question.
+ *
+ * A chunk remembers the pages that it was told of, by a word a copy, and asks about the others alone. A page that is
+ * there stays: private ones go by a purge, which forgets them here, and only where no area is live. So what is asked
+ * about is pages of live areas, and nobody else changes what is known of them.
+ *
+ * A copy that is left out had no page when the kernel was asked, so that nobody had written to it.
+ */
+#include "percpu/percpu.h"
+
+#define PAGE_BYTES ((uintptr_t)PERCPU__PAGE_GRANULES * PERCPU__GRANULE)
+
+uint32_t percpu__plain_copies; /* 0, or as many as there are; see settle */
+static bool some_are_dear;
+
+/* Whoever stores looks once more afterwards, so that the last one to store knows of all. */
+static void settle(void)
+{
+	if (!__atomic_load_n(&some_are_dear, __ATOMIC_SEQ_CST))
+		__atomic_store_n(&percpu__plain_copies, percpu_abi.nr_copies, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&some_are_dear, __ATOMIC_SEQ_CST) && __atomic_load_n(&percpu__plain_copies, __ATOMIC_SEQ_CST))
+		__atomic_store_n(&percpu__plain_copies, 0, __ATOMIC_SEQ_CST);
+}
+
+/* Sums look at few copies all the same. */
+bool percpu__looks_make_pages(const struct percpu_pool *pool)
+{
+	if (!pool->shared && (percpu__copies_are_few() || percpu__has_zero_page()))
+		return false;
+	if (!percpu__copies_are_few()) {
+		__atomic_store_n(&some_are_dear, true, __ATOMIC_SEQ_CST);
+		settle();
+	}
+	return true;
+}
+
+/* ---- asking ---- */
+
+static bool is_known(const struct percpu__chunk *chunk, unsigned copy, uint64_t pages)
+{
+	return !(pages & ~__atomic_load_n(&chunk->present[copy], __ATOMIC_RELAXED));
+}
+
+/* The pages of [start, end) in its unit. */
+static uint64_t pages_between(uintptr_t start, uintptr_t end)
+{
+	const unsigned first = (start & (PERCPU_STRIDE - 1)) / PAGE_BYTES, nr = (end - start + PAGE_BYTES - 1) / PAGE_BYTES;
+
+	return ~UINT64_C(0) >> (PERCPU__UNIT_PAGES - nr) << first;
+}
+
+/* Notes those of the pages that the extent has, copy by copy. */
+static void note(struct percpu__chunk *chunk, struct percpu__extent extent, uint64_t pages)
+{
+	while (extent.start < extent.end) {
+		const unsigned copy = (extent.start - percpu__chunk_unit(chunk, 0)) >> PERCPU_STRIDE_SHIFT;
+		const uintptr_t unit_end = percpu__chunk_unit(chunk, copy + 1);
+		const uintptr_t end = extent.end < unit_end ? extent.end : unit_end;
+		const uint64_t found = pages_between(extent.start, end) & pages;
+
+		if (!is_known(chunk, copy, found))
+			__atomic_fetch_or(&chunk->present[copy], found, __ATOMIC_RELAXED);
+		extent.start = end;
+	}
+}
+
+/* The first of the pages at or after address that is not known, in whichever copy; the chunk's end. */
+static uintptr_t next_unknown(const struct percpu__chunk *chunk, uintptr_t address, uint64_t pages)
+{
+	const uintptr_t first_unit = percpu__chunk_unit(chunk, 0);
+
+	for (unsigned copy = (address - first_unit) >> PERCPU_STRIDE_SHIFT; copy < percpu_abi.nr_copies; copy++) {
+		const uintptr_t unit = percpu__chunk_unit(chunk, copy);
+		uint64_t unknown = pages & ~__atomic_load_n(&chunk->present[copy], __ATOMIC_RELAXED);
+
+		if (address > unit)
+			unknown &= ~UINT64_C(0) << (address - unit) / PAGE_BYTES;
+		if (unknown)
+			return unit + __builtin_ctzll(unknown) * PAGE_BYTES;
+	}
+	return percpu__chunk_unit(chunk, percpu_abi.nr_copies);
+}
+
+/* Asks about all of the pages that are not known. 0 or -errno. */
+static int ask(struct percpu__chunk *chunk, uint64_t pages)
+{
+	const uintptr_t end = percpu__chunk_unit(chunk, percpu_abi.nr_copies);
+	uintptr_t at = next_unknown(chunk, percpu__chunk_unit(chunk, 0), pages);
+	struct percpu__extent extents[64];
+
+	while (at < end) {
+		const int nr = chunk->pool->shared ? percpu__shared_find_pages(chunk->pool->shared, &at, end, extents, 1)
+						   : percpu__find_pages(PERCPU__PAGES_MAPPED, &at, end, extents, 64);
+
+		if (nr < 0)
+			return nr;
+		for (int i = 0; i < nr; i++)
+			note(chunk, extents[i], pages);
+		if (at < end)
+			at = next_unknown(chunk, at, pages);
+	}
+	return 0;
+}
+
+/* Whether every copy has all of the pages. */
+static bool are_everywhere(const struct percpu__chunk *chunk, uint64_t pages)
+{
+	for (unsigned copy = 0; copy < percpu_abi.nr_copies; copy++)
+		if (!is_known(chunk, copy, pages))
+			return false;
+	return true;
+}
+
+/* [doc:percpu__present_find] */
+bool percpu__present_find(struct percpu__chunk *chunk, uint64_t pages)
+{
+	if (!chunk->is_dear || !(pages & ~__atomic_load_n(&chunk->everywhere, __ATOMIC_RELAXED)))
+		return false;
+	/* Where the kernel does not tell, all are looked at, and have pages then. */
+	if (ask(chunk, pages) < 0 || are_everywhere(chunk, pages)) {
+		__atomic_fetch_or(&chunk->everywhere, pages, __ATOMIC_RELAXED);
+		return false;
+	}
+	return true;
+}
+/* [doc:end] */
+
+struct percpu__present percpu__present_asked(const void *p)
+{
+	const uintptr_t address = (uintptr_t)p;
+	struct percpu__present present = { .copies = NULL };
+	struct percpu__chunk *chunk;
+
+	percpu__start();
+	settle();
+	chunk = percpu__index_find(address);
+	if (!chunk) /* of a published pool, made since this process was forked */
+		return present;
+	present.page = pages_between(address, address + 1);
+	if (percpu__present_find(chunk, present.page))
+		present.copies = chunk->present;
+	return present;
+}
+
+void percpu__present_forget(struct percpu__chunk *chunk, uint64_t pages)
+{
+	if (!chunk->is_dear)
+		return;
+	__atomic_fetch_and(&chunk->everywhere, ~pages, __ATOMIC_RELAXED);
+	for (unsigned copy = 0; copy < percpu_abi.nr_copies; copy++)
+		if (__atomic_load_n(&chunk->present[copy], __ATOMIC_RELAXED) & pages)
+			__atomic_fetch_and(&chunk->present[copy], ~pages, __ATOMIC_RELAXED);
+}

@@ -34,10 +34,14 @@ extern "C" {
 #define PERCPU__SHARED_BY_MODULE __attribute__((__weak__, __visibility__("hidden")))
 #define PERCPU__IN_SECTION __attribute__((__section__("percpu_static")))
 
-/* The linker sets both; the anchor keeps the section in being. */
+/*
+ * The linker sets both. The anchor keeps the section in being, and stays in every file that includes this header, so
+ * that a module without variables is known by its section, which holds nothing else.
+ */
 extern char __start_percpu_static[] PERCPU__HIDDEN;
 extern char __stop_percpu_static[] PERCPU__HIDDEN;
-PERCPU__SHARED_BY_MODULE PERCPU__IN_SECTION uint64_t percpu__static_anchor = 0;
+#define PERCPU__ANCHOR UINT64_C(0x726f68636e615550)
+PERCPU__SHARED_BY_MODULE PERCPU__IN_SECTION uint64_t percpu__static_anchor = PERCPU__ANCHOR;
 
 /*
  * The module's area; NULL: not attached. One per module, whatever file comes first. Its release in
@@ -61,9 +65,21 @@ PERCPU__SHARED_BY_MODULE __attribute__((__cold__, __noinline__)) char *percpu__m
 	return area;
 }
 
+/* A variable that looks like an anchor is attached by the first operation on it. */
 PERCPU__SHARED_BY_MODULE __attribute__((__constructor__(PERCPU__STATIC_PRIORITY))) void percpu__module_begin(void)
 {
-	if ((uintptr_t)__stop_percpu_static - (uintptr_t)__start_percpu_static > sizeof(percpu__static_anchor))
+	const uintptr_t bytes = (uintptr_t)__stop_percpu_static - (uintptr_t)__start_percpu_static;
+	typedef uint64_t __attribute__((__may_alias__)) percpu__any_word;
+	const percpu__any_word *const words = (const percpu__any_word *)(uintptr_t)__start_percpu_static;
+
+	/* A use: else linkers that collect what nobody uses take the section away under the two symbols. */
+	__asm__ __volatile__("" : : "r"(&percpu__static_anchor));
+	for (uintptr_t i = 0; i < bytes / sizeof(*words); i++)
+		if (words[i] != PERCPU__ANCHOR) {
+			percpu__module_attach();
+			return;
+		}
+	if (bytes % sizeof(*words))
 		percpu__module_attach();
 }
 

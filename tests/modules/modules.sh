@@ -86,6 +86,28 @@ programs()
 	fi
 }
 
+# ---- no variable ----
+
+# shellcheck disable=SC2086
+without_variables()
+{
+	for flags in -O0 -O2 "-O2 -flto" "-O2 -fPIC"; do
+		build other.o $CC $with_flags $include -DOTHER_FILE $flags -c "$here/none.c" &&
+			build none $CC $with_flags $include $flags "$here/none.c" "$tap_dir/other.o" $shared &&
+			try "the kernel's spelling without a variable, $flags" "$tap_dir/none"
+	done
+	for linker in bfd gold lld; do
+		printf 'int main(void) { return 0; }\n' >"$tap_dir/any.c"
+		if ! $CC -fuse-ld=$linker -o "$tap_dir/any" "$tap_dir/any.c" 2>/dev/null; then
+			skip "the kernel's spelling without a variable, $linker collects" "no such linker here"
+			continue
+		fi
+		build none $CC $with_flags $include -O2 -ffunction-sections -fdata-sections -fuse-ld=$linker -Wl,--gc-sections \
+			"$here/none.c" "$tap_dir/other.o" $shared &&
+			try "the kernel's spelling without a variable, $linker collects" "$tap_dir/none"
+	done
+}
+
 # ---- musl ----
 
 # shellcheck disable=SC2086
@@ -198,6 +220,7 @@ $(cat "$tap_dir/said")" ;;
 }
 
 programs
+without_variables
 musl
 cplusplus
 early

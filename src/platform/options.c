@@ -9,6 +9,8 @@
 #include "platform/platform.h"
 
 #define MAX_CPUS 8192u
+#define MAX_KEEP_BYTES (UINT64_C(1) << 40)
+#define MAX_DECAY_MS 86400000u /* a day */
 
 static bool set_mode(struct percpu__options *options, const char *value)
 {
@@ -20,22 +22,62 @@ static bool set_mode(struct percpu__options *options, const char *value)
 	return true;
 }
 
+/* Decimal digits, at least one, of a number up to max. Returns: what follows them; NULL: no such number. */
+static const char *read_number(const char *value, uint64_t max, uint64_t *number)
+{
+	const char *at = value;
+
+	for (*number = 0; *at >= '0' && *at <= '9'; at++) {
+		const unsigned digit = *at - '0';
+
+		if (*number > (max - digit) / 10)
+			return NULL;
+		*number = 10 * *number + digit;
+	}
+	return at == value ? NULL : at;
+}
+
 static bool set_cpus(struct percpu__options *options, const char *value)
 {
-	unsigned nr = 0;
+	uint64_t nr;
+	const char *end = read_number(value, MAX_CPUS, &nr);
 
-	if (!*value)
-		return false;
-	for (; *value; value++) {
-		if (*value < '0' || *value > '9')
-			return false;
-		nr = 10 * nr + (*value - '0');
-		if (nr > MAX_CPUS)
-			return false;
-	}
-	if (!nr)
+	if (!end || *end || !nr)
 		return false;
 	options->cpus = nr;
+	return true;
+}
+
+/* Bytes, or with K, M or G behind them so many times 2^10, 2^20 or 2^30. */
+static bool set_keep(struct percpu__options *options, const char *value)
+{
+	static const char units[] = "KMG";
+	uint64_t bytes;
+	const char *end = read_number(value, MAX_KEEP_BYTES, &bytes), *unit;
+
+	if (!end)
+		return false;
+	if (*end) {
+		unit = strchr(units, *end);
+		if (!unit || end[1] || bytes > MAX_KEEP_BYTES >> 10 * (unit - units + 1))
+			return false;
+		bytes <<= 10 * (unit - units + 1);
+	}
+	options->keep_bytes = bytes;
+	return true;
+}
+
+static bool set_decay(struct percpu__options *options, const char *value)
+{
+	uint64_t ms = UINT64_MAX;
+	const char *end;
+
+	if (strcmp(value, "never")) {
+		end = read_number(value, MAX_DECAY_MS, &ms);
+		if (!end || *end)
+			return false;
+	}
+	options->decay_ms = ms;
 	return true;
 }
 
@@ -69,7 +111,7 @@ static const struct key {
 	bool (*set)(struct percpu__options *options, const char *value); /* false: no such value */
 } keys[] = {
 	{ "mode", set_mode },   { "cpus", set_cpus },   { "huge", set_huge },
-	{ "check", set_check }, { "leaks", set_leaks },
+	{ "check", set_check }, { "leaks", set_leaks }, { "keep", set_keep },   { "decay", set_decay },
 };
 
 /* item: "key" or "key:value", the caller's to change. */
@@ -96,7 +138,7 @@ static bool set(struct percpu__options *options, char *item)
 
 struct percpu__options percpu__options_parse(const char *text, bool report)
 {
-	struct percpu__options options = { .cpus = 0 };
+	struct percpu__options options = { .decay_ms = PERCPU__DECAY_MS_DEFAULT };
 
 	while (text && *text) {
 		size_t length = strcspn(text, ",");

@@ -194,6 +194,20 @@ pid_t percpu__own_pid(void);
 int percpu__watch_process(pid_t pid);
 bool percpu__has_ended(int watch);
 
+/* ---- clock.c ---- */
+
+/* Milliseconds since some moment before the process; never goes back in one thread. 0 where the kernel refuses. */
+uint64_t percpu__now_ms(void);
+
+/* Of two such, taken by any threads: how long after the first the second was; 0: before it. */
+static inline uint64_t percpu__ms_between(uint64_t first, uint64_t second)
+{
+	return second > first ? second - first : 0;
+}
+
+/* For tests: from now on it is ms, not 0, until this is called again; 0: the kernel's time. */
+void percpu__set_clock(uint64_t ms);
+
 /* ---- cpu.c ---- */
 
 /* CPU of the caller a moment ago; UINT_MAX where the kernel does not say. */
@@ -321,7 +335,10 @@ struct percpu__options {
 	bool check;      /* check */
 	bool leaks;      /* leaks */
 	unsigned cpus;   /* cpus:N; 0: as the machine has */
+	size_t keep_bytes; /* keep:BYTES */
+	uint64_t decay_ms; /* decay:MS; UINT64_MAX: never */
 };
+#define PERCPU__DECAY_MS_DEFAULT 3000u
 
 /*
  * percpu__options - PERCPU_OPTIONS of the environment, read at every call. Async-signal-safe.

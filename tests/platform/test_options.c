@@ -53,6 +53,22 @@ static const struct row {
 	{ "mode:atomic,mode:never", { .atomic = true }, 1 },
 	{ "check,check:perhaps", { .check = true }, 1 },
 	{ "cpus:3,cpus:many", { .cpus = 3 }, 1 },
+	{ "keep:0", { .keep_bytes = 0 }, 0 },
+	{ "keep:4095", { .keep_bytes = 4095 }, 0 },
+	{ "keep:3K", { .keep_bytes = 3072 }, 0 },
+	{ "keep:12M", { .keep_bytes = 12u << 20 }, 0 },
+	{ "keep:2G,keep:1024G", { .keep_bytes = UINT64_C(1) << 40 }, 0 },
+	{ "keep:1025G", { .keep_bytes = 0 }, 1 },
+	{ "keep:1099511627777", { .keep_bytes = 0 }, 1 },
+	{ "keep:18446744073709551616", { .keep_bytes = 0 }, 1 },
+	{ "keep:18014398509481985K", { .keep_bytes = 0 }, 1 },
+	{ "keep:1k,keep:K,keep:,keep,keep:1KB,keep:-1", { .keep_bytes = 0 }, 6 },
+	{ "decay:0", { .decay_ms = 0 }, 0 },
+	{ "decay:1", { .decay_ms = 1 }, 0 },
+	{ "decay:86400000", { .decay_ms = 86400000 }, 0 },
+	{ "decay:never", { .decay_ms = UINT64_MAX }, 0 },
+	{ "decay:never,decay:20", { .decay_ms = 20 }, 0 },
+	{ "decay:86400001,decay:,decay,decay:Never,decay:1s,decay:-1", { .decay_ms = PERCPU__DECAY_MS_DEFAULT }, 6 },
 };
 
 static void parse_and_report(void *arg)
@@ -70,11 +86,15 @@ START_TEST(every_row_is_understood)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct percpu__options got = percpu__options_parse(rows[i].text, false);
 		const struct percpu__options want = rows[i].options;
+		const bool decay = rows[i].text && strstr(rows[i].text, "decay");
 
 		ck_assert_msg(got.atomic == want.atomic && got.huge == want.huge && got.check == want.check &&
-				      got.leaks == want.leaks && got.cpus == want.cpus,
-			      "\"%s\": atomic %d huge %d check %d leaks %d cpus %u", rows[i].text, got.atomic,
-			      got.huge, got.check, got.leaks, got.cpus);
+				      got.leaks == want.leaks && got.cpus == want.cpus &&
+				      got.keep_bytes == want.keep_bytes &&
+				      got.decay_ms == (decay ? want.decay_ms : PERCPU__DECAY_MS_DEFAULT),
+			      "\"%s\": atomic %d huge %d check %d leaks %d cpus %u keep %zu decay %llu", rows[i].text,
+			      got.atomic, got.huge, got.check, got.leaks, got.cpus, got.keep_bytes,
+			      (unsigned long long)got.decay_ms);
 	}
 }
 END_TEST

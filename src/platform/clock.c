@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the clock by which memory ages. It goes by the kernel's ticks, one to ten milliseconds, and costs no system call
+ * where the kernel maps its clock into the process.
+ */
+#include <errno.h>
+#include <time.h>
+
+#include "platform/platform.h"
+
+static uint64_t set_ms; /* relaxed atomic; 0: as the kernel says */
+
+uint64_t percpu__now_ms(void)
+{
+	const int saved_errno = errno;
+	const uint64_t fixed = __atomic_load_n(&set_ms, __ATOMIC_RELAXED);
+	struct timespec now = { 0 };
+
+	if (percpu__unlikely(fixed))
+		return fixed;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	errno = saved_errno;
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void percpu__set_clock(uint64_t ms)
+{
+	__atomic_store_n(&set_ms, ms, __ATOMIC_RELAXED);
+}

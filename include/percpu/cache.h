@@ -71,14 +71,20 @@ _Static_assert(offsetof(struct percpu__cache_list, limit) == 8 && offsetof(struc
 #endif
 
 /*
- * Set size to sizeof(struct percpu_cache_attr). flavor: of the readers, with
- * PERCPU_CACHE_TYPESAFE_BY_RCU; from liburcu (`rcu_flavor` of the flavour that the program includes).
+ * Set size to sizeof(struct percpu_cache_attr): a program built against an older, smaller struct gets defaults for the
+ * rest. Unknown bytes that are not zero are refused with EINVAL. percpu_cache(3) says how memory goes back.
  */
 struct rcu_flavor_struct;
 struct percpu_cache_attr {
 	size_t size;
-	const struct rcu_flavor_struct *flavor;
+	const struct rcu_flavor_struct *flavor; /* of the readers, with PERCPU_CACHE_TYPESAFE_BY_RCU; from liburcu:
+						   `rcu_flavor` of the flavour that the program includes */
+	size_t keep_bytes; /* of slabs without an object in use that each CPU keeps, however long they are idle, rounded up
+			      to slabs; 0: as PERCPU_OPTIONS says, or none */
+	size_t decay_ms;   /* milliseconds after which idle slabs have gone back; 0: as PERCPU_OPTIONS says, or 3000 */
 };
+#define PERCPU_CACHE_ATTR_INIT { sizeof(struct percpu_cache_attr), 0, 0, 0 }
+#define PERCPU_CACHE_DECAY_NEVER ((size_t)-1) /* of decay_ms */
 
 /*
  * percpu_cache_create - a cache of objects of size bytes. The name is copied. align: a power of two up

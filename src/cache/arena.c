@@ -83,14 +83,15 @@ bool percpu__arena_init(void)
 	return ready;
 }
 
-static struct percpu__slab **vacant_of(unsigned order, int node)
+/* A node as slabs remember it. */
+static uint8_t noted(int node)
 {
-	return &vacant[node < 0 || node >= (int)NR_NODES ? 0 : node + 1][order];
+	return node < 0 || node >= (int)NR_NODES ? 0 : node + 1;
 }
 
-static void put_vacant(struct percpu__slab *slab, unsigned order, int node)
+static void put_vacant(struct percpu__slab *slab, unsigned order)
 {
-	struct percpu__slab **list = vacant_of(order, node);
+	struct percpu__slab **list = &vacant[slab->node][order];
 
 	slab->next = *list;
 	*list = slab;
@@ -123,24 +124,27 @@ static bool extend(int node)
 		percpu__advise_huge(start, EXTENT_BYTES, false); /* a kernel without has none to give either */
 	if (node >= 0)
 		percpu__bind(start, EXTENT_BYTES, (unsigned)node); /* refused: first touch decides */
-	put_vacant(first, EXTENT_ORDER, node);
+	for (size_t unit = 0; unit < (size_t)1 << EXTENT_ORDER; unit++)
+		first[unit].node = noted(node);
+	put_vacant(first, EXTENT_ORDER);
 	taken_bytes += EXTENT_BYTES;
 	return true;
 }
 
 static struct percpu__slab *take_vacant(unsigned order, int node)
 {
+	struct percpu__slab **const lists = vacant[noted(node)];
 	unsigned from = order;
 	struct percpu__slab *slab;
 
-	while (from <= EXTENT_ORDER && !*vacant_of(from, node))
+	while (from <= EXTENT_ORDER && !lists[from])
 		from++;
 	if (from > EXTENT_ORDER)
 		return NULL;
-	slab = *vacant_of(from, node);
-	*vacant_of(from, node) = slab->next;
+	slab = lists[from];
+	lists[from] = slab->next;
 	while (from-- > order)
-		put_vacant(slab + ((size_t)1 << from), from, node);
+		put_vacant(slab + ((size_t)1 << from), from);
 	return slab;
 }
 
@@ -156,17 +160,80 @@ struct percpu__slab *percpu__arena_take(unsigned order, int node)
 	return slab;
 }
 
-void percpu__arena_give(struct percpu__slab *slab, int node)
-{
-	const unsigned order = slab->order;
-	void *start = (void *)percpu__slab_start(slab);
+/* ---- giving back ---- */
 
-	for (size_t unit = 0; unit < (size_t)1 << order; unit++) {
+/* Two lists, each from its highest address down, as one. */
+static struct percpu__slab *merged(struct percpu__slab *a, struct percpu__slab *b)
+{
+	struct percpu__slab *all = NULL, **end = &all;
+
+	while (a && b) {
+		struct percpu__slab **const higher = a > b ? &a : &b;
+
+		*end = *higher;
+		end = &(*end)->next;
+		*higher = *end;
+	}
+	*end = a ? a : b;
+	return all;
+}
+
+/* From the highest address down: lists of 1, 2, 4, ... slabs are merged where there are two as long as one another. */
+static struct percpu__slab *sorted(struct percpu__slab *slabs)
+{
+	struct percpu__slab *lists[8 * sizeof(size_t)] = { NULL }, *all = NULL;
+
+	while (slabs) {
+		struct percpu__slab *list = slabs;
+		unsigned i = 0;
+
+		slabs = slabs->next;
+		list->next = NULL;
+		for (; lists[i]; lists[i++] = NULL)
+			list = merged(lists[i], list);
+		lists[i] = list;
+	}
+	for (unsigned i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		all = merged(lists[i], all);
+	return all;
+}
+
+/* Nobody's from now on. */
+static void forget(struct percpu__slab *slab)
+{
+	for (size_t unit = 0; unit < (size_t)1 << slab->order; unit++) {
 		__atomic_store_n(&slab[unit].tag, 0, __ATOMIC_RELAXED);
 		__atomic_store_n(&slab[unit].list, NULL, __ATOMIC_RELAXED);
 	}
-	percpu__purge(start, PERCPU__ARENA_UNIT << order);
+}
+
+/* Slabs in order; what lies side by side goes in one call. */
+static void purge(const struct percpu__slab *slabs)
+{
+	while (slabs) {
+		const uintptr_t end = percpu__slab_start(slabs) + percpu__slab_bytes(slabs);
+		uintptr_t start = end;
+
+		for (; slabs && percpu__slab_start(slabs) + percpu__slab_bytes(slabs) == start; slabs = slabs->next)
+			start = percpu__slab_start(slabs);
+		percpu__purge((void *)start, end - start);
+	}
+}
+
+void percpu__arena_give(struct percpu__slab *slabs)
+{
+	if (!slabs)
+		return;
+	slabs = sorted(slabs);
+	for (struct percpu__slab *slab = slabs; slab; slab = slab->next)
+		forget(slab);
+	purge(slabs);
 	percpu__lock(&lock);
-	put_vacant(slab, order, node);
+	while (slabs) {
+		struct percpu__slab *const slab = slabs;
+
+		slabs = slab->next;
+		put_vacant(slab, slab->order);
+	}
 	percpu__unlock(&lock);
 }

@@ -8,6 +8,7 @@
  *   stock.c   what lies behind a CPU's list: a chain, and the home's slabs
  *   batch.c   the way home of what was freed elsewhere
  *   home.c    what a CPU has of a cache: when it is open, and how list and stock feed one another
+ *   age.c     which memory nobody needs any more, and who looks for it
  *   alloc.c   the public entries of alloc and free, and the verdict on a pointer given to free
  *   handle.c  caches: created, shrunk, counted, destroyed; and the list of them all
  *   check.c   PERCPU_OPTIONS=check
@@ -69,7 +70,8 @@ struct percpu__slab {
 	uint64_t start;                   /* address of the first object; as tag */
 	uint64_t tag;                     /* set while nobody has an object of it; 0: no slab */
 	struct percpu__cache *cache;      /* as tag */
-	uint16_t unit;                    /* of the slab; as tag */
+	uint8_t unit;                     /* of the slab; as tag */
+	uint8_t node;                     /* that its extent was placed on, plus 1; 0: none; for ever */
 	uint8_t order;                    /* as tag */
 	uint8_t listed;                   /* H */
 	uint32_t nr_free;                 /* objects in the slab; H */
@@ -105,8 +107,8 @@ bool percpu__arena_init(void);
 /* 1 << order units for the node (-1: none in particular), reading zero; NULL: no memory. */
 struct percpu__slab *percpu__arena_take(unsigned order, int node);
 
-/* Gives the memory back to the kernel and the addresses to whoever asks next. */
-void percpu__arena_give(struct percpu__slab *slab, int node);
+/* Gives the memory of slabs linked by next back to the kernel, and the addresses to whoever asks next. */
+void percpu__arena_give(struct percpu__slab *slabs);
 
 void percpu__arena_lock_for_fork(void);
 void percpu__arena_unlock_after_fork(void);
@@ -172,7 +174,10 @@ struct percpu__cache {
 	void (*ctor)(void *object);
 	const struct rcu_flavor_struct *rcu;
 	uint64_t nr_returned;              /* slabs; relaxed atomic */
-	uint64_t nr_waiting;               /* slabs in a grace period; relaxed atomic */
+	uint64_t nr_waiting;               /* slabs in a grace period; the release pairs with percpu_cache_destroy */
+	size_t kept_slabs;                 /* empty ones that every home keeps, however old; for ever */
+	uint64_t epoch_ms;                 /* half the time in which memory ages; UINT64_MAX: it does not; for ever */
+	uint64_t aged_ms;                  /* when all homes were last looked at; relaxed atomic */
 	struct percpu__lock lock;          /* limits, and used */
 	struct percpu__home *used;         /* homes ever used; lock, or acquire, which pairs with make_ready */
 	struct percpu__cache *next;        /* caches lock */
@@ -212,6 +217,9 @@ void percpu__caches_visit(void (*visit)(struct percpu__cache *cache));
 void percpu__caches_lock_for_fork(void);
 void percpu__caches_unlock_after_fork(void);
 
+/* The same until visit returns false, under the caches lock, which it takes. Returns: whether visit never did. */
+bool percpu__caches_each(bool (*visit)(struct percpu__cache *cache, void *arg), void *arg);
+
 /* ---- slab.c ---- */
 
 /* Links on their way; chain.h says how. */
@@ -220,8 +228,9 @@ struct percpu__chain {
 	uint64_t nr; /* links */
 };
 
+/* Last entered first. */
 struct percpu__slab_list {
-	struct percpu__slab *first;
+	struct percpu__slab *first, *last;
 	size_t nr;
 };
 
@@ -265,6 +274,14 @@ struct percpu__batch {
 };
 _Static_assert(sizeof(struct percpu__batch) == 256, "whole lines");
 
+/* What tells how old a home's memory is; the times are those of percpu__now_ms. */
+struct percpu__age {
+	uint64_t used_ms;       /* when its CPU last came to the home, past the list */
+	uint64_t epoch_ms;      /* when the epoch began */
+	size_t nr_least;        /* empty slabs, the fewest since then */
+	uint64_t seen, seen_ms; /* what its list and batches looked like, and since when */
+};
+
 /* One copy: what one CPU has of one cache. */
 struct percpu__home {
 	struct percpu__cache_list list; /* sections of the CPU */
@@ -274,6 +291,7 @@ struct percpu__home {
 	struct percpu__chain stock;
 	struct percpu__slab_list partial, empty; /* slabs with objects in them: some, all */
 	size_t nr_slabs;
+	struct percpu__age age;
 	uint64_t nr_relieved;         /* objects that the home took from the list by sections, so far */
 	uint64_t nr_drained;          /* ... and while it was closed */
 	uint64_t nr_refills, nr_remote, nr_batches; /* percpu_add */
@@ -332,8 +350,8 @@ void percpu__take_back_all(struct percpu__cache *cache, struct percpu__chain *ch
 bool percpu__stock_cut(struct percpu__cache *cache, struct percpu__home *home);
 bool percpu__stock_grow(struct percpu__cache *cache, struct percpu__home *home);
 
-/* The policy: empty slabs above what the home may keep, linked by next. H. */
-struct percpu__slab *percpu__stock_surplus(struct percpu__home *home);
+/* Takes up to nr empty slabs out of the home, those empty longest, linked by next. H. */
+struct percpu__slab *percpu__stock_take_empty(struct percpu__home *home, size_t nr);
 
 /* Walks the lists of slabs, and the slabs in them. H. */
 bool percpu__stock_is_valid(const struct percpu__cache *cache, struct percpu__home *home);
@@ -343,6 +361,20 @@ struct percpu__slab *percpu__homes_take_empty(struct percpu__cache *cache);
 
 /* Gives back slabs linked by next, after a grace period where readers may look at them: which may wait, or not. */
 void percpu__slabs_release(struct percpu__cache *cache, struct percpu__slab *slabs, bool may_wait);
+
+/* ---- age.c ---- */
+
+/* In a new cache: how long its memory may be idle, UINT64_MAX being for ever; and how much of it each CPU keeps. */
+void percpu__age_init(struct percpu__cache *cache, uint64_t decay_ms, size_t keep_bytes);
+
+/* Takes out of the home, to which its CPU has come, the empty slabs that are to go back now, linked by next. H. */
+struct percpu__slab *percpu__home_age(struct percpu__cache *cache, struct percpu__home *home, uint64_t now_ms);
+
+/*
+ * Looks, if it is time, for what is no longer needed anywhere, and gives it back: CPUs that have gone quiet, in caches
+ * that have, too. frees: the caller gives an object of the cache back, so that it may call its RCU. No lock held.
+ */
+void percpu__age_all(struct percpu__cache *cache, uint64_t now_ms, bool frees);
 
 /* ---- batch.c ---- */
 
@@ -422,6 +454,15 @@ void percpu__homes_close(struct percpu__cache *cache);
 
 /* Returns: whether what a close said is true now. Without fences it never is. Cache lock. */
 bool percpu__homes_fence(struct percpu__cache *cache);
+
+/*
+ * Moves what lies in the stock and the remote list to the slabs, but no more at a time than anyone may wait for. No home
+ * lock held. Returns: whether that was all.
+ */
+bool percpu__home_settle(struct percpu__cache *cache, struct percpu__home *home);
+
+/* After a close and a fence: moves all that is free in the home to the slabs, its list and batches too. Cache lock. */
+void percpu__home_drain(struct percpu__cache *cache, struct percpu__home *home);
 
 /* After a close: moves all that is free to the slabs. alone: nobody else uses the cache. Cache lock. */
 void percpu__homes_drain(struct percpu__cache *cache, bool alone);

@@ -40,6 +40,18 @@ void percpu__caches_visit(void (*visit)(struct percpu__cache *cache))
 		visit(cache);
 }
 
+bool percpu__caches_each(bool (*visit)(struct percpu__cache *cache, void *arg), void *arg)
+{
+	struct percpu__cache *cache;
+
+	percpu__lock(&lock);
+	cache = caches;
+	while (cache && visit(cache, arg))
+		cache = cache->next;
+	percpu__unlock(&lock);
+	return !cache;
+}
+
 /* ---- handles; lock ---- */
 
 static struct percpu__cache *take_handle(void)
@@ -122,14 +134,33 @@ static bool is_valid_request(size_t size, size_t align, unsigned flags, void (*c
 		return false;
 	if ((flags & PERCPU_CACHE_ZERO) && (ctor || rcu))
 		return false;
-	if (!attr)
-		return !rcu;
-	if (attr->size < sizeof(*attr) || attr->size > PERCPU_STRIDE || rcu != !!attr->flavor)
+	return rcu == !!attr->flavor;
+}
+
+/* Older programs pass less than all of the struct, newer ones more, which must then be zero. */
+static bool read_attr(const struct percpu_cache_attr *given, struct percpu_cache_attr *attr)
+{
+	const size_t known = sizeof(*attr);
+
+	*attr = (struct percpu_cache_attr)PERCPU_CACHE_ATTR_INIT;
+	if (!given)
+		return true;
+	if (given->size < offsetof(struct percpu_cache_attr, keep_bytes) || given->size > PERCPU_STRIDE)
 		return false;
-	for (size_t i = sizeof(*attr); i < attr->size; i++)
-		if (((const char *)attr)[i])
+	for (size_t i = known; i < given->size; i++)
+		if (((const char *)given)[i])
 			return false;
+	memcpy(attr, given, given->size < known ? given->size : known);
 	return true;
+}
+
+static void set_age(struct percpu__cache *cache, const struct percpu_cache_attr *attr)
+{
+	const struct percpu__options options = percpu__options(false);
+	const uint64_t decay_ms = attr->decay_ms == PERCPU_CACHE_DECAY_NEVER ? UINT64_MAX : attr->decay_ms;
+
+	percpu__age_init(cache, decay_ms ? decay_ms : options.decay_ms,
+			 attr->keep_bytes ? attr->keep_bytes : options.keep_bytes);
 }
 
 /* A few batches a CPU, so that what goes to one home is together. */
@@ -166,13 +197,14 @@ static void publish(struct percpu__cache *cache)
 }
 
 struct percpu_cache *percpu_cache_create_attr(const char *name, size_t size, size_t align, unsigned flags,
-					      void (*ctor)(void *object), const struct percpu_cache_attr *attr)
+					      void (*ctor)(void *object), const struct percpu_cache_attr *given)
 {
 	const uint8_t nr_stacks = stacks_for(percpu_nr_cpus());
 	struct percpu__home __percpu *homes;
+	struct percpu_cache_attr attr;
 	struct percpu__cache *cache;
 
-	if (!is_valid_request(size, align, flags, ctor, attr)) {
+	if (!read_attr(given, &attr) || !is_valid_request(size, align, flags, ctor, &attr)) {
 		errno = EINVAL;
 		return NULL;
 	}
@@ -193,7 +225,7 @@ struct percpu_cache *percpu_cache_create_attr(const char *name, size_t size, siz
 	cache->homes = homes;
 	cache->flags = flags;
 	cache->ctor = ctor;
-	cache->rcu = attr ? attr->flavor : NULL;
+	cache->rcu = attr.flavor;
 	cache->check = percpu__options(false).check;
 	cache->sections = percpu_mode() == PERCPU_MODE_RSEQ && !cache->check;
 	cache->batches = cache->sections && percpu__fence_ready();
@@ -201,6 +233,7 @@ struct percpu_cache *percpu_cache_create_attr(const char *name, size_t size, siz
 	cache->nr_stacks = nr_stacks;
 	percpu__lock_init(&cache->lock, PERCPU__RANK_CACHE);
 	set_geometry(cache, size, align < 8 ? 8 : align);
+	set_age(cache, &attr);
 	/* Inlines know neither zeroing nor links elsewhere than at the start. */
 	cache->inlines = cache->sections && !cache->zero_bytes && !cache->link_bytes;
 	cache->closed_line = closed_line;
@@ -300,7 +333,7 @@ int percpu_cache_destroy(struct percpu_cache *handle)
 	percpu__unlock(&lock);
 
 	percpu__slabs_release(cache, slabs, true);
-	if (__atomic_load_n(&cache->nr_waiting, __ATOMIC_RELAXED))
+	if (__atomic_load_n(&cache->nr_waiting, __ATOMIC_ACQUIRE)) /* pairs with give_later */
 		percpu__rcu_drain(cache->rcu);
 	percpu_free(cache->homes);
 	percpu__lock(&lock);

@@ -160,15 +160,17 @@ static void retire(struct percpu__cache *cache, struct percpu__home *home, uint6
 		percpu__stock_take_back(cache, home, &home->stock, 2 * (uint64_t)cache->stock_limit, left);
 }
 
-/* Sends home what is left, unlocks, and gives back the slabs that are too many. */
-static void leave(struct percpu__cache *cache, struct percpu__home *home, struct percpu__chain *left)
+/* Sends home what is left, unlocks, and gives back the slabs that nobody needs. frees: the caller knows of readers. */
+static void leave(struct percpu__cache *cache, struct percpu__home *home, struct percpu__chain *left, bool frees)
 {
-	struct percpu__slab *surplus = percpu__stock_surplus(home);
+	const uint64_t now_ms = percpu__now_ms();
+	struct percpu__slab *idle = !cache->rcu || frees ? percpu__home_age(cache, home, now_ms) : NULL;
 
 	percpu__send_home(cache, left);
 	percpu__unlock(&home->lock);
 	percpu__take_back_all(cache, left);
-	percpu__slabs_release(cache, surplus, false);
+	percpu__slabs_release(cache, idle, false);
+	percpu__age_all(cache, now_ms, frees);
 }
 
 /* Room in a list that is full: its older half goes to the stock. */
@@ -213,7 +215,7 @@ void *percpu__home_alloc(struct percpu__cache *cache)
 	/* What others freed may be more than this CPU will ever free. Not with RCU: a thread that allocates need not know it. */
 	if (!cache->rcu)
 		retire(cache, home, 2 * (uint64_t)cache->stock_limit, &left);
-	leave(cache, home, &left);
+	leave(cache, home, &left, false);
 	return link;
 }
 
@@ -241,17 +243,19 @@ static void free_here(struct percpu__cache *cache, struct percpu__home *home, vo
 		retire(cache, home, cache->stock_limit, &left);
 		percpu__chain_push(cache, &home->stock, link);
 	}
-	leave(cache, home, &left);
+	leave(cache, home, &left, true);
 }
 
 void percpu__home_free(struct percpu__cache *cache, void *link, unsigned home)
 {
 	struct percpu__home *here = percpu__home_here(cache);
 
-	if (home == here->copy)
+	if (home == here->copy) {
 		free_here(cache, here, link);
-	else
-		percpu__batch_free(cache, link, home);
+		return;
+	}
+	percpu__batch_free(cache, link, home);
+	percpu__age_all(cache, percpu__now_ms(), true);
 }
 
 void percpu__home_free_to(struct percpu__cache *cache, void *link, unsigned copy)
@@ -270,6 +274,7 @@ void percpu__home_free_to(struct percpu__cache *cache, void *link, unsigned copy
 		alone = (struct percpu__chain){ NULL, 0 };
 	percpu__unlock(&here->lock);
 	percpu__take_back_all(cache, &alone);
+	percpu__age_all(cache, percpu__now_ms(), true);
 }
 
 /* ---- giving back ---- */
@@ -287,6 +292,22 @@ static void take_list(const struct percpu__cache *cache, struct percpu__home *ho
 	home->nr_drained += nr;
 }
 
+bool percpu__home_settle(struct percpu__cache *cache, struct percpu__home *home)
+{
+	struct percpu__chain left = { NULL, 0 };
+	bool all;
+
+	percpu__lock(&home->lock);
+	if (!home->stock.nr)
+		home->stock = percpu__remote_take(home);
+	retire(cache, home, 1, &left);
+	all = !home->stock.nr && !__atomic_load_n(&home->remote, __ATOMIC_RELAXED);
+	percpu__send_home(cache, &left);
+	percpu__unlock(&home->lock);
+	percpu__take_back_all(cache, &left);
+	return all;
+}
+
 static void drain(struct percpu__cache *cache, struct percpu__home *home, bool list_too)
 {
 	struct percpu__chain remote, left = { NULL, 0 };
@@ -300,6 +321,12 @@ static void drain(struct percpu__cache *cache, struct percpu__home *home, bool l
 	percpu__send_home(cache, &left);
 	percpu__unlock(&home->lock);
 	percpu__take_back_all(cache, &left);
+}
+
+void percpu__home_drain(struct percpu__cache *cache, struct percpu__home *home)
+{
+	percpu__batches_empty(cache, home);
+	drain(cache, home, true);
 }
 
 void percpu__homes_drain(struct percpu__cache *cache, bool alone)

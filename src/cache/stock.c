@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Owns the stock of a home, a chain of free objects behind the CPU's list, and the home's slabs: which have
- * objects in them, and when those with all of them go back to the kernel.
- *
- * Policy. A home keeps one empty slab, or an eighth of its slabs.
+ * objects in them, and how those with all of them go back to the kernel. When they do is decided in age.c.
  */
 #include "cache/chain.h"
-
-#define KEPT_EMPTY_SHARE 8
 
 /* ---- lists of slabs; H ---- */
 
@@ -30,7 +26,11 @@ static void unlist(struct percpu__home *home, struct percpu__slab *slab)
 		list->first = slab->next;
 	if (slab->next)
 		slab->next->prev = slab->prev;
+	else
+		list->last = slab->prev;
 	list->nr--;
+	if (list == &home->empty && list->nr < home->age.nr_least)
+		home->age.nr_least = list->nr;
 	slab->listed = NOWHERE;
 }
 
@@ -42,6 +42,8 @@ static void enlist(struct percpu__home *home, struct percpu__slab *slab, unsigne
 	slab->next = list->first;
 	if (slab->next)
 		slab->next->prev = slab;
+	else
+		list->last = slab;
 	list->first = slab;
 	list->nr++;
 	slab->listed = where;
@@ -65,25 +67,6 @@ static void relist(struct percpu__cache *cache, struct percpu__home *home, struc
 		enlist(home, slab, where);
 }
 
-/* [doc:surplus] */
-/* The policy: empty slabs above what the home may keep, linked by next. */
-struct percpu__slab *percpu__stock_surplus(struct percpu__home *home)
-{
-	const size_t kept = home->nr_slabs / KEPT_EMPTY_SHARE ? home->nr_slabs / KEPT_EMPTY_SHARE : 1;
-	struct percpu__slab *surplus = NULL;
-
-	while (home->empty.nr > kept) {
-		struct percpu__slab *slab = home->empty.first;
-
-		unlist(home, slab);
-		home->nr_slabs--;
-		slab->next = surplus;
-		surplus = slab;
-	}
-	return surplus;
-}
-/* [doc:end] */
-
 static bool list_is_valid(const struct percpu__cache *cache, struct percpu__home *home, unsigned listed)
 {
 	const struct percpu__slab_list *list = list_of(home, listed);
@@ -97,12 +80,13 @@ static bool list_is_valid(const struct percpu__cache *cache, struct percpu__home
 		prev = slab;
 		slab = slab->next;
 	}
-	return !slab;
+	return !slab && list->last == prev;
 }
 
 bool percpu__stock_is_valid(const struct percpu__cache *cache, struct percpu__home *home)
 {
-	return home->partial.nr + home->empty.nr <= home->nr_slabs && list_is_valid(cache, home, PARTIAL) &&
+	return home->partial.nr + home->empty.nr <= home->nr_slabs && home->age.nr_least <= home->empty.nr &&
+	       list_is_valid(cache, home, PARTIAL) &&
 	       list_is_valid(cache, home, EMPTY);
 }
 
@@ -164,29 +148,43 @@ bool percpu__stock_grow(struct percpu__cache *cache, struct percpu__home *home)
 
 /* ---- giving back ---- */
 
+struct percpu__slab *percpu__stock_take_empty(struct percpu__home *home, size_t nr)
+{
+	struct percpu__slab *taken = NULL;
+
+	for (; nr && home->empty.last; nr--) {
+		struct percpu__slab *slab = home->empty.last;
+
+		unlist(home, slab);
+		home->nr_slabs--;
+		slab->next = taken;
+		taken = slab;
+	}
+	return taken;
+}
+
 struct percpu__slab *percpu__homes_take_empty(struct percpu__cache *cache)
 {
-	struct percpu__slab *all = NULL;
+	struct percpu__slab *all = NULL, **end = &all;
 
 	for (struct percpu__home *home = cache->used; home; home = home->next_used) {
 		percpu__lock(&home->lock);
-		while (home->empty.first) {
-			struct percpu__slab *slab = home->empty.first;
-
-			unlist(home, slab);
-			home->nr_slabs--;
-			slab->next = all;
-			all = slab;
-		}
+		*end = percpu__stock_take_empty(home, SIZE_MAX);
 		percpu__unlock(&home->lock);
+		while (*end)
+			end = &(*end)->next;
 	}
 	return all;
 }
 
-static void give(struct percpu__cache *cache, struct percpu__slab *slab)
+static void give(struct percpu__cache *cache, struct percpu__slab *slabs)
 {
-	percpu__arena_give(slab, percpu__home_node(percpu__home_of(cache, slab)));
-	__atomic_fetch_add(&cache->nr_returned, 1, __ATOMIC_RELAXED);
+	uint64_t nr = 0;
+
+	for (const struct percpu__slab *slab = slabs; slab; slab = slab->next)
+		nr++;
+	__atomic_fetch_add(&cache->nr_returned, nr, __ATOMIC_RELAXED);
+	percpu__arena_give(slabs);
 }
 
 /* After the grace period; the storage is the slab's own links. */
@@ -195,22 +193,26 @@ static void give_later(void *storage)
 	struct percpu__slab *slab = (struct percpu__slab *)((char *)storage - offsetof(struct percpu__slab, next));
 	struct percpu__cache *cache = slab->cache;
 
+	slab->next = NULL;
 	give(cache, slab);
-	__atomic_fetch_sub(&cache->nr_waiting, 1, __ATOMIC_RELAXED);
+	/* The last look at the cache; pairs with percpu_cache_destroy. */
+	__atomic_fetch_sub(&cache->nr_waiting, 1, __ATOMIC_RELEASE);
 }
 
 void percpu__slabs_release(struct percpu__cache *cache, struct percpu__slab *slabs, bool may_wait)
 {
-	if (slabs && cache->rcu && may_wait)
+	if (!slabs)
+		return;
+	if (cache->rcu && may_wait)
 		percpu__rcu_wait(cache->rcu);
+	if (!cache->rcu || may_wait) {
+		give(cache, slabs);
+		return;
+	}
 	while (slabs) {
 		struct percpu__slab *slab = slabs;
 
 		slabs = slab->next;
-		if (!cache->rcu || may_wait) {
-			give(cache, slab);
-			continue;
-		}
 		__atomic_fetch_add(&cache->nr_waiting, 1, __ATOMIC_RELAXED);
 		percpu__rcu_call(cache->rcu, &slab->next, give_later);
 	}

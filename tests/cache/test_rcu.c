@@ -37,7 +37,7 @@ static void construct(void *object)
 
 static void start(bool broken)
 {
-	struct percpu_cache_attr attr = { .size = sizeof(attr), .flavor = &rcu_flavor };
+	struct percpu_cache_attr attr = { .size = sizeof(attr), .flavor = &rcu_flavor, .decay_ms = 1 };
 
 	pin(0);
 	rcu_register_thread();
@@ -117,7 +117,7 @@ START_TEST(shrink_without_grace_is_seen)
 }
 END_TEST
 
-/* The slabs that a free gives back, for there are too many empty ones. */
+/* The slabs that a free gives back, because there is nothing in them. */
 static bool free_gives_back_under_the_reader(bool broken)
 {
 	struct lot lot;

@@ -172,11 +172,14 @@ static void unobtain(struct percpu_pool *pool, char *base)
 
 struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool)
 {
-	char *base = obtain(pool), *own = base + units_bytes() + percpu__page_bytes();
-	struct percpu__chunk *chunk = (struct percpu__chunk *)own;
+	char *const base = obtain(pool);
+	struct percpu__chunk *chunk;
+	char *own;
 
 	if (!base)
 		return NULL;
+	own = base + units_bytes() + percpu__page_bytes();
+	chunk = (struct percpu__chunk *)own;
 	if (percpu__commit(own, own_bytes()) < 0)
 		goto give_back;
 	percpu__space_init(&chunk->space, &chunk->maps, (union percpu__word *)(own + WORDS_OFFSET));

@@ -17,14 +17,30 @@
 static int16_t known[PERCPU__MAX_CPUS];
 #define NODE_UNKNOWN ((int16_t)-1)
 
+/* Whether the kernel answers libnuma. That is a system call, which sets errno, so it is made once. */
+static bool is_answered(void)
+{
+	static enum { UNASKED, YES, NO } answer; /* every writer writes the same */
+	int now = __atomic_load_n(&answer, __ATOMIC_RELAXED);
+
+	if (percpu__unlikely(now == UNASKED)) {
+		const int saved_errno = errno;
+
+		now = numa_available() < 0 ? NO : YES;
+		errno = saved_errno;
+		__atomic_store_n(&answer, now, __ATOMIC_RELAXED);
+	}
+	return now == YES;
+}
+
 bool percpu__nodes_are_known(void)
 {
-	return numa_available() < 0 || numa_all_nodes_ptr;
+	return !is_answered() || numa_all_nodes_ptr;
 }
 
 bool percpu__has_nodes(void)
 {
-	return numa_available() >= 0 && numa_all_nodes_ptr && numa_bitmask_weight(numa_all_nodes_ptr) > 1;
+	return is_answered() && numa_all_nodes_ptr && numa_bitmask_weight(numa_all_nodes_ptr) > 1;
 }
 
 static int nearest_with_memory(int from)

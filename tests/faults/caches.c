@@ -20,7 +20,7 @@ static struct percpu_cache_stats stats_now(void)
 	struct percpu_cache_stats stats = { .size = sizeof(stats) };
 
 	refuse_is_armed = false;
-	must(!percpu_cache_stats(cache, &stats));
+	must_keep_errno(must(!percpu_cache_stats(cache, &stats)));
 	refuse_is_armed = was_armed;
 	return stats;
 }
@@ -42,7 +42,7 @@ static bool attempt_cache(void)
 
 static void undo_cache(void)
 {
-	must(!percpu_cache_destroy(cache));
+	must_keep_errno(must(!percpu_cache_destroy(cache)));
 }
 
 static void prepare_cache(void)
@@ -61,7 +61,7 @@ static bool attempt_cache_alloc(void)
 
 static void undo_cache_alloc(void)
 {
-	percpu_cache_free(cache, objects[0]);
+	must_keep_errno(percpu_cache_free(cache, objects[0]));
 	must(!nr_objects());
 }
 
@@ -76,7 +76,7 @@ static bool attempt_cache_alloc_bulk(void)
 
 static void undo_cache_alloc_bulk(void)
 {
-	percpu_cache_free_bulk(cache, NR_MANY, objects);
+	must_keep_errno(percpu_cache_free_bulk(cache, NR_MANY, objects));
 	must(!nr_objects());
 }
 
@@ -86,11 +86,11 @@ static bool attempt_cache_cycle(void)
 	must(nr_objects() == NR_MANY);
 	for (int i = 0; i < NR_MANY; i++)
 		if (i % 3)
-			percpu_cache_free(cache, objects[i]);
+			must_keep_errno(percpu_cache_free(cache, objects[i]));
 		else
-			percpu_cache_free_to(cache, objects[i], i % percpu_nr_cpus());
+			must_keep_errno(percpu_cache_free_to(cache, objects[i], i % percpu_nr_cpus()));
 	must(!nr_objects());
-	must(percpu_cache_shrink(cache) >= 0);
+	must_keep_errno(must(percpu_cache_shrink(cache) >= 0));
 	return !percpu_cache_alloc_bulk(cache, NR_MANY, objects);
 }
 
@@ -111,7 +111,7 @@ static bool attempt_cache_destroy(void)
 {
 	must(percpu_cache_destroy(cache) == -EBUSY);
 	undo_cache_alloc_bulk();
-	must(!percpu_cache_destroy(cache));
+	must_keep_errno(must(!percpu_cache_destroy(cache)));
 	prepare_cache_objects();
 	return true;
 }
@@ -150,7 +150,7 @@ static bool attempt_lot(void)
 		return false;
 	for (int i = 0; i < NR_LOT; i++)
 		memset(lot[i], 0xff, 200);
-	percpu_cache_free_bulk(cache, NR_LOT, lot);
+	must_keep_errno(percpu_cache_free_bulk(cache, NR_LOT, lot));
 	must(!nr_objects());
 	must(stats_now().nr_returned_slabs - before >= 10);
 	return true;
@@ -170,7 +170,7 @@ static void prepare_lot(void)
 static void batch_objects(void)
 {
 	pin(true);
-	percpu_cache_free_bulk(cache, NR_BATCHED, objects);
+	must_keep_errno(percpu_cache_free_bulk(cache, NR_BATCHED, objects));
 	pin(false);
 }
 
@@ -217,12 +217,12 @@ static bool attempt_kinds(void)
 		must(!zero[i]);
 	must(!made || (*made == 42 && !((uintptr_t)made % 64)));
 	if (zeroed) {
-		percpu_cache_free(zeroed, zero);
-		must(!percpu_cache_destroy(zeroed));
+		must_keep_errno(percpu_cache_free(zeroed, zero));
+		must_keep_errno(must(!percpu_cache_destroy(zeroed)));
 	}
 	if (constructed) {
-		percpu_cache_free(constructed, made);
-		must(!percpu_cache_destroy(constructed));
+		must_keep_errno(percpu_cache_free(constructed, made));
+		must_keep_errno(must(!percpu_cache_destroy(constructed)));
 	}
 	return all;
 }
@@ -260,12 +260,12 @@ static bool attempt_typesafe(void)
 	for (int i = 0; !error && i < NR_LOT; i++)
 		must(*(uint64_t *)lot[i] == 42);
 	if (!error)
-		percpu_cache_free_bulk(cache, NR_LOT, lot);
+		must_keep_errno(percpu_cache_free_bulk(cache, NR_LOT, lot));
 	must(!nr_objects());
 	must(error || nr_graces - before == (int)stats_now().nr_returned_slabs);
 	must(error || nr_graces - before >= 10);
-	must(percpu_cache_shrink(cache) >= 0);
-	must(!percpu_cache_destroy(cache));
+	must_keep_errno(must(percpu_cache_shrink(cache) >= 0));
+	must_keep_errno(must(!percpu_cache_destroy(cache)));
 	return !error;
 }
 

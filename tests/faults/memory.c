@@ -17,7 +17,7 @@ static bool attempt_alloc(void)
 
 static void undo_alloc(void)
 {
-	percpu_free(areas[0]);
+	must_keep_errno(percpu_free(areas[0]));
 }
 
 static bool attempt_array(void)
@@ -28,8 +28,9 @@ static bool attempt_array(void)
 static bool attempt_alloc_bulk(void)
 {
 	const size_t before = nr_live(NULL);
-	const int error = percpu_alloc_bulk(AREA_BYTES, 8, NR_MANY, areas);
+	int error;
 
+	must_keep_errno(error = percpu_alloc_bulk(AREA_BYTES, 8, NR_MANY, areas));
 	must(!error || error == -ENOMEM);
 	must(nr_live(NULL) == before + (error ? 0 : NR_MANY));
 	return !error;
@@ -37,7 +38,7 @@ static bool attempt_alloc_bulk(void)
 
 static void undo_alloc_bulk(void)
 {
-	percpu_free_bulk(NR_MANY, areas);
+	must_keep_errno(percpu_free_bulk(NR_MANY, areas));
 }
 
 static bool attempt_pool(void)
@@ -51,7 +52,7 @@ static bool attempt_pool(void)
 
 static void undo_pool(void)
 {
-	must(!percpu_pool_destroy(pool));
+	must_keep_errno(must(!percpu_pool_destroy(pool)));
 }
 
 static void prepare_pool(void)
@@ -81,8 +82,8 @@ static bool attempt_cycle(void)
 
 	for (int i = 0; i < NR_MANY; i++)
 		if (i % 7)
-			percpu_free(areas[i]);
-	must(percpu_trim(NULL) >= 0);
+			must_keep_errno(percpu_free(areas[i]));
+	must_keep_errno(must(percpu_trim(NULL) >= 0));
 	for (int i = 0; i < NR_MANY; i++) {
 		if (i % 7)
 			all &= is_fresh(areas[i] = (void *)percpu_alloc(AREA_BYTES, 8), AREA_BYTES);
@@ -102,8 +103,12 @@ static void mend_cycle(void)
 static bool attempt_to_ask(void)
 {
 	struct percpu_pool_stats stats = { .size = sizeof(stats) };
-	const int error = percpu_pool_stats(NULL, &stats);
-	const ssize_t trimmed = percpu_trim(NULL), misplaced = percpu_pool_misplaced(NULL);
+	ssize_t trimmed, misplaced;
+	int error;
+
+	must_keep_errno(error = percpu_pool_stats(NULL, &stats));
+	must_keep_errno(trimmed = percpu_trim(NULL));
+	must_keep_errno(misplaced = percpu_pool_misplaced(NULL));
 
 	must(!error || error == -ENOMEM);
 	must(trimmed >= 0 || trimmed == -ENOMEM);
@@ -115,6 +120,7 @@ static bool attempt_to_ask(void)
 /* Never fewer than there are, whoever does not say. */
 static bool attempt_to_start(void)
 {
+	must_keep_errno(percpu_nr_cpus());
 	must(percpu_nr_cpus() >= sysconf(_SC_NPROCESSORS_CONF) || getenv("PERCPU_OPTIONS")[0]);
 	must(percpu_nr_copies() == percpu_nr_cpus() + 1);
 	must(percpu_mode_reason()[0]);
@@ -137,7 +143,7 @@ static bool attempt_static(void)
 
 static void undo_static(void)
 {
-	percpu_static_detach(&variable);
+	must_keep_errno(percpu_static_detach(&variable));
 }
 
 static const struct scenario scenarios[] = {

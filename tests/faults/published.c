@@ -33,7 +33,7 @@ static bool attempt_pool(void)
 
 static void undo_pool(void)
 {
-	must(!percpu_pool_destroy(pool));
+	must_keep_errno(must(!percpu_pool_destroy(pool)));
 }
 
 static void prepare_pool(void)
@@ -51,9 +51,9 @@ static bool attempt_alloc(void)
 			must(!nr_live(pool));
 			return false;
 		}
-		percpu_free(area);
+		must_keep_errno(percpu_free(area));
 	}
-	must(percpu_trim(pool) >= 0);
+	must_keep_errno(must(percpu_trim(pool) >= 0));
 	return true;
 }
 
@@ -71,14 +71,14 @@ static bool attempt_publish(void)
 	published = percpu_publish(word, &metric);
 	must(published || errno == ENOMEM);
 	if (!published)
-		percpu_free(word);
+		must_keep_errno(percpu_free(word));
 	return published;
 }
 
 static void undo_publish(void)
 {
-	must(!percpu_unpublish(published));
-	percpu_free(word);
+	must_keep_errno(must(!percpu_unpublish(published)));
+	must_keep_errno(percpu_free(word));
 }
 
 /* ---- the reader's side ---- */
@@ -94,8 +94,9 @@ static int note(const struct percpu_publisher *publisher, void *arg)
 
 static bool attempt_search(void)
 {
-	const int said = percpu_publishers(getpid(), note, NULL);
+	int said;
 
+	must_keep_errno(said = percpu_publishers(getpid(), note, NULL));
 	must(said == 7 || said == 0 || is_documented(-said));
 	return said == 7;
 }
@@ -119,7 +120,7 @@ static bool attempt_open(void)
 
 static void undo_open(void)
 {
-	percpu_reader_close(reader);
+	must_keep_errno(percpu_reader_close(reader));
 }
 
 /* A reader of its own each time, so that it has no room yet. */
@@ -143,7 +144,7 @@ static bool attempt_to_read(void)
 	all &= !error;
 	if (all)
 		must(*percpu_reader_words(reader, 0, 0, NULL) + *percpu_reader_words(reader, 0, 1, NULL) == 5);
-	percpu_reader_close(reader);
+	must_keep_errno(percpu_reader_close(reader));
 	return all;
 }
 #endif

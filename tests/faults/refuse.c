@@ -46,11 +46,15 @@ static const struct refusable {
 	{ SYS_madvise, EINVAL, "madvise", false },
 	{ SYS_mincore, ENOSYS, "mincore", false },
 	{ SYS_mbind, EPERM, "mbind", false },
+	{ SYS_get_mempolicy, EPERM, "get_mempolicy", false }, /* as containers do */
+	{ SYS_move_pages, EPERM, "move_pages", false },
 	{ SYS_membarrier, EPERM, "membarrier", false },
 	{ SYS_openat, EACCES, "openat", false },
 	{ SYS_read, EIO, "read", false },
 	{ SYS_pread64, EIO, "pread64", false },
 	{ SYS_lseek, EINVAL, "lseek", false },
+	{ SYS_readlinkat, EACCES, "readlinkat", false },
+	{ SYS_getdents64, EIO, "getdents64", false },
 	{ SYS_ioctl, ENOTTY, "ioctl", false },
 	{ SYS_sched_getaffinity, EPERM, "sched_getaffinity", false },
 	{ SYS_pidfd_open, ENOSYS, "pidfd_open", false },
@@ -123,10 +127,11 @@ static bool is_refused(const char *name)
 	return true;
 }
 
-/* The library asks for a fence twice: then it is a filter that refuses it, for good. */
+/* Filters refuse these for good. The library asks for a fence twice; the other is asked for at every turn. */
 static bool stays_refused(const struct refusable *call)
 {
-	return refuse_is_armed && call->number == SYS_membarrier && refuse_refused == call->name;
+	return refuse_is_armed && (call->number == SYS_membarrier || call->number == SYS_get_mempolicy) &&
+	       refuse_refused == call->name;
 }
 
 static const struct refusable *refusable_of(long number)

@@ -37,6 +37,14 @@ size_t published_scenarios(const struct scenario **list);
 		if (!(condition))                                                                            \
 			fail_at(__FILE__, __LINE__, #condition);                                             \
 	} while (0)
+/* What gives back, and what only tells, does not change errno, whatever the kernel refuses. */
+#define must_keep_errno(call)                                                                                \
+	do {                                                                                                 \
+		errno = A_STRANGE_ERRNO;                                                                     \
+		call;                                                                                        \
+		must(errno == A_STRANGE_ERRNO);                                                              \
+	} while (0)
+#define A_STRANGE_ERRNO 4321
 _Noreturn void fail_at(const char *file, int line, const char *condition);
 
 /* Areas in use; looking is not refused anything. NULL: in the default pool. */

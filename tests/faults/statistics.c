@@ -27,14 +27,14 @@ static bool attempt_counter(void)
 {
 	if (!is_done(percpu_counter_init(counters, 7, 0)))
 		return false;
-	check_counter(counters);
+	must_keep_errno(check_counter(counters));
 	return true;
 }
 
 static void undo_counter(void)
 {
-	percpu_counter_fini(counters);
-	percpu_counter_fini(counters);
+	must_keep_errno(percpu_counter_fini(counters));
+	must_keep_errno(percpu_counter_fini(counters));
 }
 
 static bool attempt_counters(void)
@@ -46,13 +46,13 @@ static bool attempt_counters(void)
 		return false;
 	}
 	for (int i = 0; i < NR_COUNTERS; i++)
-		check_counter(&counters[i]);
+		must_keep_errno(check_counter(&counters[i]));
 	return true;
 }
 
 static void undo_counters(void)
 {
-	percpu_counter_fini_bulk(NR_COUNTERS, counters);
+	must_keep_errno(percpu_counter_fini_bulk(NR_COUNTERS, counters));
 }
 
 static bool attempt_histogram(void)
@@ -63,16 +63,16 @@ static bool attempt_histogram(void)
 	if (!is_done(percpu_histogram_init(&histogram, NULL, 1000, 60000000000, 7)))
 		return false;
 	must(histogram.shape.nr_buckets <= sizeof(counts) / sizeof(counts[0]));
-	percpu_histogram_record(&histogram, 5000);
-	percpu_histogram_read(&histogram, &data);
+	must_keep_errno(percpu_histogram_record(&histogram, 5000));
+	must_keep_errno(percpu_histogram_read(&histogram, &data));
 	must(data.nr == 1 && data.sum == 5000 && data.max == 5000);
 	return true;
 }
 
 static void undo_histogram(void)
 {
-	percpu_histogram_fini(&histogram);
-	percpu_histogram_fini(&histogram);
+	must_keep_errno(percpu_histogram_fini(&histogram));
+	must_keep_errno(percpu_histogram_fini(&histogram));
 }
 
 static bool attempt_snapshot(void)
@@ -81,16 +81,16 @@ static bool attempt_snapshot(void)
 
 	if (!is_done(percpu_snapshot_init(&snapshot, 3)))
 		return false;
-	percpu_snapshot_add(&snapshot, 1, 2, 3);
-	percpu_snapshot_read(&snapshot, fields);
+	must_keep_errno(percpu_snapshot_add(&snapshot, 1, 2, 3));
+	must_keep_errno(percpu_snapshot_read(&snapshot, fields));
 	must(fields[0] == 1 && fields[1] == 2 && fields[2] == 3);
 	return true;
 }
 
 static void undo_snapshot(void)
 {
-	percpu_snapshot_fini(&snapshot);
-	percpu_snapshot_fini(&snapshot);
+	must_keep_errno(percpu_snapshot_fini(&snapshot));
+	must_keep_errno(percpu_snapshot_fini(&snapshot));
 }
 
 /* ---- groups ---- */

@@ -17,23 +17,44 @@ unsigned percpu__getcpu(void)
 	return cpu < 0 ? UINT_MAX : (unsigned)cpu;
 }
 
-unsigned percpu__cpu_mask_bits(unsigned *nr_allowed)
+/* The kernel copies whole words of its mask, or refuses room that is too small for it. Bytes or 0: it does not say. */
+static size_t ask_for_mask(unsigned long *mask, size_t bytes)
 {
-	unsigned long mask[1024]; /* 65,536 CPUs: more than any kernel is built for */
-	const unsigned word_bits = 8 * sizeof(mask[0]);
-	int saved_errno = errno;
-	long bytes = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+	const int saved_errno = errno;
+	const long got = syscall(SYS_sched_getaffinity, 0, bytes, mask);
 
 	errno = saved_errno;
+	return got > 0 && (size_t)got <= bytes ? (size_t)got : 0;
+}
+
+static unsigned end_of_mask(const unsigned long *mask, size_t bytes)
+{
+	const unsigned word_bits = 8 * sizeof(mask[0]);
+
+	for (unsigned word = bytes / sizeof(mask[0]); word-- > 0;)
+		if (mask[word])
+			return word * word_bits + word_bits - __builtin_clzl(mask[word]);
+	return 0;
+}
+
+/* The first to ask may be a signal handler on a small stack, so that a large mask has memory of its own. */
+unsigned percpu__cpu_mask_bits(unsigned *nr_allowed)
+{
+	unsigned long small[1024 / 8 / sizeof(unsigned long)], *large; /* as libc's own cpu_set_t */
+	const size_t large_bytes = 65536 / 8; /* more CPUs than any kernel is built for */
+	size_t bytes = ask_for_mask(small, sizeof(small));
+
 	*nr_allowed = 0;
-	if (bytes <= 0 || (size_t)bytes > sizeof(mask))
-		return 0;
-	for (unsigned word = bytes / sizeof(mask[0]); word-- > 0;) {
-		if (!mask[word])
-			continue;
-		*nr_allowed = word * word_bits + word_bits - __builtin_clzl(mask[word]);
-		break;
+	if (bytes) {
+		*nr_allowed = end_of_mask(small, bytes);
+		return 8 * bytes;
 	}
+	large = percpu__map(large_bytes);
+	if (!large)
+		return 0;
+	bytes = ask_for_mask(large, large_bytes);
+	*nr_allowed = end_of_mask(large, bytes);
+	percpu__release(large, large_bytes);
 	return 8 * bytes;
 }
 

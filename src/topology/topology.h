@@ -14,7 +14,7 @@
 
 /*
  * percpu__nr_possible_cpus - N: 1 + the highest CPU number that may ever run here. Never 0.
- * sysfs: root of the file system that says so. Async-signal-safe where that root tells the truth.
+ * sysfs: root of the file system that says so. Async-signal-safe where that root or the kernel's CPU mask tells.
  */
 unsigned percpu__nr_possible_cpus(const char *sysfs);
 

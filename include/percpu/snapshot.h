@@ -44,14 +44,16 @@ struct percpu_snapshot {
 	void *of[PERCPU_SNAPSHOT_MAX_FIELDS + 1];
 	uint64_t nr_fields;
 	void *spare; /* groups for whoever finds a shared copy taken */
-	uint64_t reserved;
+	/* For whoever finds no group at all: additions, begun and ended, and what they added. */
+	uint64_t loose_begun, loose[PERCPU_SNAPSHOT_MAX_FIELDS], loose_ended;
+	uint64_t reserved[3];
 };
 
 #ifdef __cplusplus
-static_assert(sizeof(struct percpu_snapshot) == 64 && sizeof(struct percpu__group2) == 40 &&
+static_assert(sizeof(struct percpu_snapshot) == 128 && sizeof(struct percpu__group2) == 40 &&
 		      sizeof(struct percpu__group4) == 72, "ABI");
 #else
-_Static_assert(sizeof(struct percpu_snapshot) == 64 && sizeof(struct percpu__group2) == 40 &&
+_Static_assert(sizeof(struct percpu_snapshot) == 128 && sizeof(struct percpu__group2) == 40 &&
 		       sizeof(struct percpu__group4) == 72, "ABI");
 _Static_assert(offsetof(struct percpu__group2, slot) == 8 && offsetof(struct percpu__group4, slot) == 8,
 	       "what the sections say");
@@ -101,7 +103,7 @@ PERCPU__INLINE void percpu__snapshot_add(struct percpu_snapshot *snapshot, unsig
 /*
  * percpu_snapshot_add(snapshot, v0, v1, ...) - adds to each field its v, as many as there are fields,
  * modulo 2^64. One step for whoever reads.
- * Context: any thread, any time, signal handlers too. Nothing fails.
+ * Context: any thread, any time, signal handlers too. Nothing fails, and nothing waits for another addition.
  */
 #define percpu_snapshot_add(snapshot, ...) percpu__snapshot_add((snapshot), PERCPU__VALUES(__VA_ARGS__))
 

@@ -445,6 +445,7 @@ class SnapshotPrinter(Printer):
         for group in self.groups(int(self.value["of"][nr]), 1 + 2 * step // 8):
             slot = 1 + (group[0] & ~self.CLAIMED & step) // 8
             sums = [a + b for a, b in zip(sums, group[slot:slot + nr])]
+        sums = [total + int(self.value["loose"][i]) for i, total in enumerate(sums)]
         for i, total in enumerate(sums):
             yield str(i), total & ((1 << 64) - 1)
 

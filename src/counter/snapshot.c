@@ -5,8 +5,9 @@
  * In a copy with one writer a section commits. In a shared copy a writer first claims the group, by a bit
  * of its word, and commits and lets go by one store. It may be interrupted in between, for long, or by a
  * signal whose handler adds to the same snapshot; so nobody waits for a claim. Who finds one takes a spare
- * group, and makes a page of them where all are claimed. Readers add up copies and spare groups; a claim
- * does not hinder them, for the slot that holds stays as it is.
+ * group, and makes a page of them where all are claimed. Where there is no page to be had it takes the copy of
+ * another CPU, if these are shared, too, and at last adds to the loose fields, which take any number of writers. Readers
+ * add up copies, spare groups and loose fields; a claim does not hinder them, for the slot that holds stays as it is.
  */
 #include <errno.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 /* Spare groups are two lines apart each. */
 #define GROUP_WORDS 16u
 #define NR_SPARE 31u
+#define LOOSE_TRIES 1000u
 struct page {
 	struct page *next;
 	uint64_t reserved[15];
@@ -110,17 +112,18 @@ static struct page *first_page(const struct percpu_snapshot *snapshot)
 	return __atomic_load_n((struct page *const *)&snapshot->spare, __ATOMIC_ACQUIRE); /* pairs with grow */
 }
 
-/* One page more, if there is memory. */
-static void grow(struct percpu_snapshot *snapshot)
+/* One page more. false: there is no memory. */
+static bool grow(struct percpu_snapshot *snapshot)
 {
 	struct page *page = percpu__map(percpu__page_bytes());
 
 	if (!page)
-		return;
+		return false;
 	page->next = first_page(snapshot);
 	while (!__atomic_compare_exchange_n((struct page **)&snapshot->spare, &page->next, page, true,
 					    __ATOMIC_RELEASE, __ATOMIC_RELAXED)) /* pairs with first_page */
 		;
+	return true;
 }
 
 static bool try_spare_add(struct percpu_snapshot *snapshot, const uint64_t *v, unsigned nr)
@@ -130,6 +133,27 @@ static bool try_spare_add(struct percpu_snapshot *snapshot, const uint64_t *v, u
 			if (try_claimed_add(page->group[i], v, nr))
 				return true;
 	return false;
+}
+
+/* In atomic mode every copy is shared. */
+static bool try_others_add(struct percpu_snapshot *snapshot, const uint64_t *v, unsigned nr)
+{
+	if (percpu_mode() != PERCPU_MODE_ATOMIC)
+		return false;
+	percpu_for_each_copy(i)
+		if (try_claimed_add(percpu_ptr((uint64_t *)snapshot->of[nr], i), v, nr))
+			return true;
+	return false;
+}
+
+/* What always works, whoever was interrupted where. Pairs with add_loose. */
+static void loose_add(struct percpu_snapshot *snapshot, const uint64_t *v, unsigned nr)
+{
+	__atomic_fetch_add(&snapshot->loose_begun, 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	for (unsigned i = 0; i < nr; i++)
+		__atomic_fetch_add(&snapshot->loose[i], v[i], __ATOMIC_RELAXED);
+	__atomic_fetch_add(&snapshot->loose_ended, 1, __ATOMIC_RELEASE);
 }
 
 void percpu_snapshot_add_slow(struct percpu_snapshot *snapshot, unsigned nr, uint64_t v0, uint64_t v1, uint64_t v2,
@@ -142,8 +166,13 @@ void percpu_snapshot_add_slow(struct percpu_snapshot *snapshot, unsigned nr, uin
 		percpu__die("percpu_snapshot_add", snapshot, "another number of fields than it has");
 	if (percpu__try_group_add(snapshot->of[nr], nr, v0, v1, v2, v3))
 		return;
-	while (!try_claimed_add(percpu__shared_copy(snapshot->of[nr]), v, nr) && !try_spare_add(snapshot, v, nr))
-		grow(snapshot);
+	while (!try_claimed_add(percpu__shared_copy(snapshot->of[nr]), v, nr) && !try_spare_add(snapshot, v, nr)) {
+		if (grow(snapshot))
+			continue;
+		if (!try_others_add(snapshot, v, nr))
+			loose_add(snapshot, v, nr);
+		return;
+	}
 }
 
 /* ---- reading ---- */
@@ -174,6 +203,27 @@ static void add_group(uint64_t *group, uint64_t *fields, unsigned nr)
 		fields[i] += here[i];
 }
 
+/*
+ * The loose fields agree where no addition was under way meanwhile. One that the reader interrupted does not go on, so
+ * the number of tries is bounded: then they may be apart by what is under way. Pairs with loose_add.
+ */
+static void add_loose(const struct percpu_snapshot *snapshot, uint64_t *fields, unsigned nr)
+{
+	uint64_t here[PERCPU_SNAPSHOT_MAX_FIELDS];
+
+	for (unsigned tries = 0; tries < LOOSE_TRIES; tries++) {
+		const uint64_t ended = __atomic_load_n(&snapshot->loose_ended, __ATOMIC_ACQUIRE);
+
+		for (unsigned i = 0; i < nr; i++)
+			here[i] = __atomic_load_n(&snapshot->loose[i], __ATOMIC_RELAXED);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (__atomic_load_n(&snapshot->loose_begun, __ATOMIC_RELAXED) == ended)
+			break;
+	}
+	for (unsigned i = 0; i < nr; i++)
+		fields[i] += here[i];
+}
+
 void percpu_snapshot_read_copy(const struct percpu_snapshot *snapshot, unsigned copy, uint64_t *fields)
 {
 	const unsigned nr = snapshot->nr_fields;
@@ -193,4 +243,5 @@ void percpu_snapshot_read(const struct percpu_snapshot *snapshot, uint64_t *fiel
 	for (struct page *page = first_page(snapshot); page; page = page->next)
 		for (unsigned i = 0; i < NR_SPARE; i++)
 			add_group(page->group[i], fields, nr);
+	add_loose(snapshot, fields, nr);
 }

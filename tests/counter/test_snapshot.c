@@ -3,6 +3,7 @@
 #include "harness/harness.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #define require(condition) ck_assert(condition)
@@ -121,6 +122,41 @@ START_TEST(claimed_groups_hold_up_nobody)
 }
 END_TEST
 
+/*
+ * As a handler finds it that interrupted its own thread, whose claim will not go while the handler runs, and there is no
+ * memory: no groups but those that are claimed, then in atomic mode those of the other CPUs, then none.
+ */
+START_TEST(without_memory_nobody_waits)
+{
+	const int copy = enter(_i ? ATOMIC : UNREGISTERED);
+	struct rlimit before, nothing_more;
+	uint64_t want[2] = { 0 };
+
+	if (copy < 0)
+		return;
+	ck_assert_int_eq(percpu_snapshot_init(&snapshot, 2), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+	nothing_more = (struct rlimit){ 1, before.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &nothing_more), 0);
+	*percpu_ptr((uint64_t *)snapshot.of[2], (unsigned)copy) |= CLAIMED;
+	alarm(60); /* it would not come back */
+	for (unsigned i = 0; i < 2000; i++) {
+		percpu_snapshot_add(&snapshot, 1, -10);
+		want[0] += 1;
+		want[1] -= 10;
+		check_fields(want);
+		if (i == 1000)
+			percpu_for_each_copy(other)
+				*percpu_ptr((uint64_t *)snapshot.of[2], other) |= CLAIMED;
+	}
+	alarm(0);
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+	ck_assert_ptr_null(snapshot.spare);
+	ck_assert_uint_eq(snapshot.loose_ended, _i ? 999 : 2000);
+	percpu_snapshot_fini(&snapshot);
+}
+END_TEST
+
 /* ---- storms ---- */
 
 static uint64_t nr_reads, nr_torn;
@@ -209,6 +245,7 @@ int main(void)
 
 	tcase_set_timeout(modes, 300);
 	tcase_add_loop_test(modes, adds_in_every_state, 0, NR_STATES);
+	tcase_add_loop_test(modes, without_memory_nobody_waits, 0, 2);
 	tcase_add_loop_test(modes, another_number_of_fields_ends_the_process, 0, 2);
 	tcase_add_loop_test(modes, a_million_reads_in_a_storm_and_none_torn, 0, NR_STATES);
 	tcase_add_loop_test(modes, of_four_fields_neither, 0, NR_STATES);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Owns the public entries of alloc and free that run when the section in the caller's code could not,
- * and the verdict on a pointer given to free: okay_to_free is the list of rules.
+ * and the verdict on a pointer given to free: percpu__is_object is the rule, refuse says what was wrong.
  */
 #include <errno.h>
 #include <string.h>
@@ -43,10 +43,8 @@ static bool is_last_of_list(const struct percpu__cache_list *list, const void *l
 	       __atomic_load_n(&list->word, __ATOMIC_RELAXED) == word;
 }
 
-static bool is_last_on(struct percpu__cache *cache, unsigned copy, const void *link)
+static bool is_last_on(struct percpu__cache *cache, unsigned copy, const void *link, unsigned home)
 {
-	const unsigned home = percpu__home_of(cache, percpu__slab_at((uintptr_t)link));
-
 	return is_last_of_list(&percpu__home_at(cache, copy)->list, link) ||
 	       (cache->batches && percpu__batch_ends_with(percpu_ptr(percpu__batch_for(cache, home), copy), link));
 }
@@ -55,12 +53,12 @@ static bool is_last_on(struct percpu__cache *cache, unsigned copy, const void *l
  * Whether the link is the last in this CPU's list or batch: then it cannot be in use. A caller that is on another CPU
  * by now may see old values: a fence before the second look, or being there still, tells.
  */
-static bool is_last_freed(struct percpu__cache *cache, const void *link)
+static bool is_last_freed(struct percpu__cache *cache, const void *link, unsigned home)
 {
 	const unsigned copy = percpu__home_here(cache)->copy;
 
-	return percpu__unlikely(is_last_on(cache, copy, link)) &&
-	       (percpu__fence() || percpu__home_here(cache)->copy == copy) && is_last_on(cache, copy, link);
+	return percpu__unlikely(is_last_on(cache, copy, link, home)) &&
+	       (percpu__fence() || percpu__home_here(cache)->copy == copy) && is_last_on(cache, copy, link, home);
 }
 
 /* The policy: a pointer passes all rules or the process ends. Nothing is read from the memory it names. */
@@ -77,19 +75,26 @@ static __attribute__((cold)) void refuse(const struct percpu__cache *cache, cons
 	percpu__die(who, object, "inside an object, not its start");
 }
 
-static inline void okay_to_free(const struct percpu__cache *cache, const void *object, const char *who)
+/* Returns: the home. An object that is free already may lose its slab, and with it its home, in the middle of this. */
+static inline unsigned okay_to_free(const struct percpu__cache *cache, const void *object, const char *who)
 {
+	unsigned home;
+
 	if (percpu__unlikely(!percpu__is_object(cache, (uintptr_t)object)))
 		refuse(cache, object, who);
+	home = percpu__home_of(cache, percpu__slab_at((uintptr_t)object));
+	if (percpu__unlikely(home >= percpu_abi.nr_copies))
+		refuse(cache, object, who);
+	return home;
 }
 /* [doc:end] */
 
 /* What takes longer: a free that is the second one. */
-static void *accept(struct percpu__cache *cache, void *object, const char *who)
+static void *accept(struct percpu__cache *cache, void *object, unsigned home, const char *who)
 {
 	void *link = percpu__link_of(cache, object);
 
-	if (percpu__unlikely(is_last_freed(cache, link)))
+	if (percpu__unlikely(is_last_freed(cache, link, home)))
 		percpu__die(who, object, "freed twice");
 	if (percpu__unlikely(cache->check))
 		percpu__check_freed(cache, object);
@@ -97,32 +102,33 @@ static void *accept(struct percpu__cache *cache, void *object, const char *who)
 }
 
 /* What no batch took. Not inlined, for the registers that it makes its caller save. */
-static __attribute__((noinline)) void free_further(struct percpu__cache *cache, void *object, const struct percpu__slab *slab)
+static __attribute__((noinline)) void free_further(struct percpu__cache *cache, void *object, unsigned home)
 {
-	void *link = accept(cache, object, "percpu_cache_free");
+	void *link = accept(cache, object, home, "percpu_cache_free");
 
-	if (!cache->sections || !percpu__cache_put(&cache->pub.own_line, &slab->list, link))
-		percpu__home_free(cache, link, percpu__home_of(cache, slab));
+	if (!cache->sections ||
+	    !percpu__cache_put(&cache->pub.own_line, &percpu__slab_at((uintptr_t)object)->list, link))
+		percpu__home_free(cache, link, home);
 }
 
 void percpu_cache_free_slow(struct percpu_cache *handle, void *object)
 {
 	struct percpu__cache *cache;
-	const struct percpu__slab *slab;
+	unsigned home;
 
 	if (!object)
 		return;
 	cache = live(handle, "percpu_cache_free");
-	okay_to_free(cache, object, "percpu_cache_free");
-	slab = percpu__slab_at((uintptr_t)object);
+	home = okay_to_free(cache, object, "percpu_cache_free");
 	/* What brings most callers here: another CPU's object. */
-	if (percpu__unlikely(!percpu__batch_push(cache, percpu__link_of(cache, object), percpu__home_of(cache, slab))))
-		free_further(cache, object, slab);
+	if (percpu__unlikely(!percpu__batch_push(cache, percpu__link_of(cache, object), home)))
+		free_further(cache, object, home);
 }
 
 void percpu_cache_free_to(struct percpu_cache *handle, void *object, unsigned cpu)
 {
 	struct percpu__cache *cache;
+	unsigned home;
 	char *list;
 	void *link;
 
@@ -131,9 +137,9 @@ void percpu_cache_free_to(struct percpu_cache *handle, void *object, unsigned cp
 	cache = live(handle, "percpu_cache_free_to");
 	if (cpu >= percpu_nr_cpus())
 		percpu__die("percpu_cache_free_to", object, "there is no such CPU");
-	okay_to_free(cache, object, "percpu_cache_free_to");
+	home = okay_to_free(cache, object, "percpu_cache_free_to");
 	percpu__watch_hand_over(&object, 1);
-	link = accept(cache, object, "percpu_cache_free_to");
+	link = accept(cache, object, home, "percpu_cache_free_to");
 	list = percpu__list_of(cache, cpu);
 	if (!cache->sections || !percpu__cache_put(&cache->pub.own_line, &list, link))
 		percpu__home_free_to(cache, link, cpu);

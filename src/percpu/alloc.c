@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the public entries of allocation, and the verdict on a pointer given to free: okay_to_free is
- * the list of rules, in the order in which they are tried. Nothing is read from the memory that the
- * pointer names.
+ * Owns the public entries of allocation, and the verdict on a pointer given to free: fault_of is the list of
+ * rules, in the order in which they are tried. Nothing is read from the memory that the pointer names.
  *
  * The common way of a small area is percpu__front_take and percpu__front_keep, without a lock; the
  * others end at the pool, under its lock, zeroing outside of it.
@@ -100,24 +99,38 @@ void __percpu *percpu_pool_alloc(struct percpu_pool *pool, size_t size, size_t a
 /* ---- frees ---- */
 
 /* The policy: a pointer passes all rules or the process ends. Neighbours may come and go meanwhile. */
-/* [doc:okay_to_free] */
-static struct percpu__area okay_to_know(const void __percpu *p, const char *who)
+/* [doc:fault_of] */
+static const char *fault_of(const struct percpu__chunk *chunk, uintptr_t address)
 {
-	const uintptr_t address = (uintptr_t)p;
-	struct percpu__chunk *chunk = percpu__index_find(address);
 	const uint32_t offset_bytes = address & (PERCPU_STRIDE - 1);
 
 	if (percpu__unlikely(!chunk))
-		percpu__die(who, (const void *)address, "not a per-CPU pointer");
+		return "not a per-CPU pointer";
 	if (percpu__unlikely(address - offset_bytes != (uintptr_t)chunk->base))
-		percpu__die(who, (const void *)address, "the address of a copy, not the per-CPU pointer");
+		return "the address of a copy, not the per-CPU pointer";
 	if (percpu__unlikely(offset_bytes % PERCPU__GRANULE))
-		percpu__die(who, (const void *)address, "inside an allocation, not its start");
+		return "inside an allocation, not its start";
 	if (percpu__unlikely(!percpu__space_is_live(&chunk->space, offset_bytes / PERCPU__GRANULE)))
-		percpu__die(who, (const void *)address, "freed before, or inside an allocation");
-	if (percpu__unlikely(__atomic_load_n(percpu__word_of(p), __ATOMIC_RELAXED) & PERCPU__KEPT))
-		percpu__die(who, (const void *)address, "freed before");
-	return percpu__area_of(p);
+		return "freed before, or inside an allocation";
+	if (percpu__unlikely(__atomic_load_n(percpu__word_of((const void __percpu *)address), __ATOMIC_RELAXED) & PERCPU__KEPT))
+		return "freed before";
+	return NULL;
+}
+/* [doc:end] */
+
+/* A pointer that is none may be into a chunk that another thread unmaps meanwhile. */
+static struct percpu__area okay_to_know(const void __percpu *p, const char *who)
+{
+	const unsigned judge = percpu__judge_begin();
+	struct percpu__area area = { .chunk = percpu__index_find((uintptr_t)p), .offset_bytes = (uintptr_t)p & (PERCPU_STRIDE - 1) };
+	const char *fault = fault_of(area.chunk, (uintptr_t)p);
+
+	if (percpu__likely(!fault))
+		area.bytes = percpu__space_size(&area.chunk->space, area.offset_bytes / PERCPU__GRANULE) * PERCPU__GRANULE;
+	percpu__judge_end(judge);
+	if (percpu__unlikely(fault))
+		percpu__die(who, (const void *)(uintptr_t)p, fault);
+	return area;
 }
 
 static struct percpu__area okay_to_free(const void __percpu *p, const char *who)
@@ -128,7 +141,6 @@ static struct percpu__area okay_to_free(const void __percpu *p, const char *who)
 		percpu__die(who, (const void *)(uintptr_t)p, "of a pool that another process published");
 	return area;
 }
-/* [doc:end] */
 
 void percpu__pool_return(void __percpu *p)
 {

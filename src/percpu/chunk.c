@@ -205,9 +205,17 @@ give_back:
 
 void percpu__chunk_destroy(struct percpu__chunk *chunk)
 {
+	const size_t of_units = (char *)chunk - chunk->base;
+
 	percpu__debug_chunk(chunk, false);
 	budget_give(chunk->nr_mappings);
-	unobtain(chunk->pool, chunk->base);
+	if (chunk->pool->shared) {
+		chunk->pool->shared->last_gone = &chunk->gone;
+		unobtain(chunk->pool, chunk->base);
+		return;
+	}
+	percpu__release(chunk->base, of_units);
+	percpu__gone_put(chunk, own_bytes(), &chunk->gone, true);
 }
 
 void percpu__chunk_purge_words(const struct percpu__chunk *chunk, uint64_t pages)

@@ -53,6 +53,7 @@ static void after(void)
 
 static void after_in_child(void)
 {
+	percpu__judges_forget();
 	if (!is_front_quiet)
 		percpu__front_forget();
 	percpu__pools_visit(inherit_pool, NULL);

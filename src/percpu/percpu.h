@@ -4,6 +4,7 @@
  *
  *   index.c   which chunk an address belongs to
  *   chunk.c   one reservation: its units, their placement, its bookkeeping
+ *   gone.c    what is left of a chunk that somebody may still look at
  *   shared.c  the file of a published pool (wire.h), whose chunks lie in it
  *   present.c which copies have pages, where a look at the others would make them
  *   copies.c  what is done to the same bytes of every copy: zero, poison, verify
@@ -29,6 +30,13 @@
 #include <percpu/alloc.h>
 #include <percpu/pool.h>
 
+/* What is still mapped of a chunk that is in the index no more; gone.c. */
+struct percpu__gone {
+	struct percpu__gone *next;
+	void *start;
+	size_t bytes;
+};
+
 /*
  * chunk: | guard | cpu 0 | ... | cpu N-1 | foreign | fence page | struct percpu__chunk | words |
  * Units are PERCPU_STRIDE bytes. The fence page keeps an overrun of the foreign unit out of what follows.
@@ -49,6 +57,7 @@ struct percpu__chunk {
 	bool is_dear;                 /* a look at a copy that nobody touched makes its page; for ever */
 	uint64_t *present;            /* pages that each copy is known to have; no lock, see present.c */
 	uint64_t everywhere;          /* those that all copies have; no lock */
+	struct percpu__gone gone;     /* at its end */
 	struct percpu__space_maps maps;
 };
 
@@ -101,6 +110,24 @@ static inline struct percpu__chunk *percpu__index_find(uintptr_t address)
 int percpu__index_insert(struct percpu__chunk *chunk);
 void percpu__index_remove(struct percpu__chunk *chunk);
 
+/* ---- gone.c ---- */
+
+/*
+ * Between the two nothing is unmapped that a look into the index finds. No lock, and nobody waits: signal handlers may.
+ * Returns: what percpu__judge_end wants.
+ */
+unsigned percpu__judge_begin(void);
+void percpu__judge_end(unsigned which);
+
+/* In a child there are no judges but the forking thread's, which has come to its end. */
+void percpu__judges_forget(void);
+
+/*
+ * Unmaps a range that no chunk in the index leads to any more, now or, while anybody judges, later. note: in the range.
+ * may_stay: it may stay mapped, without its memory, until the next call.
+ */
+void percpu__gone_put(void *start, size_t bytes, struct percpu__gone *note, bool may_stay);
+
 /* ---- chunk.c ---- */
 
 /* Returns: an empty chunk under the pool's policy, on no shelf and in no index; NULL: no memory. */
@@ -148,6 +175,7 @@ struct percpu__shared {
 	char *slots;
 	size_t slot_bytes, nr_slots;
 	size_t nr_taken;                    /* pool lock */
+	struct percpu__gone *last_gone;     /* of a chunk of it; pool lock */
 	bool is_inherited;                  /* a fork gave it to us: not ours to change; set by the fork alone */
 	uint64_t vacant[PERCPU__SHARED_CLASSES]; /* of the publish floor; pool lock */
 };

@@ -177,7 +177,8 @@ void percpu__pool_put(struct percpu_pool *pool, void __percpu *p)
 	struct percpu__chunk *chunk = percpu__index_find((uintptr_t)p);
 	struct percpu__range merged;
 
-	if (!percpu__shelf_free(&pool->shelf, chunk->slot, ((uintptr_t)p & (PERCPU_STRIDE - 1)) / PERCPU__GRANULE, &merged))
+	/* Two frees of one area at once may both have found it in use. */
+	if (!chunk || !percpu__shelf_free(&pool->shelf, chunk->slot, ((uintptr_t)p & (PERCPU_STRIDE - 1)) / PERCPU__GRANULE, &merged))
 		percpu__die("percpu_free", (const void *)(uintptr_t)p, "freed twice at once");
 	pool->nr_empty += percpu__space_is_empty(&chunk->space);
 	set_pages(pool, chunk, chunk->free_pages | percpu__range_pages(merged), chunk->dirty_pages);

@@ -84,7 +84,9 @@ static int map_slots(struct percpu__shared *shared)
 
 static void unmap(struct percpu__shared *shared)
 {
-	if (shared->slots)
+	if (shared->last_gone)
+		percpu__gone_put(shared->slots, shared->nr_slots * shared->slot_bytes, shared->last_gone, false);
+	else if (shared->slots)
 		percpu__release(shared->slots, shared->nr_slots * shared->slot_bytes);
 	if (shared->header)
 		percpu__release(shared->header, shared->front_bytes);

@@ -10,7 +10,8 @@
  * before dlopen() returns; operations on it cost what they cost on any other. Who needs one earlier
  * still, in a constructor of the same module, calls percpu_new() there.
  *
- * A plugin's variables go when dlclose() unloads it. Those of the process stay to its very end, when
+ * A plugin's variables go when dlclose() unloads it: their memory is free again from when the next module comes or goes,
+ * or somebody calls percpu_trim() or percpu_pool_stats(). At exit all variables stay to the very end, when
  * other threads may still be counting. There is no way to fail: without memory for it, the process prints
  * one line and aborts.
  */

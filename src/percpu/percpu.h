@@ -386,6 +386,9 @@ void percpu__fork_init(void);
 
 /* ---- static.c ---- */
 
+/* Frees the variables of modules that are gone. No lock held. */
+void percpu__static_collect(void);
+
 void percpu__static_lock_for_fork(void);
 void percpu__static_unlock_after_fork(void);
 

@@ -393,6 +393,7 @@ int percpu_pool_stats(struct percpu_pool *pool, struct percpu_pool_stats *out)
 	pool = percpu__pool_or_default(pool);
 	if (!pool)
 		return -ENOMEM;
+	percpu__static_collect();
 	percpu__lock(&pool->lock);
 	percpu_assert(percpu__pool_is_valid(pool));
 	collect_stats(pool, &stats);

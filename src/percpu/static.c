@@ -4,16 +4,18 @@
  *
  * A module attaches each of its variables (or its whole section of them) in a constructor and detaches
  * it in a destructor. Destructors run at dlclose(), when the memory shall go, and at process exit, when
- * it must not: other threads may still count. Plugins are told apart by an exit handler: registered
- * when main already runs, it comes before all destructors. Of libraries that the process started with,
- * it would come after, for the loader registers its own handler in between; so what they detach is only
- * set aside. Should it have been a dlclose() after all, the next module that attaches frees it.
+ * it must not: other threads may still count. No destructor can tell which it is, for the loader's part of the exit
+ * comes before or after any handler, depending on who registered when. So what is detached is only set aside.
+ * It is freed once the loader does not know the module any more: when the next module comes or goes, and whenever
+ * somebody trims the pool or asks for its statistics. At exit modules stay loaded to the end.
  *
- * Areas come from the default pool, past the watchers of allocations: a variable is no leak. malloc is
- * not called under the lock, which a fork takes after a malloc of the program's may have taken its own.
+ * A module is known by where it lies. One that attaches has not been there before, so that what was set
+ * aside for its place was another's. A key that lies in no module is taken at its word.
+ *
+ * Areas come from the default pool, past the watchers of allocations: a variable is no leak. Neither malloc nor the
+ * loader is called under the lock: those who hold their locks may come here.
  */
 #include <link.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "percpu/percpu.h"
@@ -23,20 +25,23 @@
 struct attachment {
 	const void *key;
 	void __percpu *area;
-	bool from_start; /* its module may be one that the process started with */
-	bool set_aside;  /* detached, not freed */
+	const void *module; /* its program headers; NULL: the key lies in none */
+	uint64_t number;    /* of no other one, ever */
+	bool set_aside;     /* detached, not freed */
 	struct attachment *next;
 };
 
 static struct percpu__lock lock = PERCPU__LOCK_INIT(PERCPU__RANK_STATIC);
-static struct attachment *attachments;   /* this and all below: lock */
-static unsigned nr_modules_at_start;      /* when this library came up */
-static bool has_exit_handler, is_exiting;
+static struct attachment *attachments, *vacant; /* lock */
+static uint64_t last_number;                    /* lock */
+static size_t nr_set_aside;                     /* written under the lock */
+static uint64_t nr_unloaded;                    /* modules, when all set aside were last judged; a hint */
 
-/* A walk over the modules, oldest first, to the one that holds an address. */
+/* ---- modules ---- */
+
 struct walk {
-	uintptr_t address; /* 0: to the end */
-	unsigned nr_before;
+	uintptr_t address;
+	const void *module;
 };
 
 static int step(struct dl_phdr_info *info, size_t size, void *arg)
@@ -46,30 +51,63 @@ static int step(struct dl_phdr_info *info, size_t size, void *arg)
 	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
 		const uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
 
-		if (info->dlpi_phdr[i].p_type == PT_LOAD && walk->address - start < info->dlpi_phdr[i].p_memsz)
+		if (info->dlpi_phdr[i].p_type == PT_LOAD && walk->address - start < info->dlpi_phdr[i].p_memsz) {
+			walk->module = info->dlpi_phdr;
 			return 1;
+		}
 	}
-	walk->nr_before++;
 	return 0;
 }
 
-static unsigned nr_modules_before(uintptr_t address)
+/* The module that the loader has at the address; NULL. No lock held: the loader takes its own. */
+static const void *module_at(const void *address)
 {
-	struct walk walk = { .address = address };
+	struct walk walk = { .address = (uintptr_t)address };
 
 	dl_iterate_phdr(step, &walk);
-	return walk.nr_before;
+	return walk.module;
 }
 
-/* All that the process starts with is mapped before any constructor runs; later modules stand behind. */
-__attribute__((constructor(PERCPU__STATIC_PRIORITY))) static void note_start(void)
+static int read_subs(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	nr_modules_at_start = nr_modules_before(0);
+	*(uint64_t *)arg = info->dlpi_subs;
+	return 1;
 }
 
-static bool is_from_start(const void *key)
+/* Modules that the loader has unloaded so far. No lock held. */
+static uint64_t unloaded_so_far(void)
 {
-	return !nr_modules_at_start || nr_modules_before((uintptr_t)key) < nr_modules_at_start;
+	uint64_t nr = 0;
+
+	dl_iterate_phdr(read_subs, &nr);
+	return nr;
+}
+
+/* ---- attachments: blocks of a page, never given back; lock ---- */
+
+static struct attachment *take_vacant(void)
+{
+	struct attachment *taken = vacant;
+
+	if (!taken) {
+		const size_t bytes = percpu__page_bytes();
+		struct attachment *made = percpu__map(bytes);
+
+		for (size_t i = 0; made && i < bytes / sizeof(*made); i++) {
+			made[i].next = vacant;
+			vacant = &made[i];
+		}
+		taken = vacant;
+	}
+	if (taken)
+		vacant = taken->next;
+	return taken;
+}
+
+static void put_vacant(struct attachment *gone)
+{
+	gone->next = vacant;
+	vacant = gone;
 }
 
 void percpu__static_lock_for_fork(void)
@@ -82,42 +120,86 @@ void percpu__static_unlock_after_fork(void)
 	percpu__unlock_after_fork(&lock);
 }
 
-static void begin_exit(void)
-{
-	percpu__lock(&lock);
-	is_exiting = true;
-	percpu__unlock(&lock);
-}
+/* ---- set aside ---- */
 
-/* Gives back the areas set aside. Returns: their attachments, chained, for the caller to free unlocked. */
-static struct attachment *take_set_aside(void)
+/* Takes one out that is set aside, and of whose module `is_gone` says that; NULL: there is none. */
+static struct attachment *take_out(bool (*is_gone)(const struct attachment *one, const struct attachment *arg),
+				   const struct attachment *arg)
 {
-	struct attachment **link = &attachments, *gone = NULL;
-
-	while (*link) {
+	for (struct attachment **link = &attachments; *link; link = &(*link)->next) {
 		struct attachment *found = *link;
 
-		if (!found->set_aside) {
-			link = &found->next;
+		if (!found->set_aside || !is_gone(found, arg))
 			continue;
-		}
 		*link = found->next;
-		percpu__pool_return(found->area);
-		found->next = gone;
-		gone = found;
+		__atomic_store_n(&nr_set_aside, nr_set_aside - 1, __ATOMIC_RELAXED);
+		return found;
 	}
-	return gone;
+	return NULL;
 }
 
-static void free_chain(struct attachment *chain)
+/* Frees all such areas. */
+static void free_all(bool (*is_gone)(const struct attachment *one, const struct attachment *arg),
+		     const struct attachment *arg)
 {
-	while (chain) {
-		struct attachment *next = chain->next;
+	void __percpu *area;
+	struct attachment *gone;
 
-		free(chain);
-		chain = next;
-	}
+	do {
+		percpu__lock(&lock);
+		gone = take_out(is_gone, arg);
+		area = gone ? gone->area : NULL;
+		if (gone)
+			put_vacant(gone);
+		percpu__unlock(&lock);
+		if (area)
+			percpu__pool_return(area);
+	} while (gone);
 }
+
+static bool was_there_before(const struct attachment *one, const struct attachment *coming)
+{
+	return one->key == coming->key || (one->module && one->module == coming->module);
+}
+
+static bool is_same(const struct attachment *one, const struct attachment *judged)
+{
+	return one->number == judged->number;
+}
+
+/* Copies the next one set aside, by number. Returns: whether there is one. */
+static bool next_set_aside(struct attachment *copy)
+{
+	const struct attachment *next = NULL;
+
+	percpu__lock(&lock);
+	for (const struct attachment *one = attachments; one; one = one->next)
+		if (one->set_aside && one->number > copy->number && (!next || one->number < next->number))
+			next = one;
+	if (next)
+		*copy = *next;
+	percpu__unlock(&lock);
+	return next;
+}
+
+/* The loader is asked about copies, without the lock. A module that was gone then has not come back since. */
+void percpu__static_collect(void)
+{
+	struct attachment judged = { .number = 0 };
+	uint64_t nr;
+
+	if (!__atomic_load_n(&nr_set_aside, __ATOMIC_RELAXED))
+		return;
+	nr = unloaded_so_far();
+	if (nr == __atomic_load_n(&nr_unloaded, __ATOMIC_RELAXED))
+		return;
+	while (next_set_aside(&judged))
+		if (module_at(judged.key) != judged.module)
+			free_all(is_same, &judged);
+	__atomic_store_n(&nr_unloaded, nr, __ATOMIC_RELAXED);
+}
+
+/* ---- the public entries ---- */
 
 /* Copies granule by granule what is not zero, so that copies of zeros stay without pages. */
 static void initialise(void __percpu *area, const void *initial, size_t size)
@@ -135,25 +217,20 @@ static void initialise(void __percpu *area, const void *initial, size_t size)
 	}
 }
 
-/* Fills in and enters what the caller allocated. */
-static void attach(struct attachment *made, const void *initial, size_t size, size_t align)
+static void __percpu *make_area(const void *key, const void *initial, size_t size, size_t align)
 {
 	struct percpu_pool *pool = percpu__pool_default();
 	const uint32_t granules = (size + PERCPU__GRANULE - 1) >> PERCPU__GRANULE_SHIFT;
 	const uint32_t align_granules = align > PERCPU__GRANULE ? align >> PERCPU__GRANULE_SHIFT : 1;
+	void __percpu *area;
 
 	if (size > PERCPU_MAX_SIZE || align > PERCPU_MAX_ALIGN)
-		percpu__die("static per-CPU variables of module at", made->key, "fit in PERCPU_MAX_SIZE bytes");
-	if (!pool || !(made->area = percpu__pool_take_zeroed(pool, granules, align_granules)))
-		percpu__die("no memory for static per-CPU variables of module at", made->key, "they cannot fail");
+		percpu__die("static per-CPU variables of module at", key, "fit in PERCPU_MAX_SIZE bytes");
+	if (!pool || !(area = percpu__pool_take_zeroed(pool, granules, align_granules)))
+		percpu__die("no memory for static per-CPU variables of module at", key, "they cannot fail");
 	if (initial)
-		initialise(made->area, initial, size);
-	if (!made->from_start && !has_exit_handler) {
-		has_exit_handler = true;
-		percpu__at_exit(begin_exit);
-	}
-	made->next = attachments;
-	attachments = made;
+		initialise(area, initial, size);
+	return area;
 }
 
 static struct attachment *find(const void *key)
@@ -165,39 +242,76 @@ static struct attachment *find(const void *key)
 	return found;
 }
 
-void __percpu *percpu_static_attach(const void *key, const void *initial, size_t size, size_t align)
+static void __percpu *area_of(const void *key)
 {
-	struct attachment *made = malloc(sizeof(*made)), *found, *gone;
+	const struct attachment *found;
 	void __percpu *area;
 
-	if (!made)
-		percpu__die("no memory for static per-CPU variables of module at", key, "they cannot fail");
-	*made = (struct attachment){ .key = key, .from_start = is_from_start(key) };
 	percpu__lock(&lock);
-	gone = take_set_aside();
 	found = find(key);
-	if (!found) {
-		attach(made, initial, size, align);
-		found = made;
-	}
-	area = found->area;
+	area = found ? found->area : NULL;
 	percpu__unlock(&lock);
-	if (found != made)
-		free(made);
-	free_chain(gone);
+	return area;
+}
+
+/* Enters an area. Returns: that of the key, which another thread may have entered before. */
+static void __percpu *enter(struct attachment coming)
+{
+	struct attachment *found, *made = NULL;
+	void __percpu *area = coming.area;
+
+	percpu__lock(&lock);
+	found = find(coming.key);
+	if (!found)
+		made = take_vacant();
+	if (made) {
+		coming.number = ++last_number;
+		coming.next = attachments;
+		*made = coming;
+		attachments = made;
+	}
+	if (found)
+		area = found->area;
+	percpu__unlock(&lock);
+	if (!found && !made)
+		percpu__die("no memory for static per-CPU variables of module at", coming.key, "they cannot fail");
+	return area;
+}
+
+void __percpu *percpu_static_attach(const void *key, const void *initial, size_t size, size_t align)
+{
+	struct attachment coming = { .key = key };
+	void __percpu *area = area_of(key);
+
+	if (area) {
+		percpu__static_collect();
+		return area;
+	}
+	percpu__fork_init();
+	coming.module = module_at(key);
+	free_all(was_there_before, &coming);
+	percpu__static_collect();
+	coming.area = make_area(key, initial, size, align);
+	area = enter(coming);
+	if (area != coming.area)
+		percpu__pool_return(coming.area);
 	return area;
 }
 
 void percpu_static_detach(const void *key)
 {
-	struct attachment *found, *gone = NULL;
+	struct attachment gone = { .key = NULL };
+	struct attachment *found;
 
 	percpu__lock(&lock);
-	found = is_exiting ? NULL : find(key);
-	if (found)
+	found = find(key);
+	if (found) {
 		found->set_aside = true;
-	if (found && !found->from_start)
-		gone = take_set_aside();
+		__atomic_store_n(&nr_set_aside, nr_set_aside + 1, __ATOMIC_RELAXED);
+		gone = *found;
+	}
 	percpu__unlock(&lock);
-	free_chain(gone);
+	if (found && !gone.module)
+		free_all(is_same, &gone);
+	percpu__static_collect();
 }

@@ -204,6 +204,7 @@ ssize_t percpu_trim(struct percpu_pool *pool)
 {
 	size_t given_back = 0;
 
+	percpu__static_collect();
 	if (pool)
 		return trim(pool);
 	percpu__pools_lock();

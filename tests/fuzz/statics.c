@@ -6,7 +6,7 @@
 #include <percpu/percpu.h>
 #include <string.h>
 
-#define NR_MODULES 24 /* the even ones as those that the process started with, the odd ones as plugins */
+#define NR_MODULES 24 /* the even ones in the program, the odd ones in no module that the loader knows */
 #define MAX_BYTES 1500
 
 static struct module {
@@ -62,11 +62,12 @@ static void attach(struct input *input)
 		initial[at] = byte_of(made.seed, 0, at);
 	made.p = (char *)percpu_static_attach(key_of(which), made.seed ? initial : NULL, made.size, align);
 	must(made.p);
-	nr_set_aside = 0;
 	if (module->p) {
 		must(made.p == module->p);
 		return;
 	}
+	if (which % 2 == 0)
+		nr_set_aside = 0;
 	must((uintptr_t)made.p % align == 0);
 	*module = made;
 	nr_attached++;
@@ -76,7 +77,7 @@ static void attach(struct input *input)
 			percpu_ptr(module->p, i)[at] = byte_of(module->seed, i, at);
 }
 
-/* Of the program's, which may only be about to end, memory goes when the next one comes. */
+/* Of the program's, which may only be about to end, memory goes when the next one of the program comes. */
 static void detach(struct input *input)
 {
 	const unsigned which = next_byte(input) % NR_MODULES;
@@ -88,7 +89,7 @@ static void detach(struct input *input)
 	check(module, false);
 	module->p = NULL;
 	nr_attached--;
-	nr_set_aside = which % 2 ? 0 : nr_set_aside + 1;
+	nr_set_aside += which % 2 == 0;
 }
 
 /* What others allocate, so that memory is used again by either. */

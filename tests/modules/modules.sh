@@ -219,10 +219,31 @@ $(cat "$tap_dir/said")" ;;
 	done
 }
 
+# ---- the end of the process ----
+
+# shellcheck disable=SC2086
+leaving()
+{
+	of="$with_flags -O2 $include $here/leave.c -L$tap_dir -Wl,-rpath,$tap_dir"
+	for library in "$shared" "$static"; do
+		[ "$library" = "$static" ] && inside=", the library inside each" || inside=
+		build liblate.so $CC -shared -fPIC -DLATE $of $library &&
+			build leave-plugin.so $CC -shared -fPIC -DPLUGIN $of -llate $library &&
+			build libearly.so $CC -shared -fPIC -DEARLY $of $library -ldl &&
+			build other.so $CC $with_flags -O2 -shared -fPIC $include "$here/part.c" $library &&
+			build leave $CC $of -learly -llate $shared || return
+		for turn in 1 2 3; do
+			try "threads count in a plugin at exit$inside, turn $turn" env LEAVE_PLUGIN="$tap_dir/leave-plugin.so" \
+				"$tap_dir/leave" "$tap_dir/other.so"
+		done
+	done
+}
+
 programs
 without_variables
 musl
 cplusplus
 early
 plugins
+leaving
 finish

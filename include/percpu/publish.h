@@ -72,6 +72,9 @@ struct percpu_publisher {
 	int fd;            /* its number there */
 	uint64_t file;     /* the same for all processes that share the pool, and for no other pool */
 	const char *name;  /* as /proc shows it, maybe cut; valid during the visit */
+	uid_t user;         /* whose memory it is */
+	uid_t process_user; /* as whom the process acts */
+	uint64_t held_bytes; /* of memory */
 };
 
 /*
@@ -82,6 +85,16 @@ struct percpu_publisher {
  */
 PERCPU_API int percpu_publishers(pid_t pid, int (*visit)(const struct percpu_publisher *publisher, void *arg),
 				 void *arg);
+
+/*
+ * percpu_publishers_within - the same of all processes, in so many nanoseconds of the thread's CPU time, visits included.
+ * Users with few processes come first, and each may take the time that is left, divided by the number of users that
+ * are left: so nobody's processes keep those of others from being searched. missed is called for each user not all of
+ * whose processes were.
+ * Returns: as percpu_publishers; -ENOMEM.
+ */
+PERCPU_API int percpu_publishers_within(uint64_t nanoseconds, int (*visit)(const struct percpu_publisher *publisher, void *arg),
+					void (*missed)(uid_t process_user, void *arg), void *arg);
 
 struct percpu_reader;
 
@@ -112,10 +125,17 @@ PERCPU_API int percpu_reader_group(struct percpu_reader *reader, const uint32_t 
  * percpu_reader_update - reads all descriptions and values. What was added or removed meanwhile is there or not;
  * what is there is whole. Costs the publisher nothing and makes no page of it.
  * Returns: 0, -ESRCH (the process has ended: these are the last values, unless its children go on), -EPROTO (the contents
- * contradict themselves: there are no values), -ENOMEM, -E2BIG (more than a reader holds: 1 GiB), -EIO, -EBADF (the program
- * has closed the reader's descriptor: there are no values).
+ * contradict themselves: there are no values), -ENOMEM, -E2BIG (it would take more memory than the reader may), -ETIME (and
+ * time), -EIO, -EBADF (the program has closed the reader's descriptor: there are no values).
  */
 PERCPU_API int percpu_reader_update(struct percpu_reader *reader);
+
+/*
+ * percpu_reader_limit - from the next update on, the reader takes no more than so many bytes of memory, and an update no more
+ * than so many nanoseconds of the thread's CPU time. 0: 1 GiB, which is the most in any case, and any time, as in the beginning.
+ * Without a limit an update takes memory and time in proportion to what the publisher holds, whatever it claims.
+ */
+PERCPU_API void percpu_reader_limit(struct percpu_reader *reader, size_t bytes, uint64_t nanoseconds);
 
 /* Of the last update, in the order of publishing where none was removed; valid until the next one. */
 PERCPU_API size_t percpu_reader_nr(const struct percpu_reader *reader);
@@ -123,7 +143,8 @@ PERCPU_API const struct percpu_metric *percpu_reader_metric(const struct percpu_
 
 /*
  * The words of metric i, summed over the copies of a group; *nr of them (may be NULL). A gauge's is an int64_t; a
- * histogram's are a merged struct percpu_histogram_copy, for percpu_histogram_data_add.
+ * histogram's are a merged struct percpu_histogram_copy, for percpu_histogram_data_add. A histogram's are valid until the
+ * next call of this function with the same reader, those of others until the next update.
  */
 PERCPU_API const uint64_t *percpu_reader_words(const struct percpu_reader *reader, size_t i, uint32_t group, size_t *nr);
 

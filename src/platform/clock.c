@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the clock by which memory ages. It goes by the kernel's ticks, one to ten milliseconds, and costs no system call
+ * Owns the clock by which memory ages, and the time that a thread had a CPU. The clock goes by the kernel's ticks, one to ten milliseconds, and costs no system call
  * where the kernel maps its clock into the process.
  */
 #include <errno.h>
@@ -26,4 +26,12 @@ uint64_t percpu__now_ms(void)
 void percpu__set_clock(uint64_t ms)
 {
 	__atomic_store_n(&set_ms, ms, __ATOMIC_RELAXED);
+}
+
+uint64_t percpu__thread_time(void)
+{
+	struct timespec time = { 0, 0 };
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return time.tv_sec * UINT64_C(1000000000) + time.tv_nsec;
 }

@@ -204,6 +204,7 @@ int percpu__file_facts(int fd, struct percpu__file_facts *facts)
 		return result;
 	*facts = (struct percpu__file_facts){
 		.inode = stat.st_ino,
+		.user = stat.st_uid,
 		.bytes = stat.st_size,
 		.held_bytes = (uint64_t)stat.st_blocks * 512,
 	};

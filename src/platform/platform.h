@@ -166,6 +166,7 @@ void percpu__file_close(int fd, struct percpu__file_id id);
 
 struct percpu__file_facts {
 	uint64_t inode;
+	uint32_t user;       /* whose it is */
 	uint64_t bytes;      /* its size */
 	uint64_t held_bytes; /* of memory and swap */
 };
@@ -190,6 +191,9 @@ bool percpu__link_can_write(const char *path);
 
 pid_t percpu__own_pid(void);
 
+/* As whom a process acts, which nobody may hide; -errno. */
+int64_t percpu__process_user(pid_t pid);
+
 /* A descriptor that knows when the process has ended, for percpu__has_ended; -errno. */
 int percpu__watch_process(pid_t pid);
 bool percpu__has_ended(int watch);
@@ -207,6 +211,8 @@ static inline uint64_t percpu__ms_between(uint64_t first, uint64_t second)
 
 /* For tests: from now on it is ms, not 0, until this is called again; 0: the kernel's time. */
 void percpu__set_clock(uint64_t ms);
+/* Nanoseconds that this thread had a CPU. */
+uint64_t percpu__thread_time(void);
 
 /* ---- cpu.c ---- */
 

@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what /proc tells of other processes: their descriptors, and whether they still run. */
-#include <dirent.h>
+/*
+ * Owns what /proc tells of other processes: their descriptors, and whether they still run.
+ * The calls are made by number, as those of file.c are.
+ */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "platform/platform.h"
@@ -13,28 +21,62 @@
 #define SYS_pidfd_open 434 /* Linux 5.3; the same number everywhere */
 #endif
 
+/* An entry of getdents64, whose header not every libc has. */
+struct entry {
+	uint64_t inode;
+	int64_t next;
+	uint16_t bytes;
+	uint8_t type;
+	char name[];
+};
+
+/* -1: the name is no number. */
+static int number_of(const char *name)
+{
+	int64_t number = 0;
+	const char *at = name;
+
+	for (; *at >= '0' && *at <= '9' && number < INT32_MAX; at++)
+		number = 10 * number + (*at - '0');
+	return at != name && !*at && number <= INT32_MAX ? (int)number : -1;
+}
+
+static void close_folder(void *fd)
+{
+	percpu__close(*(int *)fd);
+}
+
+static int visit_entries(int fd, int (*visit)(int number, void *arg), void *arg)
+{
+	char buffer[4096] __attribute__((aligned(8)));
+	int result = 0;
+	long got;
+
+	do {
+		got = syscall(SYS_getdents64, fd, buffer, sizeof(buffer));
+		for (long at = 0; at < got && !result;) {
+			const struct entry *entry = (const struct entry *)(buffer + at);
+			const int number = number_of(entry->name);
+
+			at += entry->bytes;
+			if (number >= 0)
+				result = visit(number, arg);
+		}
+	} while (got > 0 && !result);
+	return got < 0 && !result ? -errno : result;
+}
+
 int percpu__for_each_number(const char *path, int (*visit)(int number, void *arg), void *arg)
 {
 	const int saved_errno = errno;
-	DIR *folder = opendir(path);
-	struct dirent *entry;
-	int result = 0;
+	int fd = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = fd < 0 ? -errno : 0;
 
-	if (!folder) {
-		result = -errno;
-		errno = saved_errno;
-		return result;
+	if (fd >= 0) {
+		/* No call of ours lets a thread be cancelled, but visit may. */
+		pthread_cleanup_push(close_folder, &fd);
+		result = visit_entries(fd, visit, arg);
+		pthread_cleanup_pop(1);
 	}
-	while (!result && (entry = readdir(folder))) {
-		int64_t number = 0;
-		const char *at = entry->d_name;
-
-		for (; *at >= '0' && *at <= '9' && number < INT32_MAX; at++)
-			number = 10 * number + (*at - '0');
-		if (at != entry->d_name && !*at && number <= INT32_MAX)
-			result = visit(number, arg);
-	}
-	closedir(folder);
 	errno = saved_errno;
 	return result;
 }
@@ -67,6 +109,29 @@ pid_t percpu__own_pid(void)
 	return getpid();
 }
 
+/* A process that is not dumpable looks like root's from outside, so that its status is asked. */
+int64_t percpu__process_user(pid_t pid)
+{
+	const int saved_errno = errno;
+	char path[64], text[4096];
+	const char *line;
+	struct stat stat;
+	int64_t user;
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	user = lstat(path, &stat) < 0 ? -errno : (int64_t)stat.st_uid;
+	errno = saved_errno;
+	if (user)
+		return user;
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	if (percpu__read_file(path, text, sizeof(text)) < 0)
+		return user;
+	line = strstr(text, "\nUid:");
+	if (line && (line = strchr(line + 6, '\t')) && (line = strchr(line + 1, '\t'))) /* the second of four */
+		user = strtoul(line + 1, NULL, 10);
+	return user;
+}
+
 int percpu__watch_process(pid_t pid)
 {
 	const int saved_errno = errno;
@@ -82,7 +147,8 @@ bool percpu__has_ended(int watch)
 {
 	const int saved_errno = errno;
 	struct pollfd poll_fd = { .fd = watch, .events = POLLIN };
-	const bool ended = poll(&poll_fd, 1, 0) > 0;
+	const struct timespec now = { 0, 0 };
+	const bool ended = syscall(SYS_ppoll, &poll_fd, 1, &now, NULL, 0) > 0;
 
 	errno = saved_errno;
 	return ended;

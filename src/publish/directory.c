@@ -7,6 +7,8 @@
 
 #include "publish/publish.h"
 
+#define TRIES 4 /* to read a directory that stands still */
+
 static int read_image(struct percpu_reader *reader)
 {
 	struct percpu__file_facts facts;
@@ -19,14 +21,14 @@ static int read_image(struct percpu_reader *reader)
 	if (error)
 		return error;
 	/* At most a fifth of a record is never written. */
-	if (used_bytes > reader->header.directory_bytes || used_bytes / 2 > facts.held_bytes)
+	if (used_bytes > reader->header.directory_bytes || used_bytes - used_bytes / 5 > facts.held_bytes)
 		return -EPROTO;
 	reader->image_bytes = 0;
 	if (!used_bytes)
 		return 0;
-	error = percpu__reader_room(&reader->image, &reader->image_capacity, used_bytes);
+	error = percpu__reader_room(reader, &reader->image, used_bytes);
 	if (!error)
-		error = percpu__reader_read(reader, reader->image, used_bytes, reader->header.directory_offset);
+		error = percpu__reader_read(reader, reader->image.memory, used_bytes, reader->header.directory_offset);
 	if (!error)
 		reader->image_bytes = used_bytes;
 	return error;
@@ -63,31 +65,32 @@ static int reread_record(const struct percpu_reader *reader, struct percpu__wire
 static int add_entry(struct percpu_reader *reader, const struct percpu__wire_record *record, uint64_t at)
 {
 	struct percpu__entry *entry;
+	int error = percpu__reader_room(reader, &reader->entries, (reader->nr + 1) * sizeof(*entry));
 
-	if (percpu__reader_room(&reader->entries, &reader->entries_capacity, (reader->nr + 1) * sizeof(*entry)) < 0 ||
-	    percpu__reader_room(&reader->order, &reader->order_capacity, (reader->nr + 1) * sizeof(*reader->order)) < 0)
-		return -ENOMEM;
-	entry = &reader->entries[reader->nr];
+	if (!error)
+		error = percpu__reader_room(reader, &reader->order, (reader->nr + 1) * sizeof(uint32_t));
+	if (error)
+		return error;
+	entry = percpu__reader_entries(reader) + reader->nr;
 	if (!percpu__record_read(&reader->header, record, entry))
 		return -EPROTO;
-	if (percpu__reader_room(&reader->labels, &reader->labels_capacity, /* one more, so that there always is such an array */
-		      (reader->nr_labels + record->nr_labels + 1) * sizeof(*reader->labels)) < 0)
-		return -ENOMEM;
-	percpu__record_labels(record, reader->labels + reader->nr_labels);
+	error = percpu__reader_room(reader, &reader->labels, /* one more, so that there always is such an array */
+				    (reader->nr_labels + record->nr_labels + 1) * sizeof(struct percpu_label));
+	if (error)
+		return error;
+	percpu__record_labels(record, (struct percpu_label *)reader->labels.memory + reader->nr_labels);
 	entry->record_at = at;
 	entry->first_label = reader->nr_labels;
-	entry->first_word = reader->nr_words;
 	reader->nr_labels += record->nr_labels;
-	reader->nr_words += record->nr_words;
-	reader->order[reader->nr] = reader->nr;
+	((uint32_t *)reader->order.memory)[reader->nr] = reader->nr;
 	reader->nr++;
-	return reader->nr_words * reader->nr_groups > PERCPU__READER_MAX_BYTES / sizeof(uint64_t) ? -E2BIG : 0;
+	return reader->nr % 256 ? 0 : percpu__reader_has_time(reader);
 }
 
 /* Once nothing moves any more. */
 static void point_inside(const struct percpu_reader *reader, struct percpu__entry *entry)
 {
-	entry->metric.labels = reader->labels + entry->first_label;
+	entry->metric.labels = (struct percpu_label *)reader->labels.memory + entry->first_label;
 	entry->metric.shape = entry->metric.kind == PERCPU_METRIC_HISTOGRAM ? &entry->shape : NULL;
 }
 
@@ -99,14 +102,26 @@ static int by_value(const void *a, const void *b, void *entries)
 	return (x->value > y->value) - (x->value < y->value);
 }
 
+/* By the place of their values, as an honest publisher's often are already. */
+static void sort_entries(struct percpu_reader *reader)
+{
+	uint32_t *order = reader->order.memory;
+	size_t i = 1;
+
+	while (i < reader->nr && by_value(&order[i - 1], &order[i], reader->entries.memory) <= 0)
+		i++;
+	if (i < reader->nr)
+		qsort_r(order, reader->nr, sizeof(*order), by_value, reader->entries.memory);
+}
+
 /* Finds the metrics of the image. */
 static int read_entries(struct percpu_reader *reader, bool one_by_one)
 {
 	uint64_t bytes;
 
-	reader->nr = reader->nr_labels = reader->nr_words = 0;
+	reader->nr = reader->nr_labels = 0;
 	for (uint64_t at = 0; at < reader->image_bytes; at += bytes) {
-		struct percpu__wire_record *record = (struct percpu__wire_record *)((char *)reader->image + at);
+		struct percpu__wire_record *record = (struct percpu__wire_record *)((char *)reader->image.memory + at);
 		int error = 0;
 
 		bytes = reader->image_bytes - at < sizeof(*record) ? 0
@@ -121,33 +136,89 @@ static int read_entries(struct percpu_reader *reader, bool one_by_one)
 			return error;
 	}
 	for (size_t i = 0; i < reader->nr; i++)
-		point_inside(reader, &reader->entries[i]);
-	if (reader->nr)
-		qsort_r(reader->order, reader->nr, sizeof(*reader->order), by_value, reader->entries);
+		point_inside(reader, percpu__reader_entries(reader) + i);
+	sort_entries(reader);
 	return 0;
 }
 
-int percpu__directory_read(struct percpu_reader *reader, bool one_by_one)
+/* Returns: 0, and what the header says of changes; later reads are later. */
+static int read_changes(const struct percpu_reader *reader, uint64_t *changes)
 {
-	const int error = read_image(reader);
+	const int error = percpu__reader_read(reader, changes, sizeof(*changes), offsetof(struct percpu__wire_header, changes));
 
-	return error ? error : read_entries(reader, one_by_one);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with begin_change and end_change */
+	return error;
 }
 
-int percpu__directory_drop_changed(struct percpu_reader *reader)
+int percpu__directory_read(struct percpu_reader *reader, uint64_t *changes)
 {
-	size_t kept = 0;
+	bool is_still = false;
+	int error = 0;
 
-	for (size_t i = 0; i < reader->nr; i++) {
-		uint64_t generation;
-		const int error = read_generation(reader, reader->entries[i].record_at, &generation);
+	for (unsigned i = 0; i < TRIES && !is_still && !error; i++) {
+		uint64_t after = 0;
 
+		error = read_changes(reader, changes);
+		if (!error)
+			error = read_image(reader);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with begin_change */
+		if (!error)
+			error = read_changes(reader, &after);
+		is_still = *changes % 2 == 0 && *changes == after;
+	}
+	if (!is_still)
+		*changes = 1;
+	return error ? error : read_entries(reader, !is_still);
+}
+
+/* ---- afterwards ---- */
+
+/* The generations of records as they are now, by way of a window of the directory. */
+struct window {
+	uint64_t at, bytes;
+};
+
+static int look_again(const struct percpu_reader *reader, struct window *window, uint64_t at, uint64_t *generation)
+{
+	const uint64_t from = at + offsetof(struct percpu__wire_record, generation);
+
+	if (from < window->at || from + sizeof(*generation) > window->at + window->bytes) {
+		const uint64_t left = reader->image_bytes - from, unit = reader->header.unit_bytes;
+		const uint64_t bytes = left < unit ? left : unit;
+		int error = percpu__reader_has_time(reader);
+
+		if (!error)
+			error = percpu__reader_read(reader, reader->unit, bytes, reader->header.directory_offset + from);
 		if (error)
 			return error;
-		if (generation != reader->entries[i].generation)
+		*window = (struct window){ from, bytes };
+	}
+	*generation = reader->unit[(from - window->at) / sizeof(*generation)];
+	return 0;
+}
+
+int percpu__directory_keep_settled(struct percpu_reader *reader, uint64_t changes)
+{
+	struct window window = { 0, 0 };
+	uint64_t now = changes + 1;
+	size_t kept = 0;
+	int error;
+
+	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with begin_change */
+	error = read_changes(reader, &now);
+	if (error || (changes % 2 == 0 && now == changes))
+		return error;
+	for (size_t i = 0; i < reader->nr; i++) {
+		struct percpu__entry *entry = percpu__reader_entries(reader) + i;
+		uint64_t generation;
+
+		error = look_again(reader, &window, entry->record_at, &generation);
+		if (error)
+			return error;
+		if (generation != entry->generation)
 			continue;
-		reader->entries[kept] = reader->entries[i];
-		point_inside(reader, &reader->entries[kept++]);
+		percpu__reader_entries(reader)[kept] = *entry;
+		point_inside(reader, percpu__reader_entries(reader) + kept++);
 	}
 	reader->nr = kept;
 	return 0;

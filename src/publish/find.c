@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "publish/publish.h"
@@ -17,7 +18,13 @@ struct search {
 	int (*visit)(const struct percpu_publisher *publisher, void *arg);
 	void *arg;
 	pid_t pid;
+	uid_t user;             /* of the process */
+	uint64_t deadline_ns;   /* of the thread's time; 0: none */
+	unsigned nr_looked_at;
+	bool is_late;
 };
+
+#define LOOKS_PER_TIME 64u /* descriptors from one look at the time to the next */
 
 /* The name in a link's text, cut out of it; NULL: another file. */
 static const char *name_of(char *link)
@@ -32,12 +39,16 @@ static const char *name_of(char *link)
 
 static int visit_fd(int number, void *arg)
 {
-	const struct search *search = arg;
-	struct percpu_publisher publisher = { .pid = search->pid, .fd = number };
+	struct search *search = arg;
+	struct percpu_publisher publisher = { .pid = search->pid, .fd = number, .process_user = search->user };
 	struct percpu__file_facts facts;
 	char path[64], link[512];
 	int fd, known;
 
+	if (search->deadline_ns && search->nr_looked_at++ % LOOKS_PER_TIME == 0 && percpu__thread_time() >= search->deadline_ns) {
+		search->is_late = true;
+		return -ETIME;
+	}
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", search->pid, number);
 	if (percpu__read_link(path, link, sizeof(link)) < 0 || !(publisher.name = name_of(link)) ||
 	    !percpu__link_can_write(path))
@@ -50,26 +61,36 @@ static int visit_fd(int number, void *arg)
 	if (known < 0)
 		return 0;
 	publisher.file = facts.inode;
+	publisher.user = facts.user;
+	publisher.held_bytes = facts.held_bytes;
 	return search->visit(&publisher, search->arg);
 }
 
 static int search_process(struct search *search)
 {
+	const int64_t user = percpu__process_user(search->pid);
 	char path[64];
 
+	if (user < 0)
+		return user;
+	search->user = user;
 	snprintf(path, sizeof(path), "/proc/%d/fd", search->pid);
 	return percpu__for_each_number(path, visit_fd, search);
 }
 
 /* A process that has ended meanwhile, or does not let us look, is none of those that do. */
-static int visit_process(int number, void *arg)
+static int search_if_there(struct search *search, pid_t pid)
 {
-	struct search *search = arg;
 	int result;
 
-	search->pid = number;
+	search->pid = pid;
 	result = search_process(search);
 	return result == -ENOENT || result == -EACCES || result == -ESRCH ? 0 : result;
+}
+
+static int visit_process(int number, void *arg)
+{
+	return search_if_there(arg, number);
 }
 
 int percpu_publishers(pid_t pid, int (*visit)(const struct percpu_publisher *publisher, void *arg), void *arg)
@@ -80,4 +101,97 @@ int percpu_publishers(pid_t pid, int (*visit)(const struct percpu_publisher *pub
 	if (error)
 		return error;
 	return pid ? search_process(&search) : percpu__for_each_number("/proc", visit_process, &search);
+}
+
+/* ---- user by user ---- */
+
+struct process {
+	pid_t pid;
+	uid_t user;
+	size_t nr_of_user; /* processes */
+};
+
+struct processes {
+	size_t nr, capacity;
+	struct process *process;
+};
+
+static int note_process(int number, void *arg)
+{
+	struct processes *all = arg;
+	const int64_t user = percpu__process_user(number);
+
+	if (user < 0)
+		return 0; /* it has ended */
+	if (all->nr == all->capacity) {
+		const size_t capacity = all->capacity ? 2 * all->capacity : 256;
+		struct process *grown = reallocarray(all->process, capacity, sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		all->process = grown;
+		all->capacity = capacity;
+	}
+	all->process[all->nr++] = (struct process){ .pid = number, .user = user };
+	return 0;
+}
+
+static int by_user(const void *a, const void *b)
+{
+	const struct process *x = a, *y = b;
+
+	return x->user != y->user ? (x->user > y->user) - (x->user < y->user) : (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct process *x = a, *y = b;
+
+	return x->nr_of_user != y->nr_of_user ? (x->nr_of_user > y->nr_of_user) - (x->nr_of_user < y->nr_of_user) : by_user(a, b);
+}
+
+/* Those of users with few processes first. Returns: the number of users. */
+static size_t sort_processes(struct processes *all)
+{
+	size_t nr_users = 0, end;
+
+	if (!all->nr)
+		return 0;
+	qsort(all->process, all->nr, sizeof(*all->process), by_user);
+	for (size_t first = 0; first < all->nr; first = end, nr_users++) {
+		for (end = first; end < all->nr && all->process[end].user == all->process[first].user; end++)
+			;
+		for (size_t i = first; i < end; i++)
+			all->process[i].nr_of_user = end - first;
+	}
+	qsort(all->process, all->nr, sizeof(*all->process), by_number);
+	return nr_users;
+}
+
+int percpu_publishers_within(uint64_t nanoseconds, int (*visit)(const struct percpu_publisher *publisher, void *arg),
+			     void (*missed)(uid_t process_user, void *arg), void *arg)
+{
+	struct search search = { .visit = visit, .arg = arg };
+	const uint64_t deadline_ns = percpu__thread_time() + nanoseconds;
+	struct processes all = { .nr = 0 };
+	int result = percpu__can_tell_memfds();
+	size_t nr_users;
+
+	if (!result)
+		result = percpu__for_each_number("/proc", note_process, &all);
+	nr_users = sort_processes(&all);
+	for (size_t first = 0; first < all.nr && !result; first += all.process[first].nr_of_user, nr_users--) {
+		const uint64_t now = percpu__thread_time();
+
+		search.deadline_ns = now < deadline_ns ? now + (deadline_ns - now) / nr_users : 1;
+		for (size_t i = first; i < first + all.process[first].nr_of_user && !result; i++)
+			result = search_if_there(&search, all.process[i].pid);
+		if (!search.is_late)
+			continue;
+		missed(all.process[first].user, arg);
+		search.is_late = false;
+		result = 0;
+	}
+	free(all.process);
+	return result;
 }

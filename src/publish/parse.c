@@ -26,7 +26,7 @@ bool percpu__header_is_valid(const struct percpu__wire_header *header, uint64_t 
 	       header->directory_offset % sizeof(uint64_t) == 0 &&
 	       header->directory_bytes <= PERCPU__READER_MAX_BYTES &&
 	       fits(header->directory_offset, header->directory_bytes, header->chunks_offset) &&
-	       header->chunks_offset % sizeof(uint64_t) == 0 &&
+	       header->chunks_offset % PERCPU__BLOCK_BYTES == 0 &&
 	       !__builtin_mul_overflow(header->nr_chunks, header->nr_copies * PERCPU_STRIDE, &copies_bytes) &&
 	       fits(header->chunks_offset, copies_bytes, file_bytes);
 }

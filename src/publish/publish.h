@@ -6,7 +6,9 @@
  *   find.c      which processes have such a pool open
  *   reader.c    a pool of another process: opened, brought up to date, asked
  *   directory.c what it describes
- *   values.c    what it holds
+ *   pages.c     which pages of the file have memory
+ *   rows.c      words of pages that were found to have any
+ *   values.c    what the file holds, in such rows
  *   parse.c     what a directory may say: every offset, length and count is checked here
  *
  * The layout of what they share with other processes is in src/percpu/wire.h.
@@ -23,7 +25,10 @@
 /* Words of a histogram's copy before its counts, as struct percpu_histogram_copy has them. */
 #define PERCPU__HISTOGRAM_WORDS (sizeof(struct percpu_histogram_copy) / sizeof(uint64_t))
 
-#define PERCPU__READER_MAX_BYTES ((uint64_t)1 << 30) /* of a directory, and of values */
+#define PERCPU__READER_MAX_BYTES ((uint64_t)1 << 30) /* that a reader takes, unless it is told otherwise */
+#define PERCPU__BLOCK_BYTES 4096u                    /* units are read in blocks of this size; no page is smaller */
+#define PERCPU__BLOCK_WORDS (PERCPU__BLOCK_BYTES / sizeof(uint64_t))
+#define PERCPU__UNIT_BLOCKS (PERCPU_STRIDE / PERCPU__BLOCK_BYTES)
 
 /* A scale, or what claims to be one: neither it nor what it makes of 64 bits leaves the range of a double. */
 static inline bool percpu__scale_is_valid(double scale)
@@ -41,7 +46,7 @@ struct percpu__entry {
 	uint64_t value;              /* offset of copy 0's words in the file */
 	uint32_t nr_words;
 	struct percpu_histogram_shape shape;
-	uint64_t first_word;         /* among those of a group */
+	uint32_t first_piece, nr_pieces;
 	uint64_t first_label;
 };
 
@@ -64,12 +69,41 @@ void percpu__record_labels(const struct percpu__wire_record *record, struct perc
 /* ---- reader.c ---- */
 
 /*
+ * The part of an entry's words that lies in one block. The blocks at one place of all copies are a page: only those where
+ * some copy has memory are numbered, and only in those an entry has pieces.
+ */
+struct percpu__piece {
+	uint32_t page;
+	uint32_t word;     /* the first, among the entry's */
+	bool is_histogram;
+	uint16_t nr_words;
+	uint16_t block;    /* of a unit */
+	uint16_t at;       /* where that is in the block, in words */
+	uint16_t row_at;   /* where it goes in a row of the page */
+};
+
+/* The words of all pieces of a page, summed over the copies of a group. Found by page and group, in a hash table. */
+struct percpu__row {
+	uint32_t page, group;
+	uint64_t words; /* where they are among the reader's, and 1; 0: no row */
+};
+
+/* Room that grows; capacities are bytes. */
+struct percpu__room {
+	void *memory;
+	size_t capacity;
+};
+
+/*
  *	image     the directory as it was read; strings point into it
  *	entries   its metrics, in its order
  *	order     the same by the place of their values
- *	words     their values: for each group one row, an entry's words in it at first_word
+ *	pieces    of all entries, those of an entry side by side
+ *	rows      and words: see above. What has no row is zero
+ *	scratch   words of a histogram of several pieces, when it is asked for
  *
- * Words are 8-byte aligned in the file and in the buffer they are read into, where the kernel copies them whole.
+ * So what a reader takes depends on what the file holds, not on what it claims. Words are 8-byte aligned in the file and
+ * in the buffer they are read into, where the kernel copies them whole.
  */
 struct percpu_reader {
 	int fd;
@@ -77,40 +111,84 @@ struct percpu_reader {
 	struct percpu__file_id fd_id, watch_id; /* the program may have closed them since */
 	struct percpu__wire_header header;
 	char *name;
-	struct percpu__wire_record *image;
 	uint64_t image_bytes;
-	size_t image_capacity;
-	struct percpu__entry *entries;
-	size_t nr, entries_capacity;
-	struct percpu_label *labels;
+	size_t nr;
 	uint64_t nr_labels;
-	size_t labels_capacity;
-	uint32_t *order;
-	size_t order_capacity;
-	uint64_t *words;
-	uint64_t nr_words; /* of a group */
-	size_t words_capacity;
+	uint32_t nr_pieces, nr_pages, nr_rows;
+	uint64_t nr_words;
+	uint64_t rows_mask;
+	struct percpu__room image, entries, labels, order, pieces, of_pages, runs, rows, words, scratch;
 	uint32_t *group_of; /* NULL: all copies are one group */
 	uint32_t nr_groups;
 	uint64_t *unit;
+	uint64_t max_bytes;          /* of all that */
+	uint64_t max_ns, deadline_ns; /* of the thread's time; 0: none */
 };
 
-/* Room for bytes in all; capacities are bytes. The contents stay. */
-int percpu__reader_room(void *memory, size_t *capacity, uint64_t bytes);
+/* Room for bytes in all; the contents stay. 0, -ENOMEM, -E2BIG. */
+int percpu__reader_room(struct percpu_reader *reader, struct percpu__room *room, uint64_t bytes);
+
+/* The room is given back. */
+void percpu__reader_drop(struct percpu__room *room);
 
 /* All bytes or an error: a file that ends early was cut off. */
 int percpu__reader_read(const struct percpu_reader *reader, void *buffer, size_t bytes, uint64_t offset);
 
+/* Returns: 0, -ETIME once the update takes longer than it may. */
+int percpu__reader_has_time(const struct percpu_reader *reader);
+
+static inline struct percpu__entry *percpu__reader_entries(const struct percpu_reader *reader)
+{
+	return reader->entries.memory;
+}
+
 /* ---- directory.c ---- */
 
-/* Reads the directory anew; one_by_one: it may be torn, so each record is read again. */
-int percpu__directory_read(struct percpu_reader *reader, bool one_by_one);
+/*
+ * percpu__directory_read - reads the directory anew. *changes: what the header said of changes before, to compare
+ * with later; odd where it never stood still. Then each record was read by itself, and is whole.
+ */
+int percpu__directory_read(struct percpu_reader *reader, uint64_t *changes);
 
-/* Entries whose description is another by now may have had their values read from another's. */
-int percpu__directory_drop_changed(struct percpu_reader *reader);
+/*
+ * percpu__directory_keep_settled - where there were changes since, entries whose description is another by now may have
+ * had their values read from another's: they are dropped.
+ */
+int percpu__directory_keep_settled(struct percpu_reader *reader, uint64_t changes);
+
+/* ---- pages.c ---- */
+
+/* Blocks of a copy that have memory, side by side. */
+struct percpu__run {
+	uint32_t copy;
+	uint16_t first, nr;
+};
+
+/*
+ * percpu__pages_find - the runs of all copies of the chunk, among bytes [low, high) of its units, into reader->runs.
+ * Where the system does not tell, all is taken for memory. Fills no hole.
+ */
+int percpu__pages_find(struct percpu_reader *reader, uint64_t chunk_at, uint64_t low, uint64_t high, size_t *nr);
+
+/* ---- rows.c ---- */
+
+/* No row any more. */
+void percpu__rows_clear(struct percpu_reader *reader);
+
+/* Room for nr rows more, so that percpu__row_make needs but words. 0, -ENOMEM, -E2BIG. */
+int percpu__rows_prepare(struct percpu_reader *reader, size_t nr);
+
+/* *words: of the row of page and group, nr_words of them, zero where it is new. 0, -ENOMEM, -E2BIG. */
+int percpu__row_make(struct percpu_reader *reader, uint32_t page, uint32_t group, size_t nr_words, uint64_t **words);
+
+/* The same of a row that may be there, or NULL. */
+const uint64_t *percpu__row_find(const struct percpu_reader *reader, uint32_t page, uint32_t group);
 
 /* ---- values.c ---- */
 
 int percpu__values_read(struct percpu_reader *reader);
+
+/* The words of an entry in a group; those of a histogram until the next call. */
+const uint64_t *percpu__values_of(const struct percpu_reader *reader, const struct percpu__entry *entry, uint32_t group);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * Owns readers of a pool of another process, which may change it meanwhile, die in the middle, or be hostile: when
  * they are opened, brought up to date, asked. Everything is read by pread into memory of our own and judged there: no
- * page is mapped, so none is made and none can be cut off under us. Nothing is waited for: after a few tries for a
- * moment in which the directory stands still, records are read one by one, and those that changed meanwhile are left out.
+ * page is mapped, so none is made and none can be cut off under us. Nothing is waited for, and nothing is read twice but
+ * the directory: descriptions that changed while their values were read are left out.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,22 +12,37 @@
 
 #include "publish/publish.h"
 
-#define TRIES 16
-
-int percpu__reader_room(void *memory, size_t *capacity, uint64_t bytes)
+static uint64_t taken_bytes(const struct percpu_reader *reader)
 {
-	void **at = memory;
-	const uint64_t wanted = bytes > *capacity + *capacity / 2 ? bytes : *capacity + *capacity / 2;
+	return reader->image.capacity + reader->entries.capacity + reader->labels.capacity + reader->order.capacity +
+	       reader->pieces.capacity + reader->of_pages.capacity + reader->runs.capacity + reader->rows.capacity +
+	       reader->words.capacity + reader->scratch.capacity + reader->header.unit_bytes;
+}
+
+/* Half as much again each time, as long as there is so much. */
+int percpu__reader_room(struct percpu_reader *reader, struct percpu__room *room, uint64_t bytes)
+{
+	const uint64_t others = taken_bytes(reader) - room->capacity;
+	uint64_t wanted = room->capacity + room->capacity / 2;
 	void *grown;
 
-	if (bytes <= *capacity)
+	if (bytes <= room->capacity)
 		return 0;
-	grown = realloc(*at, wanted);
+	if (bytes > reader->max_bytes || others > reader->max_bytes - bytes)
+		return -E2BIG;
+	if (wanted < bytes || wanted > reader->max_bytes - others)
+		wanted = bytes;
+	grown = realloc(room->memory, wanted);
 	if (!grown)
 		return -ENOMEM;
-	*at = grown;
-	*capacity = wanted;
+	*room = (struct percpu__room){ grown, wanted };
 	return 0;
+}
+
+void percpu__reader_drop(struct percpu__room *room)
+{
+	free(room->memory);
+	*room = (struct percpu__room){ .memory = NULL };
 }
 
 int percpu__reader_read(const struct percpu_reader *reader, void *buffer, size_t bytes, uint64_t offset)
@@ -37,60 +52,36 @@ int percpu__reader_read(const struct percpu_reader *reader, void *buffer, size_t
 	return got < 0 ? (int)got : (size_t)got < bytes ? -EPROTO : 0;
 }
 
+int percpu__reader_has_time(const struct percpu_reader *reader)
+{
+	return reader->deadline_ns && percpu__thread_time() >= reader->deadline_ns ? -ETIME : 0;
+}
+
 /* ---- updates ---- */
-
-/* Returns: 0, and what the header says of changes; later reads are later. */
-static int settled_changes(const struct percpu_reader *reader, uint64_t *changes)
-{
-	const int error = percpu__reader_read(reader, changes, sizeof(*changes), offsetof(struct percpu__wire_header, changes));
-
-	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with begin_change and end_change */
-	return error;
-}
-
-static int read_all(struct percpu_reader *reader, bool one_by_one)
-{
-	const int error = percpu__directory_read(reader, one_by_one);
-
-	return error ? error : percpu__values_read(reader);
-}
-
-/* Returns: whether the directory stood still, and then *error is what came of it. */
-static bool read_still(struct percpu_reader *reader, int *error)
-{
-	uint64_t before, after;
-
-	*error = settled_changes(reader, &before);
-	if (*error)
-		return true;
-	if (before % 2)
-		return false;
-	*error = read_all(reader, false);
-	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with begin_change */
-	return settled_changes(reader, &after) || before == after;
-}
 
 int percpu_reader_update(struct percpu_reader *reader)
 {
-	bool is_still = false;
+	uint64_t changes;
 	int error = percpu__file_is(reader->fd, reader->fd_id) ? 0 : -EBADF;
 
-	if (error) {
-		reader->nr = 0;
-		return error;
-	}
-	for (unsigned i = 0; i < TRIES && !is_still; i++)
-		is_still = read_still(reader, &error);
-	if (!is_still) {
-		error = read_all(reader, true);
-		if (!error)
-			error = percpu__directory_drop_changed(reader);
-	}
+	reader->deadline_ns = reader->max_ns ? percpu__thread_time() + reader->max_ns : 0;
+	if (!error)
+		error = percpu__directory_read(reader, &changes);
+	if (!error)
+		error = percpu__values_read(reader);
+	if (!error)
+		error = percpu__directory_keep_settled(reader, changes);
 	if (error)
 		reader->nr = 0;
 	else if (percpu__file_is(reader->watch, reader->watch_id) && percpu__has_ended(reader->watch))
 		error = -ESRCH;
 	return error;
+}
+
+void percpu_reader_limit(struct percpu_reader *reader, size_t bytes, uint64_t nanoseconds)
+{
+	reader->max_bytes = bytes && bytes < PERCPU__READER_MAX_BYTES ? bytes : PERCPU__READER_MAX_BYTES;
+	reader->max_ns = nanoseconds;
 }
 
 /* ---- readers ---- */
@@ -140,6 +131,7 @@ struct percpu_reader *percpu_reader_open(pid_t pid, int fd)
 		return NULL;
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
 	reader->nr_groups = 1;
+	reader->max_bytes = PERCPU__READER_MAX_BYTES;
 	reader->watch = percpu__watch_process(pid);
 	reader->fd = percpu__open_memfd(path);
 	percpu__file_identify(reader->watch, &reader->watch_id);
@@ -170,17 +162,24 @@ static void close_files(const struct percpu_reader *reader)
 	percpu__file_close(reader->watch, reader->watch_id);
 }
 
+static void drop_rooms(struct percpu_reader *reader)
+{
+	struct percpu__room *const rooms[] = {
+		&reader->image, &reader->entries, &reader->labels, &reader->order, &reader->pieces,
+		&reader->of_pages, &reader->runs, &reader->rows, &reader->words, &reader->scratch,
+	};
+
+	for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++)
+		percpu__reader_drop(rooms[i]);
+}
+
 void percpu_reader_close(struct percpu_reader *reader)
 {
 	if (!reader)
 		return;
 	close_files(reader);
+	drop_rooms(reader);
 	free(reader->name);
-	free(reader->image);
-	free(reader->entries);
-	free(reader->labels);
-	free(reader->order);
-	free(reader->words);
 	free(reader->group_of);
 	free(reader->unit);
 	free(reader);
@@ -228,14 +227,16 @@ size_t percpu_reader_nr(const struct percpu_reader *reader)
 
 const struct percpu_metric *percpu_reader_metric(const struct percpu_reader *reader, size_t i)
 {
-	return &reader->entries[i].metric;
+	return &percpu__reader_entries(reader)[i].metric;
 }
 
 const uint64_t *percpu_reader_words(const struct percpu_reader *reader, size_t i, uint32_t group, size_t *nr)
 {
+	const struct percpu__entry *entry = &percpu__reader_entries(reader)[i];
+
 	if (nr)
-		*nr = reader->entries[i].nr_words;
-	return reader->words + group * reader->nr_words + reader->entries[i].first_word;
+		*nr = entry->nr_words;
+	return percpu__values_of(reader, entry, group);
 }
 
 uint64_t percpu_reader_held_bytes(const struct percpu_reader *reader)
@@ -249,6 +250,5 @@ uint64_t percpu_reader_held_bytes(const struct percpu_reader *reader)
 
 size_t percpu_reader_own_bytes(const struct percpu_reader *reader)
 {
-	return reader->image_capacity + reader->entries_capacity + reader->labels_capacity + reader->order_capacity +
-	       reader->words_capacity + reader->header.unit_bytes;
+	return taken_bytes(reader);
 }

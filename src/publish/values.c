@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the reading of values: chunk by chunk, copy by copy, past the holes of copies that nobody touched, into a
- * row of words for each group of copies.
+ * Owns the reading of values: chunk by chunk, block by block of the copies that have memory, into rows of words.
+ *
+ *	entries       |  a  |      b       |  c  |        (places in a copy, by order)
+ *	pages            0          1            2        (of 1 no copy has memory: it has no number, b no piece there)
+ *	row of 0, g   | a | b |                           (summed over the copies of group g that have memory there)
+ *
+ * Names may overlap, and each has its own words in a row, since sums and maxima are merged differently. How many words a
+ * page's names have in all is bounded, so that a row is no more than some times what it is made of.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "publish/publish.h"
 
-#define NAMES_PER_WORD 8u /* descriptions of a chunk's words, for each word that it has */
+#define NAMES_PER_WORD 16u /* descriptions of a page's words, for each word that it has */
+#define NO_PAGE UINT32_MAX
 
 /* The entries order[first..end) have their values in one chunk, bytes [low, high) of its units. */
 struct part {
@@ -17,15 +24,28 @@ struct part {
 	uint64_t low, high;
 };
 
+/* What is known of the pages of a part; the pieces of page b are of_pages[first[b]..first[b + 1]). */
+struct pages {
+	uint32_t number[PERCPU__UNIT_BLOCKS];
+	uint32_t first[PERCPU__UNIT_BLOCKS + 1];
+	uint32_t row_words[PERCPU__UNIT_BLOCKS];
+	uint32_t first_piece; /* of the part's */
+};
+
+static struct percpu__entry *entry_at(const struct percpu_reader *reader, size_t place)
+{
+	return &percpu__reader_entries(reader)[((uint32_t *)reader->order.memory)[place]];
+}
+
 static struct part part_from(const struct percpu_reader *reader, size_t first)
 {
 	const uint64_t chunk_bytes = reader->header.nr_copies * reader->header.unit_bytes;
 	const uint64_t start = reader->header.chunks_offset;
 	struct part part = { .first = first, .end = first, .low = UINT64_MAX };
 
-	part.chunk_at = start + (reader->entries[reader->order[first]].value - start) / chunk_bytes * chunk_bytes;
+	part.chunk_at = start + (entry_at(reader, first)->value - start) / chunk_bytes * chunk_bytes;
 	for (; part.end < reader->nr; part.end++) {
-		const struct percpu__entry *entry = &reader->entries[reader->order[part.end]];
+		const struct percpu__entry *entry = entry_at(reader, part.end);
 		const uint64_t at = entry->value - part.chunk_at, end = at + entry->nr_words * sizeof(uint64_t);
 
 		if (at >= chunk_bytes)
@@ -36,94 +56,208 @@ static struct part part_from(const struct percpu_reader *reader, size_t first)
 	return part;
 }
 
-static bool is_too_much(const struct percpu_reader *reader, struct part part)
-{
-	uint64_t nr_words = 0;
+/* ---- pages and pieces ---- */
 
-	for (size_t i = part.first; i < part.end; i++)
-		nr_words += reader->entries[reader->order[i]].nr_words;
-	return nr_words > NAMES_PER_WORD * PERCPU_STRIDE / sizeof(uint64_t);
+static int add_piece(struct percpu_reader *reader, struct pages *pages, struct percpu__piece piece, uint32_t block)
+{
+	const int error = percpu__reader_room(reader, &reader->pieces, (reader->nr_pieces + 1) * sizeof(piece));
+
+	if (error)
+		return error;
+	if (pages->row_words[block] + piece.nr_words > NAMES_PER_WORD * PERCPU__BLOCK_WORDS)
+		return -E2BIG;
+	piece.page = pages->number[block];
+	piece.row_at = pages->row_words[block];
+	pages->row_words[block] += piece.nr_words;
+	pages->first[block + 1]++;
+	((struct percpu__piece *)reader->pieces.memory)[reader->nr_pieces++] = piece;
+	return 0;
 }
 
-static void merge_histogram(struct percpu_histogram_copy *to, const struct percpu_histogram_copy *from,
-			    uint32_t nr_buckets)
+/* The pieces of one entry, where pages have numbers. */
+static int cut_entry(struct percpu_reader *reader, struct pages *pages, const struct part *part, size_t place)
 {
-	to->sum += from->sum;
-	to->max = from->max > to->max ? from->max : to->max;
-	to->inverse_min = from->inverse_min > to->inverse_min ? from->inverse_min : to->inverse_min;
-	for (uint32_t i = 0; i < nr_buckets; i++)
-		to->counts[i] += from->counts[i];
+	struct percpu__entry *entry = entry_at(reader, place);
+	const uint64_t start = (entry->value - part->chunk_at) / sizeof(uint64_t);
+	uint32_t word = 0;
+
+	entry->first_piece = reader->nr_pieces;
+	while (word < entry->nr_words) {
+		const uint32_t block = (start + word) / PERCPU__BLOCK_WORDS, at = (start + word) % PERCPU__BLOCK_WORDS;
+		const uint32_t left = entry->nr_words - word, fits = PERCPU__BLOCK_WORDS - at;
+		const struct percpu__piece piece = {
+			.is_histogram = entry->metric.shape, .word = word, .block = block, .at = at,
+			.nr_words = left < fits ? left : fits,
+		};
+		const int error = pages->number[block] == NO_PAGE ? 0 : add_piece(reader, pages, piece, block);
+
+		if (error)
+			return error;
+		word += piece.nr_words;
+	}
+	entry->nr_pieces = reader->nr_pieces - entry->first_piece;
+	return 0;
 }
 
-static void add_words(struct percpu_reader *reader, struct part part, uint32_t group)
+static void number_pages(struct percpu_reader *reader, struct pages *pages, size_t nr_runs)
 {
-	uint64_t *row = reader->words + group * reader->nr_words;
+	const struct percpu__run *runs = reader->runs.memory;
 
-	for (size_t i = part.first; i < part.end; i++) {
-		const struct percpu__entry *entry = &reader->entries[reader->order[i]];
-		const uint64_t *from = reader->unit + (entry->value - part.chunk_at) / sizeof(uint64_t);
+	memset(pages, 0, sizeof(*pages));
+	memset(pages->number, 0xff, sizeof(pages->number));
+	for (size_t i = 0; i < nr_runs; i++)
+		for (uint32_t block = runs[i].first; block < (uint32_t)runs[i].first + runs[i].nr; block++)
+			if (pages->number[block] == NO_PAGE)
+				pages->number[block] = reader->nr_pages++;
+}
 
-		if (entry->metric.kind == PERCPU_METRIC_HISTOGRAM)
-			merge_histogram((void *)(row + entry->first_word), (const void *)from, entry->shape.nr_buckets);
-		else
-			row[entry->first_word] += *from;
+/* The pieces of the part by page. */
+static int sort_pieces(struct percpu_reader *reader, struct pages *pages)
+{
+	const uint32_t first = pages->first_piece, nr = reader->nr_pieces - first;
+	const int error = percpu__reader_room(reader, &reader->of_pages, nr * sizeof(uint32_t));
+	const struct percpu__piece *pieces = reader->pieces.memory;
+	uint32_t *of_pages = reader->of_pages.memory, next[PERCPU__UNIT_BLOCKS];
+
+	if (error)
+		return error;
+	for (uint32_t block = 0; block < PERCPU__UNIT_BLOCKS; block++) {
+		pages->first[block + 1] += pages->first[block];
+		next[block] = pages->first[block];
+	}
+	for (uint32_t i = first; i < first + nr; i++)
+		of_pages[next[pieces[i].block]++] = i;
+	return 0;
+}
+
+static int make_pieces(struct percpu_reader *reader, struct pages *pages, const struct part *part, size_t nr_runs)
+{
+	int error = 0;
+
+	number_pages(reader, pages, nr_runs);
+	pages->first_piece = reader->nr_pieces;
+	for (size_t i = part->first; i < part->end && !error; i++)
+		error = cut_entry(reader, pages, part, i);
+	return error ? error : sort_pieces(reader, pages);
+}
+
+/* ---- words ---- */
+
+static bool is_zero(const uint64_t *words)
+{
+	uint64_t any = 0;
+
+	for (size_t i = 0; i < PERCPU__BLOCK_WORDS; i++)
+		any |= words[i];
+	return !any;
+}
+
+/* Words of a piece, from a block of one copy or from a row, into those of the entry that begin with the piece's. */
+static void merge(const struct percpu__piece *piece, uint64_t *to, const uint64_t *from)
+{
+	for (uint32_t i = 0; i < piece->nr_words; i++) {
+		const size_t at = (piece->word + i) * sizeof(uint64_t);
+
+		if (piece->is_histogram && (at == offsetof(struct percpu_histogram_copy, max) ||
+					     at == offsetof(struct percpu_histogram_copy, inverse_min)))
+			to[i] = from[i] > to[i] ? from[i] : to[i];
+		else if (!piece->is_histogram || at != offsetof(struct percpu_histogram_copy, reserved))
+			to[i] += from[i];
 	}
 }
 
-static uint32_t group_of(const struct percpu_reader *reader, uint64_t copy)
+/* words: of the block. */
+static int add_block(struct percpu_reader *reader, const struct pages *pages, uint32_t block, const uint64_t *words,
+		     uint32_t group)
 {
-	return reader->group_of ? reader->group_of[copy] : 0;
-}
-
-/* The part of a copy that has data from from on, of the unit at unit_at. What is before it is a hole. */
-static int read_copy(struct percpu_reader *reader, struct part part, uint64_t unit_at, uint64_t from, uint32_t group)
-{
-	const uint64_t start = from > unit_at + part.low ? from - unit_at : part.low;
+	const uint32_t *of_pages = reader->of_pages.memory;
+	const struct percpu__piece *pieces = reader->pieces.memory;
+	uint64_t *row;
 	int error;
 
-	if (start >= part.high || group >= reader->nr_groups)
+	if (!pages->row_words[block] || is_zero(words))
 		return 0;
-	memset((char *)reader->unit + part.low, 0, start - part.low);
-	error = percpu__reader_read(reader, (char *)reader->unit + start, part.high - start, unit_at + start);
-	if (!error)
-		add_words(reader, part, group);
+	error = percpu__row_make(reader, pages->number[block], group, pages->row_words[block], &row);
+	for (uint32_t i = pages->first[block]; i < pages->first[block + 1] && !error; i++) {
+		const struct percpu__piece *piece = &pieces[of_pages[i]];
+
+		merge(piece, row + piece->row_at, words + piece->at);
+	}
 	return error;
 }
 
-static int read_part(struct percpu_reader *reader, struct part part)
+static int read_run(struct percpu_reader *reader, const struct pages *pages, uint64_t chunk_at, struct percpu__run run)
 {
-	const uint64_t unit_bytes = reader->header.unit_bytes;
-	uint64_t copy = 0;
+	const uint32_t group = reader->group_of ? reader->group_of[run.copy] : 0;
+	const uint64_t unit_at = chunk_at + run.copy * reader->header.unit_bytes;
+	int error = percpu__reader_has_time(reader);
 
-	while (copy < reader->header.nr_copies) {
-		const int64_t data = percpu__find(reader->fd, PERCPU__FIND_DATA, part.chunk_at + copy * unit_bytes + part.low);
-		int error;
+	if (!error)
+		error = percpu__rows_prepare(reader, run.nr);
+	if (!error)
+		error = percpu__reader_read(reader, reader->unit, (size_t)run.nr * PERCPU__BLOCK_BYTES,
+					    unit_at + (uint64_t)run.first * PERCPU__BLOCK_BYTES);
+	for (uint32_t i = 0; i < run.nr && !error; i++)
+		error = add_block(reader, pages, run.first + i, reader->unit + i * PERCPU__BLOCK_WORDS, group);
+	return error;
+}
 
-		if (data < 0)
-			return data == -ENXIO ? 0 : (int)data;
-		copy = (data - part.chunk_at) / unit_bytes;
-		if (copy >= reader->header.nr_copies)
-			break;
-		error = read_copy(reader, part, part.chunk_at + copy * unit_bytes, data, group_of(reader, copy));
-		if (error)
-			return error;
-		copy++;
+static int read_part(struct percpu_reader *reader, const struct part *part)
+{
+	struct pages pages;
+	size_t nr_runs;
+	int error = percpu__pages_find(reader, part->chunk_at, part->low, part->high, &nr_runs);
+
+	if (!error)
+		error = make_pieces(reader, &pages, part, nr_runs);
+	for (size_t i = 0; i < nr_runs && !error; i++)
+		error = read_run(reader, &pages, part->chunk_at, ((struct percpu__run *)reader->runs.memory)[i]);
+	return error;
+}
+
+/* Histograms are put together there when they are asked for, which then cannot fail. */
+static int make_scratch(struct percpu_reader *reader)
+{
+	uint32_t nr_words = 0;
+
+	for (size_t i = 0; i < reader->nr; i++) {
+		const struct percpu__entry *entry = &percpu__reader_entries(reader)[i];
+
+		nr_words = entry->nr_words > nr_words ? entry->nr_words : nr_words;
 	}
-	return 0;
+	return percpu__reader_room(reader, &reader->scratch, nr_words * sizeof(uint64_t));
 }
 
 int percpu__values_read(struct percpu_reader *reader)
 {
-	const uint64_t bytes = reader->nr_words * reader->nr_groups * sizeof(uint64_t);
-	int error = percpu__reader_room(&reader->words, &reader->words_capacity, bytes);
 	struct part part;
+	int error = make_scratch(reader);
 
-	if (error || !reader->nr)
-		return error;
-	memset(reader->words, 0, bytes);
+	reader->nr_pieces = reader->nr_pages = 0;
+	percpu__rows_clear(reader);
 	for (size_t i = 0; i < reader->nr && !error; i = part.end) {
 		part = part_from(reader, i);
-		error = is_too_much(reader, part) ? -E2BIG : read_part(reader, part);
+		error = read_part(reader, &part);
 	}
 	return error;
+}
+
+const uint64_t *percpu__values_of(const struct percpu_reader *reader, const struct percpu__entry *entry, uint32_t group)
+{
+	static const uint64_t zero;
+	const struct percpu__piece *pieces = (struct percpu__piece *)reader->pieces.memory + entry->first_piece;
+	const bool is_word = entry->nr_words == 1;
+	uint64_t *words = reader->scratch.memory;
+
+	if (!is_word)
+		memset(words, 0, entry->nr_words * sizeof(*words));
+	for (uint32_t i = 0; i < entry->nr_pieces; i++) {
+		const uint64_t *row = percpu__row_find(reader, pieces[i].page, group);
+
+		if (row && is_word)
+			return row + pieces[i].row_at;
+		if (row)
+			merge(&pieces[i], words + pieces[i].word, row + pieces[i].row_at);
+	}
+	return is_word ? &zero : words;
 }

@@ -14,8 +14,10 @@
 #include <curses.h>
 #include <limits.h>
 #include <math.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <wchar.h>
 
 #define PID_COLUMNS 7
@@ -24,6 +26,7 @@
 #define POOL_COLUMNS 20
 #define WIDE_COLUMNS 120 /* from here on with the pool's name */
 #define NAME_COLUMNS_MIN 12
+#define EMPTY_MAX 3u /* looks at an input that is there and has no key */
 
 struct screen {
 	struct options options;
@@ -263,23 +266,43 @@ static void look_again(struct screen *screen)
 	sample_take(&screen->sample, &screen->earlier, &screen->options);
 }
 
-/* Obeys keys until it is time to look again. */
+enum input { INPUT_NONE, INPUT_THERE, INPUT_GONE };
+
+/* ms: how long to wait for some; -1: however long. */
+static enum input wait_for_input(int ms)
+{
+	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+
+	if (poll(&input, 1, ms) <= 0)
+		return INPUT_NONE;
+	return input.revents & (POLLHUP | POLLERR | POLLNVAL) ? INPUT_GONE : INPUT_THERE;
+}
+
+/* Obeys keys until it is time to look again. Input that is there and has no key, again and again, is at its end. */
 static void wait_for_keys(struct screen *screen)
 {
 	const double due = screen->sample.time + screen->options.interval;
+	enum input input = INPUT_NONE;
+	unsigned nr_empty = 0;
 
+	timeout(0);
 	while (!screen->is_over) {
 		const double left = due - seconds_now();
-		int key;
+		const int key = getch();
 
-		if (left <= 0 && !screen->is_paused)
-			return;
-		timeout(screen->is_paused ? -1 : (int)(left * 1000) + 1);
-		key = getch();
-		if (key == ERR)
+		if (key != ERR) {
+			nr_empty = 0;
+			obey(screen, key);
+			draw(screen);
 			continue;
-		obey(screen, key);
-		draw(screen);
+		}
+		nr_empty = input == INPUT_THERE ? nr_empty + 1 : 0;
+		if (input == INPUT_GONE || nr_empty == EMPTY_MAX)
+			screen->is_over = true;
+		else if (left <= 0 && !screen->is_paused)
+			return;
+		else
+			input = wait_for_input(screen->is_paused ? -1 : (int)(left * 1000) + 1);
 	}
 }
 
@@ -290,6 +313,8 @@ int command_top(const struct options *options)
 
 	if (!screen.options.sort)
 		screen.options.sort = "rate";
+	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+		return complain("top wants a terminal; percpu show says the same once");
 	status = sample_take(&screen.sample, NULL, options);
 	if (status)
 		return status;

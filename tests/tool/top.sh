@@ -73,11 +73,13 @@ PERCPU_OPTIONS=cpus:512
 export PERCPU_OPTIONS
 publisher $many 2 forever
 unset PERCPU_OPTIONS
+# Of CPUs that this machine has not, there are bars where percpu is told of them.
+machine="env PERCPU_OPTIONS=cpus:512"
 
 for size in "80 24" "200 50" "300 10" "100 24"; do
 	columns=${size% *} rows=${size#* }
 	for name in $few $many ""; do
-		terminal "$columns.$rows.$name" "$columns" "$rows" "'$percpu' top --interval 0.2 $name"
+		terminal "$columns.$rows.$name" "$columns" "$rows" "$machine '$percpu' top --interval 0.2 $name"
 		report "$size, '$name': it shows what is published" "$(shows 'requests.* [0-9.]+[kMG]? +[0-9.]+[kM]? +[0-9]+\.[0-9]')"
 		report "$size, '$name': no broken line" "$(broken_lines)"
 		[ "$name" = $few ] || continue
@@ -132,6 +134,37 @@ report "it goes on when the publisher has ended, and says so" "$(shows 'nothing 
 keys q
 report "and ends well" "$(shows 'status 0')"
 
+# A terminal that goes away while the hangup is ignored, and input at its end.
+if command -v python3 >/dev/null; then
+	for how in "terminal gone" "terminal gone, paused"; do
+		report "$how: it ends" "$(python3 - "$percpu" "$how" <<-'END'
+			import os, pty, signal, sys, time
+			pid, fd = pty.fork()
+			if pid == 0:
+			    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+			    os.environ["TERM"] = "xterm"
+			    os.execv(sys.argv[1], ["percpu", "top", "--interval", "3600"])
+			os.read(fd, 1)
+			if "paused" in sys.argv[2]:
+			    os.write(fd, b"p")
+			time.sleep(1)
+			os.close(fd)
+			end = time.time() + 60
+			while time.time() < end:
+			    if os.waitpid(pid, os.WNOHANG)[0]:
+			        sys.exit(0)
+			    time.sleep(0.1)
+			print("still there, after", open(f"/proc/{pid}/stat").read().split()[13], "ticks")
+			os.kill(pid, signal.SIGKILL)
+		END
+		)"
+	done
+else
+	skip "terminal gone: it ends" "no python3"
+fi
+report "no input is one line and status 1" "$("$percpu" top </dev/null 2>"$tap_dir/err" >"$tap_dir/out"; [ $? = 1 ] || echo "another status"
+	[ "$(grep -c '^percpu: .*terminal' "$tap_dir/err")" = 1 ] || cat "$tap_dir/err"
+	[ ! -s "$tap_dir/out" ] || echo "it wrote to a file")"
 report "no such publisher is one line and status 1" "$("$percpu" top nobody 2>"$tap_dir/err" >"$tap_dir/out"; [ $? = 1 ] || echo "another status"
 	[ "$(wc -l <"$tap_dir/err")" = 1 ] || cat "$tap_dir/err")"
 report "no terminal is one line and status 1" "$(TERM=unknown-terminal "$percpu" top 2>"$tap_dir/err" >"$tap_dir/out"; [ $? = 1 ] || echo "another status"

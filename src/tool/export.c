@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * percpu export: the Prometheus text format, version 0.0.4. All series of a name stand together under one HELP
- * and one TYPE, whichever process they are of, so they are sorted; one whose name and labels are another's, or
- * whose name is another kind's, is left out. Every series says of which pool and process it is.
+ * percpu export: the Prometheus text format, version 0.0.4. All series of a name stand together under one HELP and one
+ * TYPE, whichever process they are of, so they are kept as text, pool by pool, and sorted. Every series says of which pool
+ * and process it is; two of one pool that have all in common cannot be told apart, and the second is left out. What was
+ * left out is the page's last family, and its last line is "# EOF", so that a page that was cut off is known for one.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -10,157 +11,53 @@
 
 #include "tool/tool.h"
 
+/* Texts lie one after the other in the block of its pool: as offsets, until the block is whole. */
 struct series {
-	char *family; /* the name as exported */
-	char *labels; /* without braces */
-	const struct source *source;
-	size_t metric;
+	uint32_t kind;
+	uid_t user;
+	const char *family;  /* the name as exported */
+	const char *help;
+	const char *labels;  /* with pool and process, without braces */
+	const char *samples; /* lines */
+	size_t samples_bytes;
 };
 
-static const struct percpu_metric *metric_of(const struct series *series)
-{
-	return percpu_reader_metric(series->source->reader, series->metric);
-}
-
-/* ---- names ---- */
-
-static char *fit_name(const char *name, bool colons)
-{
-	char *text;
-	size_t size;
-	FILE *out = open_text(&text, &size);
-
-	put_name(out, name, colons);
-	fclose(out);
-	return text;
-}
-
-/* Cuts the suffix off where name has it. */
-static bool cut_suffix(char *name, const char *suffix)
-{
-	const size_t length = strlen(name), cut = strlen(suffix);
-
-	if (length <= cut || strcmp(name + length - cut, suffix))
-		return false;
-	name[length - cut] = '\0';
-	return true;
-}
-
-/* name[_unit][_total], each once. */
-static char *family_name(const struct percpu_metric *metric)
-{
-	char *name = fit_name(metric->name, true), *unit = NULL, *text;
-	const bool is_counter = metric->kind == PERCPU_METRIC_COUNTER;
-	size_t size;
-	FILE *out = open_text(&text, &size);
-
-	if (is_counter)
-		cut_suffix(name, "_total");
-	if (metric->unit[0]) {
-		char *bare = fit_name(metric->unit, false);
-
-		unit = grow(NULL, strlen(bare) + 2, 1);
-		unit[0] = '_';
-		strcpy(unit + 1, bare);
-		free(bare);
-		cut_suffix(name, unit);
-	}
-	fprintf(out, "%s%s%s", name, unit ? unit : "", is_counter ? "_total" : "");
-	fclose(out);
-	free(name);
-	free(unit);
-	return text;
-}
-
-/* ---- labels ---- */
-
-struct label {
-	char *name;
-	const char *value;
-	uint32_t place;
+struct page {
+	const char *by;
+	FILE *out;           /* the block of the pool that is read now */
+	size_t nr, nr_blocks;
+	struct series *series;
+	char **block;
+	struct ledger ledger;
 };
-
-static int by_name(const void *a, const void *b)
-{
-	const struct label *x = a, *y = b;
-	const int order = strcmp(x->name, y->name);
-
-	return order ? order : (x->place > y->place) - (x->place < y->place);
-}
-
-/* Those that export adds itself, and those that Prometheus keeps to itself. */
-static bool is_taken(const char *name, const char *by)
-{
-	return !strncmp(name, "__", 2) || !strcmp(name, "pool") || !strcmp(name, "pid") || !strcmp(name, "le") ||
-	       (by && !strcmp(name, by));
-}
-
-static char *label_name(const char *given, const char *by)
-{
-	char *name = fit_name(given, false), *longer;
-
-	if (!is_taken(name, by))
-		return name;
-	longer = grow(NULL, strlen(name) + sizeof("exported_"), 1);
-	strcpy(longer, "exported_");
-	strcat(longer, name);
-	free(name);
-	return longer;
-}
-
-static void put_labels(FILE *out, const struct percpu_metric *metric, const char *by)
-{
-	struct label *labels = grow(NULL, metric->nr_labels + 1, sizeof(*labels));
-
-	for (uint32_t i = 0; i < metric->nr_labels; i++)
-		labels[i] = (struct label){ label_name(metric->labels[i].name, by), metric->labels[i].value, i };
-	qsort(labels, metric->nr_labels, sizeof(*labels), by_name);
-	for (uint32_t i = 0; i < metric->nr_labels; i++) {
-		if (i && !strcmp(labels[i - 1].name, labels[i].name))
-			continue; /* each name once */
-		fprintf(out, ",%s=\"", labels[i].name);
-		put_label_value(out, labels[i].value);
-		putc('"', out);
-	}
-	for (uint32_t i = 0; i < metric->nr_labels; i++)
-		free(labels[i].name);
-	free(labels);
-}
-
-static char *series_labels(const struct source *source, const struct percpu_metric *metric, const char *by)
-{
-	char *text;
-	size_t size;
-	FILE *out = open_text(&text, &size);
-
-	fputs("pool=\"", out);
-	put_label_value(out, percpu_reader_name(source->reader));
-	fprintf(out, "\",pid=\"%d\"", source->pid);
-	put_labels(out, metric, by);
-	fclose(out);
-	return text;
-}
 
 /* ---- samples ---- */
 
 /* Where a group's samples go: its name, and the label that tells it apart. */
 struct place {
 	FILE *out;
-	const struct series *series;
+	const struct source *source;
+	const char *family, *labels;
 	const char *by, *group; /* NULL: all are one */
+	size_t begun_at;        /* the series, in out */
 };
 
-static void begin_sample(struct place place, const char *suffix)
+static void begin_sample(const struct place *place, const char *suffix)
 {
-	fprintf(place.out, "%s%s{%s", place.series->family, suffix, place.series->labels);
-	if (place.by)
-		fprintf(place.out, ",%s=\"%s\"", place.by, place.group);
+	fprintf(place->out, "%s%s{%s", place->family, suffix, place->labels);
+	if (place->by)
+		fprintf(place->out, ",%s=\"%s\"", place->by, place->group);
 }
 
-static void put_count(struct place place, const char *suffix, uint64_t count)
+static void put_count(const struct place *place, const char *suffix, uint64_t count)
 {
 	begin_sample(place, suffix);
-	fprintf(place.out, "} %" PRIu64 "\n", count);
+	fprintf(place->out, "} %" PRIu64 "\n", count);
+}
+
+static bool has_room(const struct place *place)
+{
+	return ledger_has_room(place->source->ledger, ftello(place->out) - place->begun_at);
 }
 
 /*
@@ -174,46 +71,124 @@ static bool is_boundary(const struct percpu_histogram_shape *shape, uint32_t buc
 	return end >> shape->precision_bits >= 2 && end >> __builtin_ctzll(end) <= 3;
 }
 
-static void put_histogram(struct place place, struct percpu_histogram_data data, double scale)
+static void put_histogram(const struct place *place, const struct percpu_histogram_data *data, double scale)
 {
 	uint64_t count = 0;
 
-	for (uint32_t i = 0; i + 1 < data.shape.nr_buckets; i++) {
-		count += data.counts[i];
-		if (!is_boundary(&data.shape, i))
+	for (uint32_t i = 0; i + 1 < data->shape.nr_buckets && has_room(place); i++) {
+		count += data->counts[i];
+		if (!is_boundary(&data->shape, i))
 			continue;
 		begin_sample(place, "_bucket");
-		fputs(",le=\"", place.out);
-		put_double(place.out, percpu_histogram_bucket_high(&data.shape, i) * scale);
-		fprintf(place.out, "\"} %" PRIu64 "\n", count);
+		fputs(",le=\"", place->out);
+		put_scaled(place->out, percpu_histogram_bucket_high(&data->shape, i), scale);
+		fprintf(place->out, "\"} %" PRIu64 "\n", count);
 	}
 	begin_sample(place, "_bucket");
-	fprintf(place.out, ",le=\"+Inf\"} %" PRIu64 "\n", data.nr);
+	fprintf(place->out, ",le=\"+Inf\"} %" PRIu64 "\n", data->nr);
 	begin_sample(place, "_sum");
-	fputs("} ", place.out);
-	put_double(place.out, data.sum * scale);
-	putc('\n', place.out);
-	put_count(place, "_count", data.nr);
-	free(data.counts);
+	fputs("} ", place->out);
+	put_scaled(place->out, data->sum, scale);
+	putc('\n', place->out);
+	put_count(place, "_count", data->nr);
 }
 
-static void put_samples(FILE *out, const struct series *series, const char *by)
+static void put_group(const struct place *place, size_t i, uint32_t group)
 {
-	const struct percpu_metric *metric = metric_of(series);
-	const struct groups *groups = &series->source->groups;
+	const struct percpu_metric *metric = percpu_reader_metric(place->source->reader, i);
 
-	for (uint32_t group = 0; group < source_nr_groups(series->source); group++) {
-		const struct place place = { out, series, groups->nr ? by : NULL, groups->nr ? groups->name[group] : NULL };
+	if (metric->shape) {
+		struct percpu_histogram_data data = source_histogram(place->source, i, group);
 
-		if (metric->shape) {
-			put_histogram(place, source_histogram(series->source, series->metric, group), metric->scale);
-			continue;
-		}
-		begin_sample(place, "");
-		fputs("} ", out);
-		put_value(out, metric, *percpu_reader_words(series->source->reader, series->metric, group, NULL));
-		putc('\n', out);
+		put_histogram(place, &data, metric->scale);
+		free(data.counts);
+		return;
 	}
+	begin_sample(place, "");
+	fputs("} ", place->out);
+	put_value(place->out, metric, *percpu_reader_words(place->source->reader, i, group, NULL));
+	putc('\n', place->out);
+}
+
+/* ---- series ---- */
+
+/* As an offset, and its zero byte. */
+static const char *put_string(FILE *out, const char *text)
+{
+	const size_t at = ftello(out);
+
+	fputs(text, out);
+	putc('\0', out);
+	return (char *)(uintptr_t)at;
+}
+
+static char *labels_of(const struct page *page, const struct source *source, const struct percpu_metric *metric)
+{
+	char *text;
+	size_t size;
+	FILE *out = open_text(&text, &size);
+
+	put_series_labels(out, source, metric, page->by);
+	fclose(out);
+	return text;
+}
+
+static void add_series(struct page *page, const struct source *source, size_t i)
+{
+	const struct percpu_metric *metric = percpu_reader_metric(source->reader, i);
+	const struct groups *groups = &source->groups;
+	struct series series = { .kind = metric->kind, .user = source->user };
+	char *family = family_name(metric), *labels = labels_of(page, source, metric);
+	struct place place = { .out = page->out, .source = source, .family = family, .labels = labels,
+			       .begun_at = ftello(page->out) };
+	size_t cost;
+
+	series.family = put_string(page->out, family);
+	series.help = put_string(page->out, metric->help);
+	series.labels = put_string(page->out, labels);
+	series.samples_bytes = ftello(page->out);
+	series.samples = (char *)(uintptr_t)series.samples_bytes;
+	for (uint32_t group = 0; group < source_nr_groups(source) && has_room(&place); group++) {
+		place.by = groups->nr ? page->by : NULL;
+		place.group = groups->nr ? groups->name[group] : NULL;
+		put_group(&place, i, group);
+	}
+	series.samples_bytes = ftello(page->out) - series.samples_bytes;
+	free(family);
+	free(labels);
+	cost = ftello(page->out) - place.begun_at + sizeof(series);
+	if (source_goes_on(source, cost, 1)) {
+		page->series = grow(page->series, page->nr + 1, sizeof(series));
+		page->series[page->nr++] = series;
+	}
+	ledger_take(source->ledger, cost);
+}
+
+static void add_pool(struct source *source, void *arg)
+{
+	struct page *page = arg;
+	const size_t first = page->nr, nr = percpu_reader_nr(source->reader);
+	char *text;
+	size_t size;
+
+	page->out = open_text(&text, &size);
+	for (size_t i = 0; i < nr; i++) {
+		if (!source_goes_on(source, sizeof(struct series), nr - i))
+			break;
+		if (source_takes(source, percpu_reader_metric(source->reader, i)))
+			add_series(page, source, i);
+	}
+	fclose(page->out);
+	for (size_t i = first; i < page->nr; i++) {
+		struct series *series = &page->series[i];
+
+		series->family = text + (uintptr_t)series->family;
+		series->help = text + (uintptr_t)series->help;
+		series->labels = text + (uintptr_t)series->labels;
+		series->samples = text + (uintptr_t)series->samples;
+	}
+	page->block = grow(page->block, page->nr_blocks + 1, sizeof(*page->block));
+	page->block[page->nr_blocks++] = text;
 }
 
 /* ---- families ---- */
@@ -221,93 +196,136 @@ static void put_samples(FILE *out, const struct series *series, const char *by)
 static int by_family(const void *a, const void *b)
 {
 	const struct series *x = a, *y = b;
-	const int family = strcmp(x->family, y->family);
+	int order = strcmp(x->family, y->family);
 
-	return family ? family : strcmp(x->labels, y->labels);
+	if (!order)
+		order = (x->kind > y->kind) - (x->kind < y->kind);
+	return order ? order : strcmp(x->labels, y->labels);
 }
 
-static void begin_family(FILE *out, const struct series *series)
+/* What all users who say something say; where they do not agree, nobody speaks for the others. */
+static const char *help_of(const struct series *series, size_t nr)
 {
-	static const char *const types[] = { "", "counter", "gauge", "histogram" };
-	const struct percpu_metric *metric = metric_of(series);
+	const struct series *first = NULL;
 
-	if (metric->help[0]) {
-		fprintf(out, "# HELP %s ", series->family);
-		put_help(out, metric->help);
+	for (size_t i = 0; i < nr; i++) {
+		if (!series[i].help[0])
+			continue;
+		if (!first)
+			first = &series[i];
+		else if (first->user != series[i].user && strcmp(first->help, series[i].help))
+			return "Those who publish it describe it differently.";
+	}
+	return first ? first->help : "";
+}
+
+static void begin_family(FILE *out, const char *name, const char *suffix, const char *help, const char *type)
+{
+	if (help[0]) {
+		fprintf(out, "# HELP %s%s ", name, suffix);
+		put_help(out, help);
 		putc('\n', out);
 	}
-	fprintf(out, "# TYPE %s %s\n", series->family, types[metric->kind]);
+	fprintf(out, "# TYPE %s%s %s\n", name, suffix, type);
+}
+
+/* Of each series the lines whose name has that suffix. */
+static void put_lines(FILE *out, const struct series *series, size_t nr, const char *suffix)
+{
+	const size_t name_bytes = strlen(series->family), suffix_bytes = strlen(suffix);
+
+	for (size_t i = 0; i < nr; i++)
+		for (const char *at = series[i].samples, *end = at + series[i].samples_bytes; at < end;) {
+			const char *next = (const char *)memchr(at, '\n', end - at) + 1;
+
+			if (!strncmp(at + name_bytes, suffix, suffix_bytes) && at[name_bytes + suffix_bytes] == '{')
+				fwrite(at, 1, next - at, out);
+			at = next;
+		}
+}
+
+/* Histograms of a name that gauges have, too: their samples are what they would be, as families without a type. */
+static void put_parts(FILE *out, const struct series *series, size_t nr)
+{
+	static const char *const suffixes[] = { "_bucket", "_sum", "_count" };
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		begin_family(out, series->family, suffixes[i], help_of(series, nr), "untyped");
+		put_lines(out, series, nr, suffixes[i]);
+	}
+}
+
+static void put_family(FILE *out, const struct series *series, size_t nr)
+{
+	static const char *const types[] = { "", "counter", "gauge", "histogram" };
+
+	begin_family(out, series->family, "", help_of(series, nr), types[series->kind]);
+	for (size_t i = 0; i < nr; i++)
+		fwrite(series[i].samples, 1, series[i].samples_bytes, out);
+}
+
+static void drop_duplicates(struct page *page)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < page->nr; i++) {
+		if (kept && !by_family(&page->series[kept - 1], &page->series[i]))
+			ledger_leave_out(&page->ledger, page->series[i].user, LEFT_AS_DUPLICATE, 1);
+		else
+			page->series[kept++] = page->series[i];
+	}
+	page->nr = kept;
 }
 
 /* All of them, sorted. */
-static void put_families(FILE *out, const struct series *series, size_t nr, const char *by)
+static void put_families(FILE *out, const struct page *page)
 {
-	const struct series *first = NULL, *last = NULL; /* of the family that is being written */
-	size_t nr_left_out = 0;
+	const struct series *series = page->series;
+	size_t end;
 
-	for (size_t i = 0; i < nr; i++) {
-		const bool begins = !first || strcmp(first->family, series[i].family);
+	for (size_t first = 0; first < page->nr; first = end) {
+		const bool is_second = first && !strcmp(series[first - 1].family, series[first].family);
 
-		if (!begins && (metric_of(first)->kind != metric_of(&series[i])->kind ||
-				!strcmp(last->labels, series[i].labels))) {
-			nr_left_out++;
-			continue;
-		}
-		if (begins) {
-			first = &series[i];
-			begin_family(out, first);
-		}
-		last = &series[i];
-		put_samples(out, last, by);
+		for (end = first; end < page->nr && series[end].kind == series[first].kind &&
+				  !strcmp(series[end].family, series[first].family); end++)
+			;
+		if (is_second)
+			put_parts(out, series + first, end - first);
+		else
+			put_family(out, series + first, end - first);
 	}
-	if (nr_left_out)
-		complain("metrics left out because others have the same name: %zu", nr_left_out);
 }
 
-static struct series *collect(const struct sources *sources, const char *by, size_t *nr)
+int export_to(FILE *out, const struct options *options, bool *is_whole)
 {
-	struct series *series = NULL;
+	struct page page = { .by = options->by, .ledger = ledger_open() };
+	const int status = sources_visit(options, &page.ledger, add_pool, &page);
 
-	*nr = 0;
-	for (size_t i = 0; i < sources->nr; i++)
-		*nr += percpu_reader_nr(sources->source[i].reader);
-	series = grow(NULL, *nr + 1, sizeof(*series));
-	*nr = 0;
-	for (size_t i = 0; i < sources->nr; i++) {
-		const struct source *source = &sources->source[i];
-
-		for (size_t metric = 0; metric < percpu_reader_nr(source->reader); metric++) {
-			const struct percpu_metric *described = percpu_reader_metric(source->reader, metric);
-
-			series[(*nr)++] = (struct series){ family_name(described), series_labels(source, described, by),
-							   source, metric };
-		}
+	if (page.nr)
+		qsort(page.series, page.nr, sizeof(*page.series), by_family);
+	drop_duplicates(&page);
+	if (!status) {
+		put_families(out, &page);
+		ledger_put(out, &page.ledger);
+		fputs("# EOF\n", out);
 	}
-	qsort(series, *nr, sizeof(*series), by_family);
-	return series;
-}
-
-int export_to(FILE *out, const struct options *options)
-{
-	struct sources sources;
-	struct series *series;
-	const int status = sources_open(&sources, options);
-	size_t nr;
-
-	if (status)
-		return status;
-	series = collect(&sources, options->by, &nr);
-	put_families(out, series, nr, options->by);
-	for (size_t i = 0; i < nr; i++) {
-		free(series[i].family);
-		free(series[i].labels);
-	}
-	free(series);
-	sources_close(&sources);
-	return STATUS_OK;
+	ledger_complain(&page.ledger);
+	*is_whole = !page.ledger.nr;
+	for (size_t i = 0; i < page.nr_blocks; i++)
+		free(page.block[i]);
+	free(page.block);
+	free(page.series);
+	ledger_close(&page.ledger);
+	return status;
 }
 
 int command_export(const struct options *options)
 {
-	return options->listen ? serve(options) : export_to(stdout, options);
+	bool is_whole;
+	int status;
+
+	if (options->listen)
+		return serve(options);
+	status = export_to(stdout, options, &is_whole);
+	return status ? status : is_whole ? STATUS_OK : STATUS_FAILED;
 }

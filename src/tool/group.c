@@ -48,12 +48,19 @@ static void name_number(struct groups *groups, unsigned number)
 	name_group(groups, name);
 }
 
+/* CPUs that this machine has not are the publisher's word, and one group, so that there are no more groups than CPUs. */
 static void by_cpu(struct groups *groups, unsigned nr_cpus)
 {
-	for (unsigned cpu = 0; cpu < nr_cpus; cpu++) {
+	const unsigned known = nr_cpus < percpu_nr_cpus() ? nr_cpus : percpu_nr_cpus();
+
+	for (unsigned cpu = 0; cpu < known; cpu++) {
 		groups->of_copy[cpu] = groups->nr;
 		name_number(groups, cpu);
 	}
+	for (unsigned cpu = known; cpu < nr_cpus; cpu++)
+		groups->of_copy[cpu] = groups->nr;
+	if (known < nr_cpus)
+		name_group(groups, "none");
 }
 
 /* The library's groups but the last one, which is of those that are in none. */

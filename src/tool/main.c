@@ -23,6 +23,7 @@ static const char usage[] =
 	"  --by KIND           show, export: tell apart by cpu, core, l3, node or package\n"
 	"  --json              list, show, topo: as JSON\n"
 	"  --listen ADDRESS    export: by HTTP, at PORT of loopback, ADDRESS:PORT or [ADDRESS]:PORT\n"
+	"  --host NAME,...     export: answer where it is called by these names, too\n"
 	"  --interval SECONDS  top: how often (1)\n"
 	"  --sort COLUMN       top: name, value, rate or skew (rate)\n"
 	"  --help, --version\n"
@@ -92,12 +93,13 @@ void *grow(void *memory, size_t nr, size_t bytes)
 
 /* ---- commands, and the options that they know ---- */
 
-enum knob { BY = 1, JSON = 2, LISTEN = 4, INTERVAL = 8, SORT = 16 };
+enum knob { BY = 1, JSON = 2, LISTEN = 4, INTERVAL = 8, SORT = 16, HOST = 32 };
 
 static const struct option long_options[] = {
 	{ "by", required_argument, NULL, BY },
 	{ "json", no_argument, NULL, JSON },
 	{ "listen", required_argument, NULL, LISTEN },
+	{ "host", required_argument, NULL, HOST },
 	{ "interval", required_argument, NULL, INTERVAL },
 	{ "sort", required_argument, NULL, SORT },
 	{ NULL, 0, NULL, 0 },
@@ -111,7 +113,7 @@ static const struct command {
 } commands[] = {
 	{ "list", command_list, JSON, false },
 	{ "show", command_show, BY | JSON, false },
-	{ "export", command_export, BY | LISTEN, false },
+	{ "export", command_export, BY | LISTEN | HOST, false },
 	{ "top", command_top, INTERVAL | SORT, false },
 	{ "topo", command_topo, JSON, true },
 	{ "selftest", command_selftest, 0, true },
@@ -157,6 +159,9 @@ static int set_knob(int knob, const char *value, struct options *options)
 	case LISTEN:
 		options->listen = value;
 		return STATUS_OK;
+	case HOST:
+		options->hosts = value;
+		return STATUS_OK;
 	case INTERVAL:
 		return read_interval(value, options);
 	default:
@@ -193,6 +198,12 @@ static int read_options(const struct command *command, int argc, char **argv, st
 	return status;
 }
 
+/* What cannot be written is a failure, whatever came of the rest. */
+static int finish(int status)
+{
+	return fflush(stdout) || ferror(stdout) ? complain("cannot write the output") : status;
+}
+
 static int run(const struct command *command, int argc, char **argv)
 {
 	struct options options = { .interval = 1 };
@@ -200,9 +211,7 @@ static int run(const struct command *command, int argc, char **argv)
 
 	if (!status)
 		status = command->run(&options);
-	if (fflush(stdout) || ferror(stdout))
-		status = complain("cannot write the output");
-	return status;
+	return finish(status);
 }
 
 int main(int argc, char **argv)
@@ -213,9 +222,9 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		return complain_of_usage("a command is wanted");
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))
-		return fputs(usage, stdout) < 0;
+		return finish(fputs(usage, stdout) < 0);
 	if (!strcmp(argv[1], "--version"))
-		return printf("percpu of libpercpu %s\n", PACKAGE_VERSION) < 0;
+		return finish(printf("percpu of libpercpu %s\n", PACKAGE_VERSION) < 0);
 	command = find_command(argv[1]);
 	if (!command)
 		return complain_of_usage("there is no command \"%s\"", argv[1]);

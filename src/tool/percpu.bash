@@ -11,14 +11,14 @@ _percpu()
 		words="cpu core l3 node package"
 	elif [ "$before" = --sort ]; then
 		words="name value rate skew"
-	elif [ "$before" = --listen ] || [ "$before" = --interval ]; then
+	elif [ "$before" = --listen ] || [ "$before" = --interval ] || [ "$before" = --host ]; then
 		return
 	elif [[ $word == -* ]]; then
 		case $command in
 		list | topo) words="--json" ;;
 		show) words="--by --json" ;;
 		top) words="--interval --sort" ;;
-		export) words="--by --listen" ;;
+		export) words="--by --listen --host" ;;
 		esac
 	elif [ "$command" != topo ] && [ "$command" != selftest ]; then
 		words=$(percpu list 2>/dev/null | awk 'NR > 1 { print $1; if (NF == 6) print $6 }')

@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* percpu export --listen: what export writes, by HTTP, for Prometheus to scrape. */
+/*
+ * percpu export --listen: what export writes, by HTTP, for Prometheus to scrape. Whoever may connect may ask, and keep
+ * asking, so nobody's connections or requests keep others from being answered:
+ *
+ *	connections   so many; when one more comes the oldest is shut, and so is each that lives too long
+ *	pages         made at most once a second, and given to all who ask meanwhile; who still fetches one of several
+ *	              pages ago is shut
+ *	names         on a loopback address a request that calls us by a name is answered where the name is known, so that a
+ *	              page of somebody's browser cannot read here under a name of its own (DNS rebinding)
+ */
 #include <string.h>
 
 #include "tool/tool.h"
@@ -8,12 +17,157 @@
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
 
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
-#define TIMEOUT_SECONDS 10u
+#define IDLE_SECONDS 10u
+#define HEAD_SECONDS 5.0     /* from the connection to the whole request */
+#define CONNECTION_SECONDS 30.0
 #define CONNECTIONS_MAX 64u
+#define CONNECTIONS_ROOM 128u /* the library's own limit, beyond which new ones are not taken */
+#define PAGE_SECONDS 1.0     /* that a page is given for */
+#define PAGES_MAX 3u         /* that are kept for those who still fetch them */
+
+struct connection {
+	int fd;              /* -1: free */
+	bool is_shut;
+	bool has_asked;
+	double begun_at;
+	uint64_t page;       /* number of the one that it fetches; 0: none */
+};
+
+/* All of it under the lock but what never changes; the library's thread and the main one take it. */
+struct server {
+	const struct options *options;
+	bool is_local;       /* on a loopback address */
+	pthread_mutex_t lock;
+	struct connection connection[CONNECTIONS_ROOM];
+	struct MHD_Response *page;
+	unsigned page_status;
+	double page_made_at;
+	uint64_t nr_pages;
+};
+
+static double seconds_of_clock(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec + time.tv_nsec * 1e-9;
+}
+
+/* ---- connections ---- */
+
+/* The library sees its end, and closes it. */
+static void shut(struct connection *connection)
+{
+	shutdown(connection->fd, SHUT_RDWR);
+	connection->is_shut = true;
+}
+
+static void shut_late(struct server *server)
+{
+	const double now = seconds_of_clock();
+
+	for (unsigned i = 0; i < CONNECTIONS_ROOM; i++) {
+		struct connection *connection = &server->connection[i];
+		const double age = now - connection->begun_at;
+
+		if (connection->fd >= 0 && !connection->is_shut &&
+		    (age > CONNECTION_SECONDS || (!connection->has_asked && age > HEAD_SECONDS)))
+			shut(connection);
+	}
+}
+
+/* Of those that have not asked, or of all if each has. */
+static void shut_oldest(struct server *server)
+{
+	struct connection *oldest = NULL;
+	unsigned nr = 0;
+
+	for (unsigned i = 0; i < CONNECTIONS_ROOM; i++) {
+		struct connection *connection = &server->connection[i];
+
+		if (connection->fd < 0 || connection->is_shut)
+			continue;
+		nr++;
+		if (!oldest || connection->has_asked < oldest->has_asked ||
+		    (connection->has_asked == oldest->has_asked && connection->begun_at < oldest->begun_at))
+			oldest = connection;
+	}
+	if (nr > CONNECTIONS_MAX)
+		shut(oldest);
+}
+
+static struct connection *connection_of(struct MHD_Connection *connection)
+{
+	return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+static void begin_connection(struct server *server, int fd, void **context)
+{
+	struct connection *connection = server->connection;
+
+	while (connection < server->connection + CONNECTIONS_ROOM && connection->fd >= 0)
+		connection++;
+	if (connection == server->connection + CONNECTIONS_ROOM)
+		return; /* cannot be: the library takes no more */
+	*connection = (struct connection){ .fd = fd, .begun_at = seconds_of_clock() };
+	*context = connection;
+	shut_late(server);
+	shut_oldest(server);
+}
+
+static void note_connection(void *arg, struct MHD_Connection *handle, void **context, enum MHD_ConnectionNotificationCode code)
+{
+	struct server *server = arg;
+
+	pthread_mutex_lock(&server->lock);
+	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+		begin_connection(server, MHD_get_connection_info(handle, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd, context);
+	else if (*context)
+		((struct connection *)*context)->fd = -1;
+	pthread_mutex_unlock(&server->lock);
+}
+
+/* ---- names ---- */
+
+static bool is_listed(const char *names, const char *name, size_t bytes)
+{
+	while (names && *names) {
+		const size_t length = strcspn(names, ",");
+
+		if (length == bytes && !strncasecmp(names, name, bytes))
+			return true;
+		names += length + (names[length] == ',');
+	}
+	return false;
+}
+
+/* Whether we answer to it: NAME, NAME:PORT, an address, or nothing, as old clients send. */
+static bool is_our_name(const struct server *server, const char *host)
+{
+	struct in_addr v4;
+	char name[256];
+	size_t bytes;
+
+	if (!host || (!server->is_local && !server->options->hosts))
+		return true;
+	if (*host == '[')
+		return true; /* an address of IPv6: no name server gives that to a browser as a name */
+	bytes = strcspn(host, ":");
+	if (bytes >= sizeof(name))
+		return false;
+	memcpy(name, host, bytes);
+	name[bytes] = '\0';
+	return inet_pton(AF_INET, name, &v4) == 1 || !strcasecmp(name, "localhost") ||
+	       is_listed(server->options->hosts, name, bytes);
+}
 
 union address {
 	struct sockaddr any;
@@ -45,56 +199,115 @@ static bool read_address(const char *text, union address *address)
 	return in_brackets && inet_pton(AF_INET6, host, &address->v6.sin6_addr) == 1;
 }
 
-static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *type, char *text, size_t size)
+static bool is_loopback(const union address *address)
 {
-	struct MHD_Response *response = MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_COPY);
+	if (address->any.sa_family == AF_INET)
+		return ntohl(address->v4.sin_addr.s_addr) >> 24 == 127;
+	return IN6_IS_ADDR_LOOPBACK(&address->v6.sin6_addr);
+}
+
+/* ---- answers ---- */
+
+static enum MHD_Result answer_line(struct MHD_Connection *connection, unsigned status, const char *line)
+{
+	struct MHD_Response *response = MHD_create_response_from_buffer(strlen(line), (char *)line, MHD_RESPMEM_PERSISTENT);
 	enum MHD_Result result;
 
 	if (!response)
 		return MHD_NO;
-	MHD_add_response_header(response, "Content-Type", type);
+	MHD_add_response_header(response, "Content-Type", "text/plain; charset=utf-8");
+	MHD_add_response_header(response, "Connection", "close");
 	result = MHD_queue_response(connection, status, response);
 	MHD_destroy_response(response);
 	return result;
 }
 
-static enum MHD_Result answer_line(struct MHD_Connection *connection, unsigned status, const char *line)
+/* The text of a page, exactly as long as it is. Returns: whether there is one; else why not. */
+static bool write_page(const struct options *options, char **text, size_t *size)
 {
-	return answer(connection, status, "text/plain; charset=utf-8", (char *)line, strlen(line));
-}
-
-static enum MHD_Result answer_metrics(struct MHD_Connection *connection, const struct options *options)
-{
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
-	enum MHD_Result result;
+	FILE *out = open_memstream(text, size);
+	bool is_whole;
 	int status;
 
 	if (!out)
-		return MHD_NO;
-	status = export_to(out, options);
+		return false;
+	status = export_to(out, options, &is_whole);
 	fclose(out);
-	result = status ? answer_line(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "What was asked for is not published now.\n")
-			: answer(connection, MHD_HTTP_OK, CONTENT_TYPE, text, size);
-	free(text);
-	return result;
+	return !status;
+}
+
+static void make_page(struct server *server)
+{
+	static const char nothing[] = "What was asked for is not published now.\n";
+	char *text = NULL;
+	size_t size = 0;
+	const bool is_there = write_page(server->options, &text, &size);
+
+	if (server->page)
+		MHD_destroy_response(server->page); /* once the last one has it */
+	server->page = is_there ? MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE)
+				: MHD_create_response_from_buffer(strlen(nothing), (char *)nothing, MHD_RESPMEM_PERSISTENT);
+	if (!is_there || !server->page)
+		free(text);
+	if (!server->page)
+		return;
+	MHD_add_response_header(server->page, "Content-Type", is_there ? CONTENT_TYPE : "text/plain; charset=utf-8");
+	MHD_add_response_header(server->page, "Connection", "close");
+	server->page_status = is_there ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+	server->page_made_at = seconds_of_clock();
+	server->nr_pages++;
+}
+
+/* Who still fetches a page of so many pages ago has it no longer. */
+static void shut_those_behind(struct server *server)
+{
+	for (unsigned i = 0; i < CONNECTIONS_ROOM; i++) {
+		struct connection *connection = &server->connection[i];
+
+		if (connection->fd >= 0 && !connection->is_shut && connection->page &&
+		    connection->page + PAGES_MAX <= server->nr_pages)
+			shut(connection);
+	}
+}
+
+static enum MHD_Result answer_metrics(struct MHD_Connection *handle, struct server *server)
+{
+	struct connection *connection = connection_of(handle);
+
+	if (!server->page || seconds_of_clock() - server->page_made_at > PAGE_SECONDS)
+		make_page(server);
+	if (!server->page)
+		return MHD_NO;
+	pthread_mutex_lock(&server->lock);
+	if (connection)
+		connection->page = server->nr_pages;
+	shut_those_behind(server);
+	pthread_mutex_unlock(&server->lock);
+	return MHD_queue_response(handle, server->page_status, server->page);
 }
 
 static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
 			      const char *version, const char *data, size_t *data_bytes, void **state)
 {
 	static int seen;
+	struct server *server = arg;
+	struct connection *known = connection_of(connection);
 
 	/* The first call of a request has its head alone, and that is enough to refuse a body. */
+	pthread_mutex_lock(&server->lock);
+	if (known)
+		known->has_asked = true;
+	pthread_mutex_unlock(&server->lock);
 	if (strcmp(method, "GET") && strcmp(method, "HEAD"))
 		return answer_line(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET, please.\n");
 	if (!*state) {
 		*state = &seen;
 		return MHD_YES;
 	}
+	if (!is_our_name(server, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host")))
+		return answer_line(connection, MHD_HTTP_FORBIDDEN, "Not known by that name: see --host in percpu(1).\n");
 	if (!strcmp(url, "/metrics"))
-		return answer_metrics(connection, arg);
+		return answer_metrics(connection, server);
 	if (!strcmp(url, "/"))
 		return answer_line(connection, MHD_HTTP_OK, "Statistics are at /metrics.\n");
 	return answer_line(connection, MHD_HTTP_NOT_FOUND, "Statistics are at /metrics.\n");
@@ -112,28 +325,48 @@ static void announce(struct MHD_Daemon *daemon, const union address *address)
 		info ? info->port : 0);
 }
 
+/* Shuts what is late, until a signal comes. */
+static void wait_for_signal(struct server *server, const sigset_t *signals)
+{
+	const struct timespec second = { 1, 0 };
+
+	while (sigtimedwait(signals, NULL, &second) < 0) {
+		pthread_mutex_lock(&server->lock);
+		shut_late(server);
+		pthread_mutex_unlock(&server->lock);
+	}
+}
+
 int serve(const struct options *options)
 {
+	static struct server server = { .lock = PTHREAD_MUTEX_INITIALIZER };
 	union address address;
 	struct MHD_Daemon *daemon;
 	sigset_t signals;
-	int signal;
 
 	if (!read_address(options->listen, &address))
 		return complain_of_usage("--listen takes PORT, ADDRESS:PORT or [ADDRESS]:PORT, not \"%s\"", options->listen);
+	server.options = options;
+	server.is_local = is_loopback(&address);
+	for (unsigned i = 0; i < CONNECTIONS_ROOM; i++)
+		server.connection[i].fd = -1;
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL); /* the server's thread has it so, too */
 	daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | (address.any.sa_family == AF_INET6 ? MHD_USE_IPv6 : 0), 0,
-				  NULL, NULL, handle, (void *)options, MHD_OPTION_SOCK_ADDR, &address.any,
-				  MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_SECONDS, MHD_OPTION_CONNECTION_LIMIT,
-				  CONNECTIONS_MAX, MHD_OPTION_END);
+				  NULL, NULL, handle, &server, MHD_OPTION_SOCK_ADDR, &address.any,
+				  MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_ROOM,
+				  MHD_OPTION_NOTIFY_CONNECTION, note_connection, &server, MHD_OPTION_END);
 	if (!daemon)
 		return complain("cannot listen on %s", options->listen);
 	announce(daemon, &address);
-	sigwait(&signals, &signal);
+	complaint_keep(true); /* what each look leaves out stands on its page */
+	wait_for_signal(&server, &signals);
+	complaint_keep(false);
 	MHD_stop_daemon(daemon);
+	if (server.page)
+		MHD_destroy_response(server.page);
 	return STATUS_OK;
 }
 #else

@@ -2,6 +2,7 @@
 /* percpu show: values, once, for people or as JSON. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tool/tool.h"
 
@@ -17,177 +18,216 @@ static const char *kind_name(uint32_t kind)
 
 /* ---- for people ---- */
 
-static void put_unit(const struct percpu_metric *metric)
+static void put_unit(FILE *out, const struct percpu_metric *metric)
 {
 	if (metric->unit[0]) {
-		putchar(' ');
-		put_plain(stdout, metric->unit);
+		putc(' ', out);
+		put_plain(out, metric->unit);
 	}
 }
 
-static void show_histogram(const struct percpu_metric *metric, struct percpu_histogram_data data)
+static void show_histogram(FILE *out, const struct percpu_metric *metric, struct percpu_histogram_data data)
 {
-	printf("%" PRIu64 " values", data.nr);
+	fprintf(out, "%" PRIu64 " values", data.nr);
 	if (data.nr) {
-		printf(", mean %.4g, min %.4g", percpu_histogram_mean(&data) * metric->scale, data.min * metric->scale);
+		fprintf(out, ", mean %.4g, min %.4g", percpu_histogram_mean(&data) * metric->scale, data.min * metric->scale);
 		for (size_t i = 0; i < NR_PERCENTS; i++)
-			printf(", p%g %.4g", percents[i], percpu_histogram_percentile(&data, percents[i]) * metric->scale);
-		printf(", max %.4g", data.max * metric->scale);
-		put_unit(metric);
+			fprintf(out, ", p%g %.4g", percents[i], percpu_histogram_percentile(&data, percents[i]) * metric->scale);
+		fprintf(out, ", max %.4g", data.max * metric->scale);
+		put_unit(out, metric);
 	}
 	free(data.counts);
 }
 
-static void show_group(const struct source *source, size_t i, uint32_t group, const char *by)
+static void show_group(FILE *out, const struct source *source, size_t i, uint32_t group, const char *by)
 {
 	const struct percpu_metric *metric = percpu_reader_metric(source->reader, i);
 	const uint64_t word = *percpu_reader_words(source->reader, i, group, NULL);
 
 	if (!word)
 		return; /* a histogram's first is its sum */
-	printf("    %s %-8s ", by, source->groups.name[group]);
+	fprintf(out, "    %s %-8s ", by, source->groups.name[group]);
 	if (metric->shape)
-		show_histogram(metric, source_histogram(source, i, group));
+		show_histogram(out, metric, source_histogram(source, i, group));
 	else
-		put_value(stdout, metric, word);
-	putchar('\n');
+		put_value(out, metric, word);
+	putc('\n', out);
 }
 
-static void show_metric(const struct source *source, size_t i, const char *by)
+static void show_metric(FILE *out, const struct source *source, size_t i, const char *by)
 {
 	const struct percpu_metric *metric = percpu_reader_metric(source->reader, i);
 
-	put_metric(stdout, metric);
-	fputs("  ", stdout);
+	put_metric(out, metric);
+	fputs("  ", out);
 	if (metric->shape) {
-		show_histogram(metric, source_histogram_total(source, i));
+		show_histogram(out, metric, source_histogram_total(source, i));
 	} else {
-		put_value(stdout, metric, source_total(source, i));
-		put_unit(metric);
+		put_value(out, metric, source_total(source, i));
+		put_unit(out, metric);
 	}
-	putchar('\n');
-	for (uint32_t group = 0; group < source->groups.nr; group++)
-		show_group(source, i, group, by);
-}
-
-static void show_plain(const struct sources *sources, const char *by)
-{
-	for (size_t i = 0; i < sources->nr; i++) {
-		const struct source *source = &sources->source[i];
-
-		printf("%s# ", i ? "\n" : "");
-		put_plain(stdout, percpu_reader_name(source->reader));
-		printf(", process %d%s\n", source->pid, source->has_ended ? ", which has ended" : "");
-		for (size_t metric = 0; metric < percpu_reader_nr(source->reader); metric++)
-			show_metric(source, metric, by);
-	}
+	putc('\n', out);
+	for (uint32_t group = 0; group < source->groups.nr && ledger_ns(source->ledger); group++)
+		show_group(out, source, i, group, by);
 }
 
 /* ---- as JSON ---- */
 
-static void json_histogram(const struct percpu_metric *metric, struct percpu_histogram_data data)
+static void json_histogram(FILE *out, const struct percpu_metric *metric, struct percpu_histogram_data data)
 {
 	const char *comma = "";
 
-	printf("{\"count\":%" PRIu64 ",\"sum\":", data.nr);
-	put_double(stdout, data.sum * metric->scale);
+	fprintf(out, "{\"count\":%" PRIu64 ",\"sum\":", data.nr);
+	put_scaled(out, data.sum, metric->scale);
 	if (data.nr) {
-		fputs(",\"min\":", stdout);
-		put_double(stdout, data.min * metric->scale);
-		fputs(",\"max\":", stdout);
-		put_double(stdout, data.max * metric->scale);
-		fputs(",\"percentiles\":{", stdout);
+		fputs(",\"min\":", out);
+		put_scaled(out, data.min, metric->scale);
+		fputs(",\"max\":", out);
+		put_scaled(out, data.max, metric->scale);
+		fputs(",\"percentiles\":{", out);
 		for (size_t i = 0; i < NR_PERCENTS; i++) {
-			printf("%s\"%g\":", i ? "," : "", percents[i]);
-			put_double(stdout, percpu_histogram_percentile(&data, percents[i]) * metric->scale);
+			fprintf(out, "%s\"%g\":", i ? "," : "", percents[i]);
+			put_scaled(out, percpu_histogram_percentile(&data, percents[i]), metric->scale);
 		}
-		putchar('}');
+		putc('}', out);
 	}
-	fputs(",\"buckets\":[", stdout);
+	fputs(",\"buckets\":[", out);
 	for (uint32_t i = 0; i < data.shape.nr_buckets; i++) {
 		if (!data.counts[i])
 			continue;
-		printf("%s[", comma);
-		put_double(stdout, percpu_histogram_bucket_low(&data.shape, i) * metric->scale);
-		printf(",%" PRIu64 "]", data.counts[i]);
+		fprintf(out, "%s[", comma);
+		put_scaled(out, percpu_histogram_bucket_low(&data.shape, i), metric->scale);
+		fprintf(out, ",%" PRIu64 "]", data.counts[i]);
 		comma = ",";
 	}
-	fputs("]}", stdout);
+	fputs("]}", out);
 	free(data.counts);
 }
 
-static void json_groups(const struct source *source, size_t i, const char *by)
+static void json_groups(FILE *out, const struct source *source, size_t i, const char *by)
 {
 	const struct percpu_metric *metric = percpu_reader_metric(source->reader, i);
 
-	printf(",\"%s\":{", by);
+	fprintf(out, ",\"%s\":{", by);
 	for (uint32_t group = 0; group < source->groups.nr; group++) {
-		printf("%s\"%s\":", group ? "," : "", source->groups.name[group]);
+		fprintf(out, "%s\"%s\":", group ? "," : "", source->groups.name[group]);
 		if (metric->shape)
-			json_histogram(metric, source_histogram(source, i, group));
+			json_histogram(out, metric, source_histogram(source, i, group));
 		else
-			put_value(stdout, metric, *percpu_reader_words(source->reader, i, group, NULL));
+			put_value(out, metric, *percpu_reader_words(source->reader, i, group, NULL));
 	}
-	putchar('}');
+	putc('}', out);
 }
 
-static void json_metric(const struct source *source, size_t i, const char *by)
+/* A name that comes twice would be one of JSON's that does, too: the first stands. */
+static bool is_given_again(const struct percpu_metric *metric, uint32_t label)
+{
+	for (uint32_t i = 0; i < label; i++)
+		if (!strcmp(metric->labels[i].name, metric->labels[label].name))
+			return true;
+	return false;
+}
+
+static void json_metric(FILE *out, const struct source *source, size_t i, const char *by)
 {
 	const struct percpu_metric *metric = percpu_reader_metric(source->reader, i);
 
-	fputs("{\"name\":", stdout);
-	put_json(stdout, metric->name);
-	printf(",\"kind\":\"%s\",\"unit\":", kind_name(metric->kind));
-	put_json(stdout, metric->unit);
-	fputs(",\"help\":", stdout);
-	put_json(stdout, metric->help);
-	fputs(",\"labels\":{", stdout);
+	fputs("{\"name\":", out);
+	put_json(out, metric->name);
+	fprintf(out, ",\"kind\":\"%s\",\"unit\":", kind_name(metric->kind));
+	put_json(out, metric->unit);
+	fputs(",\"help\":", out);
+	put_json(out, metric->help);
+	fputs(",\"labels\":{", out);
 	for (uint32_t label = 0; label < metric->nr_labels; label++) {
+		if (is_given_again(metric, label))
+			continue;
 		if (label)
-			putchar(',');
-		put_json(stdout, metric->labels[label].name);
-		putchar(':');
-		put_json(stdout, metric->labels[label].value);
+			putc(',', out);
+		put_json(out, metric->labels[label].name);
+		putc(':', out);
+		put_json(out, metric->labels[label].value);
 	}
-	fputs("},\"value\":", stdout);
+	fputs("},\"value\":", out);
 	if (metric->shape)
-		json_histogram(metric, source_histogram_total(source, i));
+		json_histogram(out, metric, source_histogram_total(source, i));
 	else
-		put_value(stdout, metric, source_total(source, i));
+		put_value(out, metric, source_total(source, i));
 	if (source->groups.nr)
-		json_groups(source, i, by);
-	putchar('}');
+		json_groups(out, source, i, by);
+	putc('}', out);
 }
 
-static void show_json(const struct sources *sources, const char *by)
-{
-	putchar('[');
-	for (size_t i = 0; i < sources->nr; i++) {
-		const struct source *source = &sources->source[i];
+/* ---- pools ---- */
 
-		printf("%s\n{\"pid\":%d,\"name\":", i ? "," : "", source->pid);
-		put_json(stdout, percpu_reader_name(source->reader));
-		fputs(",\"metrics\":[", stdout);
-		for (size_t metric = 0; metric < percpu_reader_nr(source->reader); metric++) {
-			fputs(metric ? ",\n" : "\n", stdout);
-			json_metric(source, metric, by);
-		}
-		fputs("]}", stdout);
+struct show {
+	struct sheet sheet;
+	const char *by;
+	bool json;
+};
+
+static void put_head(FILE *out, const struct source *source, bool json)
+{
+	if (json) {
+		fprintf(out, "\n{\"pid\":%d,\"name\":", source->pid);
+		put_json(out, percpu_reader_name(source->reader));
+		fputs(",\"metrics\":[", out);
+		return;
 	}
-	printf("%s]\n", sources->nr ? "\n" : "");
+	fputs("# ", out);
+	put_plain(out, percpu_reader_name(source->reader));
+	fprintf(out, ", process %d%s\n", source->pid, source->has_ended ? ", which has ended" : "");
+}
+
+static void put_metrics(struct show *show, const struct source *source)
+{
+	const size_t nr = percpu_reader_nr(source->reader);
+	bool is_first = true;
+
+	for (size_t i = 0; i < nr; i++) {
+		if (!source_goes_on(source, 0, nr - i))
+			return;
+		if (!source_takes(source, percpu_reader_metric(source->reader, i)))
+			continue;
+		sheet_begin(&show->sheet);
+		if (show->json) {
+			fputs(is_first ? "\n" : ",\n", show->sheet.out);
+			json_metric(show->sheet.out, source, i, show->by);
+		} else {
+			show_metric(show->sheet.out, source, i, show->by);
+		}
+		if (sheet_keep(&show->sheet, source, 1))
+			is_first = false;
+	}
+}
+
+static void show_pool(struct source *source, void *arg)
+{
+	struct show *show = arg;
+
+	sheet_open(&show->sheet);
+	sheet_begin(&show->sheet);
+	put_head(show->sheet.out, source, show->json);
+	if (sheet_keep(&show->sheet, source, percpu_reader_nr(source->reader) + 1)) {
+		put_metrics(show, source);
+		sheet_begin(&show->sheet);
+		fputs(show->json ? "]}" : "", show->sheet.out);
+		sheet_keep(&show->sheet, source, 0);
+	}
+	sheet_close(&show->sheet);
 }
 
 int command_show(const struct options *options)
 {
-	struct sources sources;
-	const int status = sources_open(&sources, options);
+	struct ledger ledger = ledger_open();
+	struct show show = { .by = options->by, .json = options->json };
+	int status = sources_visit(options, &ledger, show_pool, &show);
+	const bool has_any = show.sheet.nr;
 
-	if (status)
-		return status;
-	if (options->json)
-		show_json(&sources, options->by);
-	else
-		show_plain(&sources, options->by);
-	sources_close(&sources);
-	return STATUS_OK;
+	if (!status && options->json)
+		putchar('[');
+	sheet_put(stdout, &show.sheet, options->json ? "," : "\n");
+	if (!status && options->json)
+		printf("%s]\n", has_any ? "\n" : "");
+	return ledger_end_of(&ledger, status);
 }

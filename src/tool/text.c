@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Owns how text that others wrote is shown: nothing of it acts on a terminal, ends a string or breaks a line. */
+#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tool/tool.h"
@@ -67,8 +69,8 @@ static bool escape_json(FILE *out, const char *at, size_t bytes)
 		fputs("\\ufffd", out);
 	else if (*at == '"' || *at == '\\')
 		fprintf(out, "\\%c", *at);
-	else if ((unsigned char)*at < 0x20 || *at == 0x7f)
-		fprintf(out, "\\u%04x", *at);
+	else if (is_control(at)) /* of two bytes, the second is the character's number */
+		fprintf(out, "\\u%04x", (unsigned char)at[bytes - 1]);
 	else
 		return false;
 	return true;
@@ -80,6 +82,9 @@ static bool escape_help(FILE *out, const char *at, size_t bytes)
 		fputs("\xef\xbf\xbd", out);
 	else if (*at == '\n')
 		fputs("\\n", out);
+	else if (is_control(at))
+		for (size_t i = 0; i < bytes; i++)
+			fprintf(out, "\\\\x%02x", (unsigned char)at[i]);
 	else if (*at == '\\')
 		fputs("\\\\", out);
 	else
@@ -131,7 +136,22 @@ void put_name(FILE *out, const char *text, bool colons)
 
 void put_double(FILE *out, double value)
 {
-	fprintf(out, "%.15g", value);
+	char text[32];
+
+	for (int digits = 15; digits <= 17; digits++) {
+		snprintf(text, sizeof(text), "%.*g", digits, value);
+		if (strtod(text, NULL) == value)
+			break;
+	}
+	fputs(text, out);
+}
+
+void put_scaled(FILE *out, uint64_t word, double scale)
+{
+	if (scale == 1)
+		fprintf(out, "%" PRIu64, word);
+	else
+		put_double(out, (double)word * scale);
 }
 
 void put_metric(FILE *out, const struct percpu_metric *metric)

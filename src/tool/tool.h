@@ -4,9 +4,12 @@
  *
  *   main.c     arguments; what every command shares
  *   text.c     strings of others made fit for terminals, JSON and the Prometheus format
- *   source.c   the published pools that a command is about
+ *   ledger.c   what a look spends on whom, and what it leaves out
+ *   source.c   the published pools that a command is about, one after the other
+ *   sheet.c    text of pools and metrics, kept until it stands in its order
  *   group.c    which CPUs count together
  *   list.c, show.c, export.c, top.c, topo.c, selftest.c    a command each
+ *   names.c    names and labels as Prometheus allows them
  *   serve.c    export by HTTP
  *   screen.c   the screen of top
  */
@@ -16,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #ifdef HAVE_CONFIG_H
 #include <config.h>
@@ -43,6 +47,7 @@ struct options {
 	const char *target; /* a PID or a name; NULL: all */
 	const char *by;     /* NULL, or what group_by_name knows */
 	const char *listen; /* NULL, or ADDR:PORT */
+	const char *hosts;  /* NULL, or names that --listen is called by, with commas between */
 	const char *sort;   /* NULL, or a column of top */
 	double interval;    /* seconds; of top */
 	bool json;
@@ -74,8 +79,11 @@ void put_help(FILE *out, const char *text);
 /* A name fit for Prometheus; of labels colons are not. */
 void put_name(FILE *out, const char *text, bool colons);
 
-/* A finite number, to 15 digits, which is what a product with a scale is good for. */
+/* A finite number, with as many digits as it takes to read the same one back. */
 void put_double(FILE *out, double value);
+
+/* word * scale: exactly, where the scale is 1. */
+void put_scaled(FILE *out, uint64_t word, double scale);
 
 /* A stream into memory: after fclose, text is what was written, for free. Never NULL. */
 FILE *open_text(char **text, size_t *size);
@@ -99,6 +107,60 @@ bool group_is_known(const char *by);
 struct groups group_copies(const char *by, unsigned nr_copies);
 void group_free(struct groups *groups);
 
+/* ---- ledger.c ---- */
+
+enum reason {
+	LEFT_FOR_TIME, LEFT_FOR_MEMORY, LEFT_FOR_TEXT, LEFT_FOR_LABELS, LEFT_FOR_DESCRIPTORS, LEFT_AS_DUPLICATE,
+	LEFT_AS_NONSENSE, LEFT_AS_UNREADABLE, NR_REASONS
+};
+
+#define COMPLAINTS_MAX 4u /* of single pools of a user */
+#define EXPORTER_NAMES "percpu_exporter_" /* what the names of the exporter's own series begin with */
+
+struct left_out {
+	uid_t uid;
+	size_t nr[NR_REASONS];
+};
+
+/* Of one look at what is published. */
+struct ledger {
+	uint64_t ns_left, bytes_left;
+	double wall_end;
+	uint64_t begun_ns, ns, bytes, bytes_taken; /* of the user whose turn it is */
+	unsigned nr_complaints;
+	size_t nr;
+	struct left_out *user;
+};
+
+struct ledger ledger_open(void);
+void ledger_close(struct ledger *ledger);
+
+/* A user's turn, of so many users who have not had theirs. */
+void ledger_begin(struct ledger *ledger, size_t nr_users_left);
+void ledger_end(struct ledger *ledger);
+
+/* Of the user whose turn it is: the time that is left, whether there is room for so much more text, and less room from now on. */
+uint64_t ledger_ns(const struct ledger *ledger);
+bool ledger_has_room(const struct ledger *ledger, size_t bytes);
+void ledger_take(struct ledger *ledger, size_t bytes);
+
+void ledger_leave_out(struct ledger *ledger, uid_t uid, enum reason reason, size_t nr);
+
+/* Whether nothing is missing that could have been shown, had its user not published so much. */
+bool ledger_is_whole(const struct ledger *ledger);
+
+/* Whether one more pool of this user may be complained of by itself. */
+bool ledger_complains(struct ledger *ledger);
+
+/* A line on standard error for each user and reason. */
+void ledger_complain(struct ledger *ledger);
+
+/* Complains, closes it. Returns: the status of a command that came to that status so far. */
+int ledger_end_of(struct ledger *ledger, int status);
+
+/* The exporter's own series. */
+void ledger_put(FILE *out, struct ledger *ledger);
+
 /* ---- source.c ---- */
 
 /* A pool, open. */
@@ -107,22 +169,26 @@ struct source {
 	pid_t pid;              /* through which it was opened */
 	uint64_t file;
 	unsigned nr_processes;  /* that have it open */
+	uid_t user;             /* whose memory it is */
+	bool is_foreign;        /* another user than the process's, and not root */
 	struct groups groups;
-	bool has_ended;         /* the process, at the last update */
-};
-
-struct sources {
-	size_t nr;
-	size_t nr_refused; /* that were complained of */
-	struct source *source;
+	bool has_ended;         /* the process, at the update */
+	struct ledger *ledger;
 };
 
 /*
- * Opens what options name, grouped as they say, and updates it. Those that cannot be read are complained of.
+ * sources_visit - calls visit for each pool that options name, grouped as they say, with its values. Users who hold little
+ * come first. Those that cannot be read are complained of.
  * Returns: a status; with a target, finding nothing is STATUS_FAILED.
  */
-int sources_open(struct sources *sources, const struct options *options);
-void sources_close(struct sources *sources);
+int sources_visit(const struct options *options, struct ledger *ledger, void (*visit)(struct source *source, void *arg),
+		  void *arg);
+
+/* Whether there is a place for a metric in what is shown; one with too many labels is left out. */
+bool source_takes(const struct source *source, const struct percpu_metric *metric);
+
+/* Whether the user whose turn it is has time and room for so many bytes more. If not, nr metrics are left out. */
+bool source_goes_on(const struct source *source, size_t bytes, size_t nr);
 
 /* What counters and gauges come to in their unit, as a number for people. */
 double metric_value(const struct percpu_metric *metric, uint64_t word);
@@ -140,10 +206,48 @@ uint64_t source_total(const struct source *source, size_t metric);
 /* Rows of values there are for each metric: groups, or the one of all. */
 uint32_t source_nr_groups(const struct source *source);
 
+/* ---- sheet.c ---- */
+
+/* What was written of one pool or metric. */
+struct slice {
+	pid_t pid;
+	uint64_t file;
+	uint32_t place;   /* in its pool; 0: its head */
+	const char *text;
+	size_t bytes;
+};
+
+struct sheet {
+	FILE *out;        /* of the pool that is written now */
+	char *text;
+	size_t bytes, begun_at, nr, nr_of_pool, nr_blocks;
+	struct slice *slice;
+	char **block;     /* the texts of pools */
+};
+
+/* A pool's text goes to sheet->out from here on, and slices of it are what is between a begin and a keep. */
+void sheet_open(struct sheet *sheet);
+void sheet_begin(struct sheet *sheet);
+
+/* Whether there is room for what was written since; it is kept only then. nr: what is left out if not; 0: it is kept. */
+bool sheet_keep(struct sheet *sheet, const struct source *source, size_t nr);
+void sheet_close(struct sheet *sheet);
+
+/* By process and pool, with something between pools; frees it. */
+void sheet_put(FILE *out, struct sheet *sheet, const char *between);
+
+/* ---- names.c ---- */
+
+/* What a metric of this kind is called in an export: no two kinds have the same name, but for gauges and histograms. */
+char *family_name(const struct percpu_metric *metric);
+
+/* The labels of a series without braces, those of its source first. */
+void put_series_labels(FILE *out, const struct source *source, const struct percpu_metric *metric, const char *by);
+
 /* ---- export.c, serve.c ---- */
 
-/* Writes what there is now. Returns: a status. */
-int export_to(FILE *out, const struct options *options);
+/* Writes what there is now. *is_whole: whether nothing was left out. Returns: a status. */
+int export_to(FILE *out, const struct options *options, bool *is_whole);
 
 /* Serves it until a signal comes. */
 int serve(const struct options *options);

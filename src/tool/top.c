@@ -110,32 +110,44 @@ double seconds_now(void)
 	return time.tv_sec + time.tv_nsec * 1e-9;
 }
 
+static void add_pool(struct source *source, void *arg)
+{
+	struct sample *sample = arg;
+	const size_t nr = percpu_reader_nr(source->reader);
+	const size_t cost = sizeof(struct row) + 2 * source->groups.nr * sizeof(double);
+
+	sample->nr_pools++;
+	sample->row = grow(sample->row, sample->nr + nr + 1, sizeof(*sample->row));
+	for (size_t i = 0; i < nr; i++) {
+		if (!source_goes_on(source, cost, nr - i))
+			return;
+		if (!source_takes(source, percpu_reader_metric(source->reader, i)))
+			continue;
+		add_row(sample, source, i);
+		ledger_take(source->ledger, cost + strlen(sample->row[sample->nr - 1].name) +
+						    strlen(sample->row[sample->nr - 1].pool));
+	}
+}
+
 int sample_take(struct sample *sample, const struct sample *earlier, const struct options *options)
 {
 	const struct options by_cpu = { .target = options->target, .by = "cpu" };
-	struct sources sources;
-	const int status = sources_open(&sources, &by_cpu);
-	size_t nr = 0;
+	struct ledger ledger = ledger_open();
+	int status;
 
 	*sample = (struct sample){ .time = seconds_now() };
-	if (status)
-		return status;
-	for (size_t i = 0; i < sources.nr; i++)
-		nr += percpu_reader_nr(sources.source[i].reader);
-	sample->nr_pools = sources.nr;
-	sample->row = grow(NULL, nr + 1, sizeof(*sample->row));
-	for (size_t i = 0; i < sources.nr; i++)
-		for (size_t metric = 0; metric < percpu_reader_nr(sources.source[i].reader); metric++)
-			add_row(sample, &sources.source[i], metric);
-	sources_close(&sources);
-	qsort(sample->row, sample->nr, sizeof(*sample->row), by_key);
+	status = sources_visit(&by_cpu, &ledger, add_pool, sample);
+	ledger_complain(&ledger);
+	ledger_close(&ledger);
+	if (sample->nr)
+		qsort(sample->row, sample->nr, sizeof(*sample->row), by_key);
 	for (size_t i = 0; i < sample->nr && earlier; i++) {
 		const struct row *before = bsearch(&sample->row[i], earlier->row, earlier->nr, sizeof(*earlier->row), by_key);
 
 		if (before && before->nr_cpus == sample->row[i].nr_cpus)
 			compare(&sample->row[i], before, sample->time - earlier->time);
 	}
-	return STATUS_OK;
+	return status;
 }
 
 void sample_free(struct sample *sample)

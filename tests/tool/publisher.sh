@@ -5,15 +5,16 @@
 # shellcheck disable=SC2034
 percpu=$top_builddir/percpu
 publishers=
+publishing_program=publisher
 nr_publishers=0
 
-# publisher NAME THREADS ROUNDS [METRICS]: starts it, waits until all is counted, sets pid.
+# publisher NAME THREADS ROUNDS [METRICS]: starts it, or what publishing_program names, waits until all is counted, sets pid.
 publisher()
 {
 	nr_publishers=$((nr_publishers + 1))
 	mkfifo "$tap_dir/in.$nr_publishers" "$tap_dir/out.$nr_publishers"
 	# The program itself, not libtool's wrapper, so that its number is known.
-	"$top_builddir/libtool" --mode=execute "$top_builddir/tests/tool/publisher" "$@" <"$tap_dir/in.$nr_publishers" \
+	"$top_builddir/libtool" --mode=execute "$top_builddir/tests/tool/$publishing_program" "$@" <"$tap_dir/in.$nr_publishers" \
 		>"$tap_dir/out.$nr_publishers" &
 	pid=$!
 	publishers="$publishers $pid"

@@ -46,8 +46,11 @@ fails 1 list $$
 report "--help and --version" "$("$percpu" --help | grep -q '^Usage: percpu COMMAND' || echo "no usage"
 	version=$(sed -n 's/^AC_INIT(\[libpercpu\], \[\([^]]*\)\].*/\1/p' "$top_srcdir/configure.ac")
 	[ "$("$percpu" --version)" = "percpu of libpercpu $version" ] || "$percpu" --version)"
-report "a full disk is a failure" "$("$percpu" list >/dev/full 2>"$tap_dir/err" && echo "status 0"
-	grep -q '^percpu: cannot write' "$tap_dir/err" || cat "$tap_dir/err")"
+for arguments in list export --help --version help; do
+	report "percpu $arguments: a full disk is a failure" "$("$percpu" $arguments >/dev/full 2>"$tap_dir/err"
+		[ $? = 1 ] || echo "another status"
+		grep -q '^percpu: cannot write' "$tap_dir/err" || cat "$tap_dir/err")"
+done
 
 # completes WANTED WORD...: the last word, of a command line that begins so, with these words, sorted.
 completes()
@@ -63,6 +66,7 @@ if command -v bash >/dev/null; then
 	completes "--by --json" percpu show --
 	completes "node" percpu show --by n
 	completes "--listen" percpu export --l
+	completes "--host" percpu export --h
 else
 	skip "completion" "bash is not installed"
 fi
@@ -122,14 +126,15 @@ latency_seconds_sum{pool=\"$name\",pid=\"$pid\"} 30.03
 latency_seconds_count{pool=\"$name\",pid=\"$pid\"} 60000
 # HELP odd_seconds_total Strange labels.
 # TYPE odd_seconds_total counter
-odd_seconds_total{pool=\"$name\",pid=\"$pid\",_0_9=\"name\",backslash=\"a\\\\b\",bytes=\"a�b\",escape=\"a$(printf '\033')[31mb\",exported_pid=\"own\",letters=\"é\",line=\"a\\nb\",quote=\"a\\\"b\"} 60
+odd_seconds_total{pool=\"$name\",pid=\"$pid\",_0_9=\"name\",backslash=\"a\\\\b\",bytes=\"a�b\",escape=\"a\\\\x1b[31mb\",exported_pid=\"own\",letters=\"é\",line=\"a\\nb\",quote=\"a\\\"b\"} 60
 # HELP queue_depth_bytes Back\\\\slash,\\nand a new line.
 # TYPE queue_depth_bytes gauge
 queue_depth_bytes{pool=\"$name\",pid=\"$pid\"} -60000
 # HELP requests_total Requests answered.
 # TYPE requests_total counter
 requests_total{pool=\"$name\",pid=\"$pid\",method=\"GET\"} 60000
-requests_total{pool=\"$name\",pid=\"$pid\",method=\"PUT\"} 120000"
+requests_total{pool=\"$name\",pid=\"$pid\",method=\"PUT\"} 120000
+# EOF"
 report "buckets of the export" "$(grep _bucket "$tap_dir/text" | awk -F'le="|"} ' '
 	$2 == "+Inf" { if ($3 != 60000) print "all:", $0; last = 1; next }
 	# Values are every microsecond, 60 times each; boundaries are below powers of two, and halfway, in ns.

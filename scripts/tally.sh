@@ -1,18 +1,23 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# tally.sh BUILD-DIR: "N passed, N failed, N skipped", of what make check wrote there; a build that
-# never came to its tests is one failure. Fails when anything did.
-if [ ! -f "$1/test-suite.log" ]; then
-	echo "0 passed, 1 failed, 0 skipped"
-	exit 1
-fi
-awk '
+# tally.sh BUILD-DIR [SUITE...]: "N passed, N failed, N skipped", of what the suites wrote there: test-suite (make check)
+# unless others are named, lint-suite (make lint). One that never came to its tests is one failure. Fails when anything did.
+dir=$1
+shift
+[ $# != 0 ] || set -- test-suite
+for suite; do
+	[ ! -f "$dir/$suite.log" ] || cat "$dir/$suite.log"
+	[ -f "$dir/$suite.log" ] || echo "# FAIL: 1"
+	echo "# end of a suite"
+done | awk '
+	/^# end of a suite$/ { in_log = 0; next }
+	in_log { next }
 	/^# PASS: / || /^# XFAIL: / { passed += $3 }
 	/^# FAIL: / || /^# XPASS: / || /^# ERROR: / { failed += $3 }
 	/^# SKIP: / { skipped += $3 }
-	/^# ERROR: / { exit }
+	/^# ERROR: / { in_log = 1 } # what follows is of tests
 	END {
 		printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
 		exit failed > 0 || passed == 0
 	}
-' "$1/test-suite.log"
+'

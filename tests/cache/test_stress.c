@@ -112,7 +112,7 @@ static void storm(const char *options, bool disturbed, bool forked)
 
 		/* Whole lists, whatever the other threads were about. No assertion: they may hold Check's lock. */
 		if (!child) {
-			alarm(60);
+			alarm(PATIENCE_SECONDS);
 			for (int n = 0; n < 3000; n++)
 				take((uint64_t)77 << 32 | (n + 1));
 			percpu_cache_shrink(cache);

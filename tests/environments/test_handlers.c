@@ -196,7 +196,7 @@ START_TEST(handlers_older_than_the_librarys)
 		nr_called = 0;
 		child = fork();
 		if (!child) {
-			alarm(60); /* a lock that nobody holds any more */
+			alarm(PATIENCE_SECONDS); /* a lock that nobody holds any more */
 			_exit(live_on());
 		}
 		ck_assert_int_eq(waitpid(child, &status, 0), child);
@@ -253,7 +253,7 @@ START_TEST(a_handler_that_forks)
 	active = ALL;
 	child = fork();
 	if (!child) {
-		alarm(60);
+		alarm(PATIENCE_SECONDS);
 		_exit(live_on());
 	}
 	ck_assert_int_eq(waitpid(child, &status, 0), child);

@@ -425,7 +425,7 @@ static void fork_once(void)
 	const pid_t child = fork();
 
 	if (!child) {
-		alarm(20); /* a lock that nobody holds any more */
+		alarm(PATIENCE_SECONDS); /* a lock that nobody holds any more */
 		_exit(live_on());
 	}
 	wait_for(child);

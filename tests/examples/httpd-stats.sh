@@ -49,7 +49,7 @@ open='select(.name == "http_connections").value'
 # settles: connections are closed, and all that was begun is counted.
 settles()
 {
-	for _ in $(seq 100); do
+	for _ in $(seq 1200); do
 		[ "$(value "$open")" = 0 ] && return
 		sleep 0.1
 	done

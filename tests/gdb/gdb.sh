@@ -46,7 +46,7 @@ session()
 		i=$((i + 1))
 		set -- "$@" -ex "echo \\n=== $i\\n" -ex "$(cat ask.$i)"
 	done
-	timeout 120 gdb -nx -q -batch -iex "set debuginfod enabled off" -iex "set width 0" -iex "source $script" "$@" \
+	timeout 1200 gdb -nx -q -batch -iex "set debuginfod enabled off" -iex "set width 0" -iex "source $script" "$@" \
 		-ex 'echo \n=== end\n' >said 2>&1 </dev/null
 	i=0
 	while [ $i -lt $nr_asked ]; do

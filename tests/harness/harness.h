@@ -7,6 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/*
+ * For alarm() in children that may hang, and as such a limit judges no machine. Check's own limits are given in seconds of
+ * a fast one; make check takes ten times as much.
+ */
+#define PATIENCE_SECONDS 600
+
 /* A suite of one test case; the tests are the rest of the arguments, NULL at the end. */
 static inline Suite *suite_of(const char *name, const TTest *const *tests, double timeout_seconds)
 {

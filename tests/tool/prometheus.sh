@@ -15,15 +15,15 @@ fi
 # fetch URL [CURL-ARGUMENT...]
 fetch()
 {
-	curl --noproxy '*' --silent --show-error --max-time 10 "$@"
+	curl --noproxy '*' --silent --show-error --max-time 120 "$@"
 }
 
-# eventually NAME COMMAND...: passes as soon as the command does; a minute is too long.
+# eventually NAME COMMAND...: passes as soon as the command does; five minutes are never.
 eventually()
 {
 	name=$1
 	shift
-	for _ in $(seq 300); do
+	for _ in $(seq 1500); do
 		if "$@" >"$tap_dir/said" 2>&1; then
 			report "$name"
 			return

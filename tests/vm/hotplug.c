@@ -9,7 +9,7 @@
 #include <time.h>
 
 #define NR_WORKERS 16
-#define CONTROL_SECONDS 60 /* at most */
+#define CONTROL_SECONDS 300 /* at most */
 
 static struct worker {
 	pthread_t thread;

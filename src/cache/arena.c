@@ -4,7 +4,7 @@
  * one descriptor a unit. So any address at all is judged by a subtraction and a shift, and neither it
  * nor memory that is not ours is ever read.
  *
- *	arena:        | unit | unit | unit | ...                 up to 1 TiB of addresses
+ *	arena:        | unit | unit | unit | ...                 up to 1 TiB of addresses, in a plugin 64 GiB
  *	descriptors:  |  64  |  64  |  64  | ...                 all readable: zero where no slab ever was
  *
  * Addresses are taken from the arena's front an extent at a time, for one node; the extent gets that
@@ -14,6 +14,7 @@
 #include "cache/cache.h"
 
 #define ARENA_BYTES_MAX ((size_t)1 << 40)
+#define ARENA_BYTES_PLUGIN ((size_t)1 << 36) /* of a copy that is one of many, maybe */
 #define ARENA_BYTES_MIN ((size_t)1 << 26) /* where address space is limited */
 #define EXTENT_ORDER 6u
 #define EXTENT_BYTES (PERCPU__ARENA_UNIT << EXTENT_ORDER)
@@ -76,7 +77,7 @@ bool percpu__arena_init(void)
 	bool ready;
 
 	percpu__lock(&lock);
-	for (size_t bytes = ARENA_BYTES_MAX; !percpu__arena.base && bytes >= ARENA_BYTES_MIN; bytes /= 2)
+	for (size_t bytes = percpu__may_be_unloaded() ? ARENA_BYTES_PLUGIN : ARENA_BYTES_MAX; !percpu__arena.base && bytes >= ARENA_BYTES_MIN; bytes /= 2)
 		reserve(&percpu__arena, bytes);
 	ready = percpu__arena.base;
 	percpu__unlock(&lock);

@@ -29,6 +29,17 @@ static void set_held(uintptr_t ranks)
 {
 	pthread_setspecific(held_key, (void *)ranks);
 }
+
+#ifndef PERCPU_SHARED_OBJECT
+/* Of a process that ends, the ranks of its other threads are 0 from now on. */
+__attribute__((destructor)) static void delete_held_key(void)
+{
+	if (percpu__may_be_unloaded()) {
+		held();
+		pthread_key_delete(held_key);
+	}
+}
+#endif
 #else
 static uintptr_t held(void)
 {

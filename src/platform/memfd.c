@@ -81,7 +81,7 @@ void percpu__file_close(int fd, struct percpu__file_id id)
 		percpu__close(fd);
 }
 
-int percpu__memfd_create(struct percpu__memfd *file, const char *name, uint64_t bytes)
+int percpu__memfd_create_unlisted(struct percpu__memfd *file, const char *name, uint64_t bytes)
 {
 	const int saved_errno = errno;
 	int result = 0;
@@ -101,8 +101,18 @@ int percpu__memfd_create(struct percpu__memfd *file, const char *name, uint64_t 
 	return result;
 }
 
+int percpu__memfd_create(struct percpu__memfd *file, const char *name, uint64_t bytes)
+{
+	const int result = percpu__memfd_create_unlisted(file, name, bytes);
+
+	if (result == 0)
+		percpu__ledger_add(PERCPU__LEDGER_FILE, file->fd, file->id.device, file->id.inode);
+	return result;
+}
+
 void percpu__memfd_close(const struct percpu__memfd *file)
 {
+	percpu__ledger_strike(PERCPU__LEDGER_FILE, file->fd, 0);
 	percpu__file_close(file->fd, file->id);
 }
 

@@ -39,6 +39,13 @@ size_t percpu__page_bytes(void)
 	return bytes;
 }
 
+/* It can fail only for want of mappings (a split): then the range stays reserved, its memory given back. */
+static void give_back(void *start, size_t bytes)
+{
+	if (munmap(start, bytes) < 0 && mprotect(start, bytes, PROT_NONE) == 0)
+		madvise(start, bytes, MADV_DONTNEED);
+}
+
 void *percpu__reserve(size_t bytes, size_t align, size_t skew)
 {
 	const int saved_errno = errno;
@@ -56,10 +63,11 @@ void *percpu__reserve(size_t bytes, size_t align, size_t skew)
 	if (start < got)
 		start += align;
 	if (start > got)
-		percpu__release((void *)got, start - got);
+		give_back((void *)got, start - got);
 	if (got + slack > start)
-		percpu__release((void *)(start + bytes), got + slack - start);
+		give_back((void *)(start + bytes), got + slack - start);
 	madvise((void *)start, bytes, MADV_DONTDUMP); /* gcore would write it all, a TiB of it if need be */
+	percpu__ledger_add(PERCPU__LEDGER_RANGE, start, bytes, 0);
 	errno = saved_errno;
 	return (void *)start;
 }
@@ -68,9 +76,8 @@ void percpu__release(void *start, size_t bytes)
 {
 	const int saved_errno = errno;
 
-	/* It can fail only for want of mappings (a split): then the range stays reserved, its memory given back. */
-	if (munmap(start, bytes) < 0 && mprotect(start, bytes, PROT_NONE) == 0)
-		madvise(start, bytes, MADV_DONTNEED);
+	percpu__ledger_strike(PERCPU__LEDGER_RANGE, (uintptr_t)start, bytes);
+	give_back(start, bytes);
 	errno = saved_errno;
 }
 
@@ -98,8 +105,10 @@ void *percpu__map(size_t bytes)
 	void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	/* Sparse, and merged with its neighbours by the kernel, which may give huge pages to all who refuse none. */
-	if (start != MAP_FAILED)
+	if (start != MAP_FAILED) {
 		madvise(start, bytes, MADV_NOHUGEPAGE);
+		percpu__ledger_add(PERCPU__LEDGER_RANGE, (uintptr_t)start, bytes, 0);
+	}
 	errno = saved_errno;
 	return start == MAP_FAILED ? NULL : start;
 }

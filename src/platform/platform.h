@@ -110,6 +110,31 @@ int percpu__find_pages(enum percpu__pages which, uintptr_t *start, uintptr_t end
  */
 bool percpu__has_zero_page(void);
 
+/* ---- ledger.c: what a static copy of the library has, for the next one ---- */
+
+/* By start and bytes; pointers to be held until then; by number and identity. */
+enum percpu__ledger_kind { PERCPU__LEDGER_RANGE, PERCPU__LEDGER_POINTERS, PERCPU__LEDGER_FILE };
+
+#ifdef PERCPU_SHARED_OBJECT
+static inline bool percpu__may_be_unloaded(void)
+{
+	return false;
+}
+static inline void percpu__ledger_add(enum percpu__ledger_kind kind, uint64_t first, uint64_t second, uint64_t third)
+{
+}
+static inline void percpu__ledger_strike(enum percpu__ledger_kind kind, uint64_t first, uint64_t second)
+{
+}
+#else
+/* Whether the code lies in a module that dlclose may take away. */
+bool percpu__may_be_unloaded(void);
+
+/* strike: the whole of what was added, or a part of a range. Both do nothing where the code stays. Take no lock. */
+void percpu__ledger_add(enum percpu__ledger_kind kind, uint64_t first, uint64_t second, uint64_t third);
+void percpu__ledger_strike(enum percpu__ledger_kind kind, uint64_t first, uint64_t second);
+#endif
+
 /* ---- file.c ---- */
 
 /* For reading; a descriptor or -errno. No point of cancellation, as nothing here is. */
@@ -136,6 +161,9 @@ struct percpu__memfd {
 
 /* A file of bytes, all of them a hole. The name may be cut. 0 or -errno. */
 int percpu__memfd_create(struct percpu__memfd *file, const char *name, uint64_t bytes);
+
+/* The same, of which the ledger does not know: for percpu__close. */
+int percpu__memfd_create_unlisted(struct percpu__memfd *file, const char *name, uint64_t bytes);
 void percpu__memfd_close(const struct percpu__memfd *file);
 
 /* Puts part of the file where a range is reserved, readable and writable, shared with children. 0 or -errno. */
@@ -325,6 +353,9 @@ void percpu__watch_take_over(void *const *objects, size_t n);
 
 /* Pointers in the range keep what they point to from being leaks, or do no more. */
 void percpu__hold_pointers(const void *start, size_t bytes, bool on);
+
+/* Those that a copy held which is gone, and may have kept from being used. */
+void percpu__forget_pointers(const void *start, size_t bytes);
 
 /* What a call wrote that Valgrind knows nothing of. */
 void percpu__kernel_wrote(void *start, size_t bytes);

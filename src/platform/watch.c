@@ -146,8 +146,21 @@ void percpu__hold_pointers(const void *start, size_t bytes, bool on)
 {
 	void (*const tell)(const void *, size_t) = on ? __lsan_register_root_region : __lsan_unregister_root_region;
 
-	if (tell)
-		tell(start, bytes);
+	if (!tell)
+		return;
+	if (on)
+		percpu__ledger_add(PERCPU__LEDGER_POINTERS, (uintptr_t)start, bytes, 0);
+	else
+		percpu__ledger_strike(PERCPU__LEDGER_POINTERS, (uintptr_t)start, bytes);
+	tell(start, bytes);
+}
+
+void percpu__forget_pointers(const void *start, size_t bytes)
+{
+	if (__lsan_unregister_root_region)
+		__lsan_unregister_root_region(start, bytes);
+	if (has_asan())
+		__asan_unpoison_memory_region(start, bytes);
 }
 
 void percpu__kernel_wrote(void *start, size_t bytes)
@@ -191,3 +204,12 @@ void percpu__on_report(void (*tell)(uintptr_t address))
 	if (__asan_set_error_report_callback)
 		__asan_set_error_report_callback(hear);
 }
+
+#ifndef PERCPU_SHARED_OBJECT
+/* What hears goes with the module. */
+__attribute__((destructor)) static void stop_hearing(void)
+{
+	if (tell_of && percpu__may_be_unloaded() && __asan_set_error_report_callback)
+		__asan_set_error_report_callback(NULL);
+}
+#endif

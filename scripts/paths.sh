@@ -52,7 +52,7 @@ done)"
 
 # Every macro of the interface is, too.
 report "every public macro has a manual page" "$(grep -hoE '^#define percpu_[a-z0-9][a-z0-9_]*' \
-	include/percpu/alloc.h include/percpu/ops.h include/percpu/pool.h include/percpu/sum.h include/percpu/static.h |
+	include/percpu/types.h include/percpu/alloc.h include/percpu/ops.h include/percpu/pool.h include/percpu/sum.h include/percpu/static.h |
 	sed 's/.* //' | sort -u | while read -r name; do
 	[ -e "man/$name.3" ] || echo "$name"
 done)"

@@ -15,38 +15,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include <percpu/abi.h>
+#include <percpu/types.h>
 
 #ifdef __cplusplus
-#include <type_traits>
-template <typename T> struct percpu__plain { typedef T type; };
-#define percpu__typeof(p) typename percpu__plain<typename std::remove_reference<decltype(*(p))>::type>::type
 extern "C" {
-#else
-/* The type of the value: without qualifiers, and without the mark. */
-#if defined(PERCPU__SPACE) && !defined(__clang__)
-#define percpu__bare(p) __typeof_unqual__(*(p))
-#else
-#define percpu__bare(p) __typeof__(((void)0, *(p)))
-#endif
-#define percpu__has(p, qualifier)                                                                            \
-	__builtin_types_compatible_p(__typeof__(*(p)) *, qualifier __typeof__(*(p)) *)
-#ifdef PERCPU__SPACE
-/* Without the mark alone. Void, and arrays, are no values: there clang's way leaves the mark of an array. */
-#define percpu__is(p, type)                                                                                  \
-	(__builtin_types_compatible_p(__typeof__(*(p)), type) ||                                             \
-	 __builtin_types_compatible_p(__typeof__(*(p)), type PERCPU__SPACE))
-#define percpu__either(condition, type, other) __typeof__(*__builtin_choose_expr(condition, (type *)0, (other *)0))
-#define percpu__unmarked_value(p)                                                                            \
-	percpu__either(percpu__is(p, percpu__bare(p)), percpu__bare(p), __typeof__(*(p)))
-#define percpu__unmarked(p)                                                                                  \
-	percpu__either(percpu__is(p, void), void,                                                            \
-		       percpu__unmarked_value(__builtin_choose_expr(percpu__is(p, void), (char *)0, p)))
-#define percpu__qualified(p, qualifier, type) percpu__either(percpu__has(p, qualifier), qualifier type, type)
-#define percpu__typeof(p) percpu__qualified(p, const, percpu__qualified(p, volatile, percpu__unmarked(p)))
-#else
-#define percpu__typeof(p) __typeof__(*(p))
-#endif
 #endif
 
 /*
@@ -84,8 +56,7 @@ PERCPU_API unsigned percpu_nr_copies(void); /* N + 1: with the foreign copy */
 #define percpu_new_array(type, n) ((type __percpu *)percpu_alloc_array((n), sizeof(type), __alignof__(type)))
 
 /* Typed address of the copy of cpu, in [0, percpu_nr_copies()): arithmetic alone. */
-#define percpu_ptr(p, cpu)                                                                                   \
-	((percpu__typeof(p) *)((uintptr_t)(p) + (((uintptr_t)(cpu) + 1) << PERCPU_STRIDE_SHIFT)))
+#define percpu_ptr(p, cpu) ((percpu__typeof(p) *)percpu__copy_at(percpu__address(p), cpu))
 
 /* For loops that sum: every copy, the foreign one too. */
 #define percpu_for_each_copy(i) for (unsigned i = 0, i##_end_ = percpu_nr_copies(); i < i##_end_; i++)

@@ -23,7 +23,7 @@ extern "C" {
 #define PERCPU__FOREIGN(op)                                                                                  \
 	PERCPU__INLINE void percpu__foreign_##op(void *p, uint64_t v, size_t size)                           \
 	{                                                                                                    \
-		void *const copy = percpu_ptr((char *)p, percpu_nr_copies() - 1);                            \
+		void *const copy = (void *)percpu__copy_at((uintptr_t)p, percpu_nr_copies() - 1);            \
 		switch (size) {                                                                              \
 		case 1: (void)__atomic_fetch_##op((uint8_t *)copy, (uint8_t)v, __ATOMIC_RELAXED); break;     \
 		case 2: (void)__atomic_fetch_##op((uint16_t *)copy, (uint16_t)v, __ATOMIC_RELAXED); break;   \

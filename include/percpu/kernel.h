@@ -108,8 +108,9 @@ PERCPU__INLINE void *percpu__located(uintptr_t address)
 }
 #endif
 
-#define percpu__of_pointer(p) ((__typeof__(p))(uintptr_t)percpu__located((uintptr_t)(p)))
-#define percpu__of_lvalue(v) ((__typeof__(&(v)))(uintptr_t)percpu__located((uintptr_t)&(v)))
+/* An array is a pointer to its first element, as everywhere in C. */
+#define percpu__of_pointer(p) ((percpu__typeof(p) __percpu *)(uintptr_t)percpu__located((uintptr_t)(p)))
+#define percpu__of_lvalue(v) ((percpu__typeof(&(v)) __percpu *)(uintptr_t)percpu__located((uintptr_t)&(v)))
 
 /* ---- Memory ---- */
 

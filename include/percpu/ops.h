@@ -33,8 +33,6 @@
 extern "C" {
 #endif
 
-#define PERCPU__INLINE static inline __attribute__((__always_inline__, __unused__))
-
 /*
  * The list of operations. The shape says what goes in and out:
  *	UPDATE  void f(p, v)		FETCH    result f(p, v)
@@ -235,34 +233,6 @@ PERCPU__INLINE void *percpu__stack_pop(struct percpu__stack __percpu *s)
 
 #ifdef __cplusplus
 }
-
-template <typename T> constexpr bool percpu__has_kind()
-{
-	return std::is_integral<T>::value || std::is_enum<T>::value || std::is_pointer<T>::value;
-}
-template <typename T> constexpr T percpu__implicitly(T v)
-{
-	return v;
-}
-#define percpu__target(p) typename percpu__plain<typename std::remove_reference<decltype(*(p))>::type>::type
-#define percpu__assert(condition, text) static_assert(condition, text)
-#define percpu__is_word(p) percpu__has_kind<percpu__target(p)>()
-#define percpu__is_pointer(p) std::is_pointer<percpu__target(p)>::value
-#define percpu__is_bool(p) std::is_same<typename std::remove_cv<percpu__target(p)>::type, bool>::value
-#define percpu__is_const(p) std::is_const<percpu__target(p)>::value
-#define percpu__plain_type(p) typename std::remove_cv<percpu__target(p)>::type
-#define percpu__assigned(p, v) ((uint64_t)percpu__implicitly<percpu__plain_type(p)>(v))
-#else
-/* GCC's and clang's number for the class of a type: integers and enums 1 to 4, pointers 5. */
-#define percpu__target(p) percpu__bare(p)
-#define percpu__assert(condition, text) _Static_assert(condition, text)
-#define percpu__class(p) __builtin_classify_type(*(percpu__target(p) *)sizeof(*(p)))
-#define percpu__is_word(p) (percpu__class(p) >= 1 && percpu__class(p) <= 5)
-#define percpu__is_pointer(p) (percpu__class(p) == 5)
-#define percpu__is_bool(p) __builtin_types_compatible_p(percpu__target(p), _Bool)
-#define percpu__is_const(p) percpu__has(p, const)
-#define percpu__plain_type(p) percpu__bare(p)
-#define percpu__assigned(p, v) ((uint64_t)(percpu__plain_type(p)){ (v) })
 #endif
 
 /* The operation behind checks of *p; to its type, or from v as `*p += v` and `*p = v` convert. */
@@ -288,10 +258,9 @@ template <typename T> constexpr T percpu__implicitly(T v)
 		percpu__assert(!percpu__is_bool(p), "no per-CPU arithmetic on bools");                       \
 		percpu__bit_op(p, operation);                                                                \
 	})
-#define percpu__untyped(p) ((void *)(uintptr_t)(p))
 #define percpu__size(p) sizeof(*(p))
 #define percpu__typed(p, result) ((percpu__plain_type(p))(result))
-#define percpu__term(p, v) ((uint64_t)(percpu__plain_type(p))(+(v)))
+#define percpu__term(p, v) ((uint64_t)(percpu__plain_type(p))percpu__integer(+(v)))
 #define percpu__mask(p, v) ((uint64_t)(percpu__plain_type(p))((v) & (percpu__is_bool(p) ? 1ULL : ~0ULL)))
 
 #define percpu_add(p, v) percpu__number_op(p, percpu__add(percpu__untyped(p), percpu__term(p, v), percpu__size(p)))
@@ -334,6 +303,7 @@ template <typename T> constexpr T percpu__implicitly(T v)
 #define percpu_list_push(list, node) percpu__list_push(percpu__a_list(list), (node))
 #define percpu_list_pop(list) percpu__list_pop(percpu__a_list(list))
 #define percpu_list_pop_all(list) percpu__list_pop_all(percpu__a_list(list))
-#define percpu__a_list(list) ((struct percpu_list *)(uintptr_t)(1 ? (list) : (struct percpu_list __percpu *)0))
+#define percpu__a_list(list)                                                                                 \
+	((struct percpu_list *)percpu__untyped(1 ? (list) : (struct percpu_list __percpu *)0))
 
 #endif

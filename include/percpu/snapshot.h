@@ -93,9 +93,9 @@ PERCPU__INLINE void percpu__snapshot_add(struct percpu_snapshot *snapshot, unsig
 }
 
 /* How many arguments there are, two to four, and four values. */
-#define PERCPU__VALUES_2(a, b) 2, (uint64_t)(a), (uint64_t)(b), 0, 0
-#define PERCPU__VALUES_3(a, b, c) 3, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), 0
-#define PERCPU__VALUES_4(a, b, c, d) 4, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d)
+#define PERCPU__VALUES_2(a, b) 2, (uint64_t)percpu__integer(+(a)), (uint64_t)percpu__integer(+(b)), 0, 0
+#define PERCPU__VALUES_3(a, b, c) 3, (uint64_t)percpu__integer(+(a)), (uint64_t)percpu__integer(+(b)), (uint64_t)percpu__integer(+(c)), 0
+#define PERCPU__VALUES_4(a, b, c, d) 4, (uint64_t)percpu__integer(+(a)), (uint64_t)percpu__integer(+(b)), (uint64_t)percpu__integer(+(c)), (uint64_t)percpu__integer(+(d))
 #define PERCPU__VALUES_OF(a, b, c, d, values, ...) values
 #define PERCPU__VALUES(...)                                                                                  \
 	PERCPU__VALUES_OF(__VA_ARGS__, PERCPU__VALUES_4, PERCPU__VALUES_3, PERCPU__VALUES_2, )(__VA_ARGS__)

@@ -16,7 +16,18 @@ extern "C" {
  * percpu_sum - the sum over all copies, in the counter's own integer type, modulo its width.
  * Context: MT-safe, async-signal-safe.
  */
-#define percpu_sum(p) ((percpu__typeof(p))percpu_sum_integer((const void *)(uintptr_t)(p), sizeof(*(p))))
+#define percpu_sum(p)                                                                                        \
+	percpu__sum_of(p, (percpu__plain_type(p))percpu_sum_integer(percpu__untyped(p), sizeof(*(p))))
+
+/* The sum behind checks of *p. */
+#define percpu__sum_of(p, sum)                                                                               \
+	__extension__({                                                                                      \
+		percpu__assert(percpu__is_word(p) && !percpu__is_pointer(p) && !percpu__is_bool(p),          \
+			       "a per-CPU sum is one of integers");                                          \
+		percpu__assert(sizeof(*(p)) == 1 || sizeof(*(p)) == 2 || sizeof(*(p)) == 4 || sizeof(*(p)) == 8, \
+			       "a per-CPU sum is one of 1, 2, 4 or 8 bytes");                                \
+		sum;                                                                                         \
+	})
 
 /*
  * percpu_sum_u64 - dst[i] = sum over all copies of p[i], for a struct of n counters of 64 bits.
@@ -57,8 +68,8 @@ PERCPU_API int percpu_group_number(enum percpu_level level, unsigned group);
  * Returns: 0; -ERANGE (nr is too small) or as percpu_nr_groups, and sums is as it was.
  */
 #define percpu_sum_by(p, level, sums, nr)                                                                    \
-	percpu_sum_integer_by((const void *)(uintptr_t)(p), sizeof(*(p)), (level),                           \
-			      (void *)(1 ? (sums) : (percpu__typeof(p) *)0), (nr))
+	percpu__sum_of(p, percpu_sum_integer_by(percpu__untyped(p), sizeof(*(p)), (level),                   \
+						(void *)(1 ? (sums) : (percpu__plain_type(p) *)0), (nr)))
 
 /* percpu_sum_u64_by - dst[g * n + i] = sum over the copies of group g of p[i]; the rest as percpu_sum_by. */
 PERCPU_API int percpu_sum_u64_by(uint64_t *dst, const uint64_t __percpu *p, size_t n, enum percpu_level level, size_t nr);

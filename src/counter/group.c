@@ -99,7 +99,8 @@ int percpu_sum_integer_by(const void *p, size_t bytes, enum percpu_level level, 
 	memset(sums, 0, groups->nr * bytes);
 	for (unsigned i = 0; i < percpu_nr_copies(); i++)
 		if (percpu__is_present(present, i))
-			add_integer((char *)sums + group_of(groups, i) * bytes, percpu_ptr((const char *)p, i), bytes);
+			add_integer((char *)sums + group_of(groups, i) * bytes,
+				    (const void *)percpu__copy_at((uintptr_t)p, i), bytes);
 	return 0;
 }
 

@@ -141,7 +141,7 @@ static bool try_others_add(struct percpu_snapshot *snapshot, const uint64_t *v, 
 	if (percpu_mode() != PERCPU_MODE_ATOMIC)
 		return false;
 	percpu_for_each_copy(i)
-		if (try_claimed_add(percpu_ptr((uint64_t *)snapshot->of[nr], i), v, nr))
+		if (try_claimed_add((uint64_t *)percpu__copy_at((uintptr_t)snapshot->of[nr], i), v, nr))
 			return true;
 	return false;
 }
@@ -228,7 +228,7 @@ void percpu_snapshot_read_copy(const struct percpu_snapshot *snapshot, unsigned 
 {
 	const unsigned nr = snapshot->nr_fields;
 
-	read_group(percpu_ptr((uint64_t *)snapshot->of[nr], copy), fields, nr);
+	read_group((uint64_t *)percpu__copy_at((uintptr_t)snapshot->of[nr], copy), fields, nr);
 }
 
 void percpu_snapshot_read(const struct percpu_snapshot *snapshot, uint64_t *fields)
@@ -239,7 +239,7 @@ void percpu_snapshot_read(const struct percpu_snapshot *snapshot, uint64_t *fiel
 	memset(fields, 0, nr * sizeof(*fields));
 	percpu_for_each_copy(i)
 		if (percpu__is_present(present, i))
-			add_group(percpu_ptr((uint64_t *)snapshot->of[nr], i), fields, nr);
+			add_group((uint64_t *)percpu__copy_at((uintptr_t)snapshot->of[nr], i), fields, nr);
 	for (struct page *page = first_page(snapshot); page; page = page->next)
 		for (unsigned i = 0; i < NR_SPARE; i++)
 			add_group(page->group[i], fields, nr);

@@ -20,7 +20,8 @@
 #define SUM_OF(type, nr_copies, condition)                                                                   \
 	for (unsigned i = 0; i < (nr_copies); i++)                                                           \
 		if (condition)                                                                               \
-			sum += __atomic_load_n(percpu_ptr((const type *)p, i), __ATOMIC_RELAXED);            \
+			sum += __atomic_load_n((const type *)percpu__copy_at((uintptr_t)p, i),               \
+					       __ATOMIC_RELAXED);                                    \
 	return sum;
 #define SUM(bytes, nr_copies, condition)                                                                     \
 	switch (bytes) {                                                                                     \

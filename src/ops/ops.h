@@ -33,7 +33,7 @@ unsigned percpu__shared_cpu(void);
 
 static inline void *percpu__shared_copy(void *p)
 {
-	return percpu_ptr((char *)p, percpu__shared_cpu());
+	return (void *)percpu__copy_at((uintptr_t)p, percpu__shared_cpu());
 }
 
 #endif

@@ -205,7 +205,7 @@ void percpu__static_collect(void)
 static void initialise(void __percpu *area, const void *initial, size_t size)
 {
 	percpu_for_each_copy(i) {
-		char *copy = percpu_ptr((char *)(uintptr_t)area, i);
+		char *copy = percpu_ptr((char __percpu *)area, i);
 
 		for (size_t at = 0, n; at < size; at += n) {
 			static const char zeros[PERCPU__GRANULE];

@@ -14,11 +14,14 @@ compiles() {
 #include <percpu/percpu.h>
 struct big { long a, b; };
 struct small { int a; };
+extern double d;
+long plain; /* defined: clang knows the size of no other */
+extern long plains[4];
 void f(__typeof__($1) __percpu *p);
 void f(__typeof__($1) __percpu *p) { $2; }
 EOF
 	# shellcheck disable=SC2086
-	$compiler -Wall -Wextra -Werror -I"$top_srcdir/include" -c "$dir/a.$suffix" -o "$dir/a.o" >"$dir/said" 2>&1
+	$compiler ${level-} -Wall -Wextra -Werror -I"$top_srcdir/include" -c "$dir/a.$suffix" -o "$dir/a.o" >"$dir/said" 2>&1
 }
 
 good() {
@@ -43,9 +46,10 @@ compilers() {
 	done
 }
 
-# What the compiler rejects of plain uses: mark is "both", "passing" or "none"; and what it says then.
+# What the compiler rejects of plain uses: mark is "both", "passing" or "none"; and what it says then. Whether its
+# types tell what is a per-CPU pointer, and what it says of one that is none.
 know_mark() {
-	mark=none says="address space"
+	mark=none says="address space" in_types=no refusal="this points to a plain object\|percpu__plain_pointer"
 	case $compiler in
 	clang*) mark=both says="noderef\|address space" ;;
 	gcc*)
@@ -53,6 +57,7 @@ know_mark() {
 		$compiler -fsyntax-only "$dir/mark.c" >/dev/null 2>&1 || mark=passing
 		;;
 	esac
+	[ $mark = none ] || [ $suffix = cc ] || in_types=yes refusal="address space"
 }
 
 compilers >"$dir/compilers"
@@ -71,7 +76,54 @@ while read -r compiler; do
 	bad "struct small" "percpu_read(p)" "takes integers, enums and pointers"
 	bad "__int128" "percpu_inc(p)" "takes 1, 2, 4 or 8 bytes"
 	bad "long" 'percpu_write(p, "text")' "pointer\|const char"
-	bad "int" "percpu_list_pop(p)" "pointer\|incompatible"
+	bad "int" "percpu_list_pop(p)" "pointer\|incompatible\|convert"
+
+	# A floating term would be cut before it is added, where plain C adds first.
+	no_floats="per-CPU arithmetic takes integers"
+	bad "unsigned long" "percpu_add(p, -1.0)" "$no_floats"
+	bad "long" "percpu_sub(p, d)" "$no_floats"
+	bad "long" "(void)percpu_add_return(p, 1.0f)" "$no_floats"
+	bad "long" "(void)percpu_sub_return(p, d)" "$no_floats"
+	bad "long" "percpu_foreign_add(p, d)" "$no_floats"
+	bad "long" "percpu_foreign_sub(p, 2.0L)" "$no_floats"
+	bad "struct percpu_snapshot *" "percpu_snapshot_add(*percpu_ptr(p, 0), 1, d)" "$no_floats"
+	good "long" "percpu_add(p, (long)d); percpu_sub(p, 1u); percpu_add(p, true); percpu_add(p, 'a')"
+	good "unsigned char" "percpu_add(p, -1LL); percpu_sub(p, ({ long v = 3; v; }))"
+
+	# Sums are of integers.
+	bad "double" "(void)percpu_sum(p)" "a per-CPU sum is one of integers"
+	bad "float" "(void)percpu_sum(p)" "a per-CPU sum is one of integers"
+	bad "char *" "(void)percpu_sum(p)" "a per-CPU sum is one of integers"
+	bad "bool" "(void)percpu_sum(p)" "a per-CPU sum is one of integers"
+	bad "struct big" "(void)percpu_sum(p)" "a per-CPU sum is one of integers"
+	bad "__int128" "(void)percpu_sum(p)" "a per-CPU sum is one of 1, 2, 4 or 8 bytes"
+	bad "double" "(void)percpu_sum_by(p, PERCPU_LEVEL_CORE, (double *)0, 1)" "a per-CPU sum is one of integers"
+	good "const short" "short sums[9]; (void)percpu_sum(p); (void)percpu_sum_by(p, PERCPU_LEVEL_CORE, sums, 9)"
+
+	# The address of a plain object, and a copy's, are no per-CPU pointers.
+	know_mark
+	level=-O2
+	says=$refusal
+	bad "long" "(void)p; percpu_inc(&plain)" "$says"
+	bad "long" "(void)p; long mine = 0; percpu_add(&mine, 1)" "$says"
+	bad "long" "(void)p; static long own[4]; percpu_add(&own[1], 1)" "$says"
+	bad "long" "(void)p; (void)percpu_sum(&plain)" "$says"
+	bad "long" "(void)p; (void)percpu_read(&plain)" "$says"
+	bad "long" "(void)p; percpu_foreign_inc(&plain)" "$says"
+	bad "long" "(void)p; *percpu_ptr(&plain, 0) = 1" "$says"
+	bad "long" "(void)p; *percpu_this_ptr(&plain) = 1" "$says"
+	bad "long" "(void)p; static struct percpu_list list; (void)percpu_list_pop(&list)" "$says"
+	good "long" "percpu_inc(&p[plain]); long __percpu *q = percpu_new(long); percpu_inc(q); percpu_free(q)"
+	if [ $in_types = yes ]; then
+		bad "long" "percpu_inc(percpu_ptr(p, 3))" "$says"
+		bad "long" "percpu_inc(percpu_this_ptr(p))" "$says"
+		bad "long" "(void)p; percpu_add(&plains[plain], 1)" "$says"
+		level=
+		bad "long" "(void)p; percpu_inc(&plain)" "$says"
+	else
+		skip "$compiler: percpu_inc(percpu_ptr(p, 3))" "there is no mark in its types"
+	fi
+	level=
 
 	# Plain uses: what is meant compiles everywhere, and the mark is gone, and nothing else, where a copy is named.
 	good "long" "*percpu_ptr(p, 0) = 1; (*percpu_this_ptr(p))++; long *copy = percpu_ptr(p, 1); (void)copy"

@@ -111,6 +111,13 @@ bool percpu__space_alloc_from(struct percpu__space *space, unsigned bin, uint32_
 			      uint32_t align_granules, uint32_t *offset);
 
 /*
+ * percpu__space_claim - takes what is free at the lowest offsets of [*at, end), one run of granules, as an area, and
+ * moves *at behind it. end is no more than PERCPU__UNIT_GRANULES.
+ * Returns: granules taken; 0: nothing there was free.
+ */
+uint32_t percpu__space_claim(struct percpu__space *space, uint32_t *at, uint32_t end);
+
+/*
  * percpu__space_free - *merged is the free area that results, neighbours included; where that is the tail,
  * it reaches to the end of the unit, over offsets that were never handed out too.
  * Returns: granules freed; 0, and nothing changed, where no live area starts.
@@ -198,6 +205,9 @@ uint32_t percpu__shelf_next(const struct percpu__shelf *shelf, uint32_t slot);
  */
 bool percpu__shelf_alloc(struct percpu__shelf *shelf, uint32_t granules, uint32_t align_granules,
 			 uint32_t *slot, uint32_t *offset);
+
+/* Takes all that is free of [at, end) in the slot's space, which is there: as one area a run. Returns: how many areas. */
+uint32_t percpu__shelf_claim(struct percpu__shelf *shelf, uint32_t slot, uint32_t at, uint32_t end);
 
 /* As percpu__space_free; 0 also for a vacant slot. */
 uint32_t percpu__shelf_free(struct percpu__shelf *shelf, uint32_t slot, uint32_t offset,

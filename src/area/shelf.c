@@ -277,6 +277,21 @@ bool percpu__shelf_alloc(struct percpu__shelf *shelf, uint32_t granules, uint32_
 	return false;
 }
 
+uint32_t percpu__shelf_claim(struct percpu__shelf *shelf, uint32_t slot, uint32_t at, uint32_t end)
+{
+	struct shelf_leaf *leaf = leaf_of(shelf, slot);
+	struct percpu__space *space = leaf->spaces[slot % FAN_OUT];
+	uint32_t nr = 0, taken;
+
+	while ((taken = percpu__space_claim(space, &at, end))) {
+		update(shelf, leaf, slot, space);
+		shelf->nr_live++;
+		shelf->live_granules += taken;
+		nr++;
+	}
+	return nr;
+}
+
 uint32_t percpu__shelf_free(struct percpu__shelf *shelf, uint32_t slot, uint32_t offset,
 			    struct percpu__range *merged)
 {

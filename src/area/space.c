@@ -156,6 +156,17 @@ static void take_from_list(struct percpu__space *space, unsigned bin, uint32_t s
 		free_area_add(space, at + granules, end - at - granules);
 }
 
+/* What was taken is an area that lives. Beyond fresh a word is zero, and maybe without a page. */
+static inline void note_live(struct percpu__space *space, uint32_t at, uint32_t granules)
+{
+	if (at < space->fresh)
+		space->words[at].mark = 0;
+	if (at + granules > space->fresh)
+		space->fresh = at + granules;
+	space->live_granules += granules;
+	space->nr_live++;
+}
+
 /* The area of the bin's list to take from; NO_AREA if none at hand fits. */
 static uint32_t choose(const struct percpu__space *space, unsigned bin, uint32_t granules, uint32_t align)
 {
@@ -191,15 +202,36 @@ bool percpu__space_alloc_from(struct percpu__space *space, unsigned bin, uint32_
 		take_from_tail(space, at, granules);
 	}
 
-	/* Beyond fresh a word is zero, and maybe without a page. */
-	if (at < space->fresh)
-		space->words[at].mark = 0;
-	if (at + granules > space->fresh)
-		space->fresh = at + granules;
-	space->live_granules += granules;
-	space->nr_live++;
+	note_live(space, at, granules);
 	*offset = at;
 	return true;
+}
+
+uint32_t percpu__space_claim(struct percpu__space *space, uint32_t *at, uint32_t end)
+{
+	const uint64_t *head = space->maps->head;
+
+	space->nr_changed = 0;
+	while (*at < end) {
+		const uint32_t from = *at;
+		uint32_t start, stop;
+
+		if (from >= space->tail) {
+			take_from_tail(space, from, end - from);
+			note_live(space, from, end - from);
+			*at = end;
+			return end - from;
+		}
+		start = bit_test_relaxed(head, from) ? from : bit_before_relaxed(head, from);
+		stop = bit_next_relaxed(head, start + 1);
+		*at = stop < end ? stop : end;
+		if (bit_test_relaxed(space->maps->free_head, start)) {
+			take_from_list(space, bin_of(stop - start), start, from, *at - from);
+			note_live(space, from, *at - from);
+			return *at - from;
+		}
+	}
+	return 0;
 }
 
 bool percpu__space_alloc(struct percpu__space *space, uint32_t granules, uint32_t align_granules,

@@ -352,9 +352,81 @@ START_TEST(the_walker_sees_damage)
 }
 END_TEST
 
+/* Which granules are live, and where areas start. */
+static void draw(const struct percpu__space *space, char *picture)
+{
+	for (uint32_t at = 0, size; at < UNIT; at += size) {
+		size = percpu__space_size(space, at);
+		memset(picture + at, size ? 'l' : '.', size ? size : 1);
+		if (size)
+			picture[at] = 'L';
+		else
+			size = 1;
+	}
+}
+
+/* What was free in the range lives, as one area a run; all else is as it was. */
+static void claim_and_look(uint32_t slot, uint32_t at, uint32_t end)
+{
+	static char before[UNIT], after[UNIT];
+	const struct percpu__space *space = percpu__shelf_space(&world.shelf, slot);
+	uint32_t nr_runs = 0;
+
+	draw(space, before);
+	draw(space, after);
+	for (uint32_t i = at; i < end; i++) {
+		const bool was_free = after[i] == '.';
+
+		before[i] = !was_free ? after[i] : i == at || after[i - 1] != '.' ? 'L' : 'l';
+		nr_runs += was_free && before[i] == 'L';
+	}
+	ck_assert_uint_eq(percpu__shelf_claim(&world.shelf, slot, at, end), nr_runs);
+	draw(space, after);
+	ck_assert_mem_eq(before, after, UNIT);
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+	ck_assert_uint_eq(percpu__shelf_claim(&world.shelf, slot, at, end), 0);
+}
+
+START_TEST(what_is_claimed_is_taken_and_nothing_else)
+{
+	world_init(&world, 100);
+	for (uint32_t slot = 0; slot < 3; slot++)
+		add(slot);
+	claim_and_look(1, 100, 200); /* of a tail, leaving some before it */
+	claim_and_look(1, 50, 250);
+	claim_and_look(1, 0, 0);
+	claim_and_look(1, UNIT - 1, UNIT);
+	claim_and_look(0, 0, UNIT);
+	world.random = 7;
+	for (unsigned round = 0; round < 60; round++) {
+		uint32_t slots[60], offsets[60];
+
+		for (unsigned i = 0; i < 60; i++)
+			ck_assert(percpu__shelf_alloc(&world.shelf, 1 + random_below(&world.random, 60), 1, &slots[i], &offsets[i]));
+		for (unsigned i = 0; i < 60; i += 1 + random_below(&world.random, 3))
+			must_free(slots[i], offsets[i]);
+		for (unsigned i = 0; i < 5; i++) {
+			const uint32_t at = random_below(&world.random, 6000), nr = 1 + random_below(&world.random, 300);
+
+			claim_and_look(1 + random_below(&world.random, 2), at, at + nr);
+		}
+	}
+	/* All of it can be freed, area by area. */
+	for (uint32_t slot = 0; slot < 3; slot++)
+		for (uint32_t at = 0, size; at < UNIT; at += size ? size : 1) {
+			size = percpu__space_size(percpu__shelf_space(&world.shelf, slot), at);
+			if (size)
+				must_free(slot, at);
+		}
+	ck_assert_uint_eq(world.shelf.nr_live, 0);
+	ck_assert(percpu__shelf_is_valid(&world.shelf));
+}
+END_TEST
+
 TEST_MAIN("area/shelf", 120, a_new_shelf_has_nothing, slots_are_taken_lowest_first,
 	  iteration_meets_every_space_once, the_smallest_hole_anywhere_then_the_lowest_slot,
 	  a_request_finds_its_space_among_thousands, an_empty_space_takes_what_all_others_refuse,
 	  a_refused_request_goes_on_to_the_next_slot, a_space_leaves_and_comes_back_with_its_areas,
-	  misuse_is_reported_and_changes_nothing, memory_in_use_follows_the_slots,
+	  misuse_is_reported_and_changes_nothing, what_is_claimed_is_taken_and_nothing_else,
+	  memory_in_use_follows_the_slots,
 	  random_steps_keep_the_shelf_valid, the_walker_sees_damage)

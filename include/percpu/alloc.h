@@ -31,7 +31,8 @@ PERCPU_API void __percpu *percpu_alloc(size_t size, size_t align);
 
 /*
  * percpu_free - gives back every copy. NULL is fine; errno is kept.
- * A pointer that percpu_alloc did not return, or that was freed before, prints one line and aborts.
+ * A pointer that percpu_alloc did not return, or that was freed before, prints one line and aborts. In a published pool that
+ * another process owns it does nothing.
  * Context: MT-safe; not async-signal-safe.
  */
 PERCPU_API void percpu_free(void __percpu *p);

@@ -35,12 +35,12 @@ struct percpu_pool_attr {
  */
 PERCPU_API struct percpu_pool *percpu_pool_create(const char *name, const struct percpu_pool_attr *attr);
 
-/* Returns: 0; -EBUSY while allocations live; -EINVAL for the default pool (NULL); -EPERM in a child of the publisher. */
+/* Returns: 0; -EBUSY while allocations live; -EINVAL for the default pool (NULL); -EPERM where another process owns the published pool. */
 PERCPU_API int percpu_pool_destroy(struct percpu_pool *pool);
 
 /*
- * As percpu_alloc; ENOMEM also when the pool's limit would be passed, EPERM in a child of the process that
- * published the pool, which may update its copies but not free them either. Freed by percpu_free.
+ * As percpu_alloc; ENOMEM also when the pool's limit would be passed, EPERM where another process owns the
+ * published pool: then this one may update its copies, and its frees do nothing. Freed by percpu_free.
  */
 PERCPU_API void __percpu *percpu_pool_alloc(struct percpu_pool *pool, size_t size, size_t align);
 

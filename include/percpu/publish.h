@@ -5,6 +5,8 @@
  * A pool made with the attribute published lies in memory that another process of the same user, or root,
  * may open through /proc/PID/fd and read. percpu_publish gives a name to a value in it. Nothing is left
  * behind by a crash, nothing needs cleaning up, and processes forked from the publisher count into the same copies.
+ * One process owns the pool: the one that made it, and when that has ended the first of the others that asks for something
+ * only the owner may do.
  *
  * The reader's side is percpu_reader_*, which relies on nothing that a publisher wrote.
  */
@@ -55,8 +57,8 @@ struct percpu_published;
  * percpu_publish - describes the value at p, which lies in an allocation of a published pool, at a multiple of
  * 8 bytes; it may be a field of a struct. Of a histogram, p is its copies. metric and its strings are copied. A value may have several names.
  * Context: MT-safe; not async-signal-safe.
- * Returns: a handle for percpu_unpublish, or NULL with errno: EINVAL (metric, or p is not in a published pool), EPERM (a
- * child of the process that published the pool), ENOMEM (no room for more descriptions: they have 16 times the
+ * Returns: a handle for percpu_unpublish, or NULL with errno: EINVAL (metric, or p is not in a published pool), EPERM (another
+ * process owns the pool), ENOMEM (no room for more descriptions: they have 16 times the
  * pool's limit_bytes, at most 1 GiB).
  */
 PERCPU_API struct percpu_published *percpu_publish(const void __percpu *p, const struct percpu_metric *metric);
@@ -111,7 +113,7 @@ PERCPU_API void percpu_reader_close(struct percpu_reader *reader);
 PERCPU_API const char *percpu_reader_name(const struct percpu_reader *reader);
 PERCPU_API unsigned percpu_reader_nr_copies(const struct percpu_reader *reader);
 
-/* The process that made the pool, as it knew itself; its children may go on without it. */
+/* The process that owns the pool, as it knows itself: that made it, or took it over. Others may go on without it. */
 PERCPU_API pid_t percpu_reader_creator(const struct percpu_reader *reader);
 
 /*

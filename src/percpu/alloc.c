@@ -85,14 +85,15 @@ void __percpu *percpu_alloc_array(size_t n, size_t size, size_t align)
 void __percpu *percpu_pool_alloc(struct percpu_pool *pool, size_t size, size_t align)
 {
 	uint32_t granules, align_granules;
-	const int error = read_request(size, align, &granules, &align_granules);
+	int error = read_request(size, align, &granules, &align_granules);
 
 	if (!pool)
 		return alloc(size, align, __builtin_return_address(0));
 	if (error)
 		return fail(error);
-	if (percpu__unlikely(percpu__pool_is_inherited(pool)))
-		return fail(-EPERM);
+	error = percpu__pool_own(pool);
+	if (percpu__unlikely(error))
+		return fail(error);
 	return take(pool, granules, align_granules, __builtin_return_address(0));
 }
 
@@ -118,28 +119,56 @@ static const char *fault_of(const struct percpu__chunk *chunk, uintptr_t address
 }
 /* [doc:end] */
 
-/* A pointer that is none may be into a chunk that another thread unmaps meanwhile. */
+/* A pointer that is none may be into a chunk that another thread unmaps meanwhile. Returns: what is wrong, or NULL. */
+static const char *judge(const void __percpu *p, struct percpu__area *area)
+{
+	const unsigned mine = percpu__judge_begin();
+	const char *fault;
+
+	*area = (struct percpu__area){ percpu__index_find((uintptr_t)p), (uintptr_t)p & (PERCPU_STRIDE - 1), 0 };
+	fault = fault_of(area->chunk, (uintptr_t)p);
+	if (percpu__likely(!fault))
+		area->bytes = percpu__space_size(&area->chunk->space, area->offset_bytes / PERCPU__GRANULE) * PERCPU__GRANULE;
+	percpu__judge_end(mine);
+	return fault;
+}
+
 static struct percpu__area okay_to_know(const void __percpu *p, const char *who)
 {
-	const unsigned judge = percpu__judge_begin();
-	struct percpu__area area = { .chunk = percpu__index_find((uintptr_t)p), .offset_bytes = (uintptr_t)p & (PERCPU_STRIDE - 1) };
-	const char *fault = fault_of(area.chunk, (uintptr_t)p);
+	struct percpu__area area;
+	const char *fault = judge(p, &area);
 
-	if (percpu__likely(!fault))
-		area.bytes = percpu__space_size(&area.chunk->space, area.offset_bytes / PERCPU__GRANULE) * PERCPU__GRANULE;
-	percpu__judge_end(judge);
 	if (percpu__unlikely(fault))
 		percpu__die(who, (const void *)(uintptr_t)p, fault);
 	return area;
 }
 
-static struct percpu__area okay_to_free(const void __percpu *p, const char *who)
+/*
+ * Whether p is for others to free: it lies in a published pool whose owner lives, or in one taken over, where what lives
+ * is what other processes said. There nothing proves that the caller is wrong.
+ */
+static __attribute__((cold)) bool is_of_others(const void __percpu *p)
 {
-	const struct percpu__area area = okay_to_know(p, who);
+	struct percpu_pool *pool = percpu__pool_of((uintptr_t)p);
+	struct percpu__area area;
 
-	if (percpu__unlikely(percpu__pool_is_inherited(area.chunk->pool)))
-		percpu__die(who, (const void *)(uintptr_t)p, "of a pool that another process published");
-	return area;
+	if (!pool || !pool->shared)
+		return false;
+	if (percpu__pool_own(pool))
+		return true;
+	return __atomic_load_n(&pool->shared->is_second_hand, __ATOMIC_RELAXED) && judge(p, &area) && area.chunk &&
+	       (uintptr_t)p % PERCPU__GRANULE == 0 && (uintptr_t)p - (uintptr_t)area.chunk->base < PERCPU_STRIDE;
+}
+
+/* The area to free; false: there is nothing to do. No lock held. */
+static inline bool okay_to_free(const void __percpu *p, struct percpu__area *area, const char *who)
+{
+	if (percpu__likely(!judge(p, area) && !area->chunk->pool->shared))
+		return true;
+	if (is_of_others(p))
+		return false;
+	*area = okay_to_know(p, who); /* anew: the pool may have been taken over by now */
+	return true;
 }
 
 void percpu__pool_return(void __percpu *p)
@@ -163,7 +192,8 @@ static __attribute__((noinline)) void free_any(void __percpu *p)
 
 	if (!p)
 		return;
-	area = okay_to_free(p, "percpu_free");
+	if (!okay_to_free(p, &area, "percpu_free"))
+		return;
 	pool = area.chunk->pool;
 	if (pool->fronted && percpu__front_keep(p, area.bytes / PERCPU__GRANULE))
 		return;
@@ -202,7 +232,15 @@ void percpu_free(void __percpu *p)
 
 size_t percpu_usable_size(const void __percpu *p)
 {
-	return p ? okay_to_know(p, "percpu_usable_size").bytes : 0;
+	struct percpu__area area;
+	struct percpu_pool *pool;
+
+	if (!p || (!judge(p, &area) && !area.chunk->pool->shared))
+		return p ? area.bytes : 0;
+	pool = percpu__pool_of((uintptr_t)p);
+	if (pool && pool->shared && !percpu__shared_is_own(pool->shared))
+		return percpu__shared_size(pool->shared, (uintptr_t)p) * PERCPU__GRANULE;
+	return okay_to_know(p, "percpu_usable_size").bytes;
 }
 
 /* ---- many at once: one lock and one look at the copies for each batch ---- */
@@ -218,10 +256,12 @@ void percpu_free_bulk(size_t n, void __percpu **ptrs)
 
 		if (!ptrs[i])
 			continue;
-		area = okay_to_free(ptrs[i], "percpu_free_bulk");
-		if (area.chunk->pool != locked) {
+		if (judge(ptrs[i], &area) || area.chunk->pool != locked) {
 			if (locked)
 				percpu__unlock(&locked->lock);
+			locked = NULL;
+			if (!okay_to_free(ptrs[i], &area, "percpu_free_bulk"))
+				continue;
 			locked = area.chunk->pool;
 			percpu__lock(&locked->lock);
 		}

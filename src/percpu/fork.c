@@ -29,12 +29,6 @@ static void unlock_pool(struct percpu_pool *pool, void *arg)
 	percpu__unlock_after_fork(&pool->lock);
 }
 
-static void inherit_pool(struct percpu_pool *pool, void *arg)
-{
-	if (pool->shared)
-		pool->shared->is_inherited = true;
-}
-
 static void before(void)
 {
 	percpu__static_lock_for_fork();
@@ -56,7 +50,7 @@ static void after_in_child(void)
 	percpu__judges_forget();
 	if (!is_front_quiet)
 		percpu__front_forget();
-	percpu__pools_visit(inherit_pool, NULL);
+	percpu__generation_forked(); /* published pools are the parent's */
 	after();
 }
 

@@ -7,6 +7,7 @@
  *   gone.c    what is left of a chunk that somebody may still look at
  *   shared.c  the file of a published pool (wire.h), whose chunks lie in it
  *   present.c which copies have pages, where a look at the others would make them
+ *   owner.c   which of the processes that share it changes it, and how the next one takes over
  *   copies.c  what is done to the same bytes of every copy: zero, poison, verify
  *   pool.c    chunks with a policy and a limit; taking areas and putting them back
  *   trim.c    when memory goes back to the kernel, and how
@@ -167,8 +168,10 @@ size_t percpu__chunk_bookkeeping_bytes(const struct percpu__chunk *chunk);
 #define PERCPU__SHARED_CLASSES 96u
 
 struct percpu__shared {
-	struct percpu__memfd file;          /* for ever, as all to is_inherited */
-	struct percpu__wire_header *header; /* and the directory; written by the creator alone, read by anybody */
+	struct percpu__memfd file;          /* for ever, as all but what says otherwise */
+	struct percpu__wire_header *header; /* and the directory; written by the owner alone, read by anybody */
+	struct percpu__wire_map *maps;      /* of each slot; as header */
+	uint64_t space;                     /* of the owners' words */
 	uint64_t directory_offset, directory_bytes; /* as the header says: children may write that */
 	uint64_t used_bytes;                /* of the directory; of the publish floor; pool lock */
 	size_t front_bytes;                 /* of the file, before the first chunk */
@@ -176,7 +179,10 @@ struct percpu__shared {
 	size_t slot_bytes, nr_slots;
 	size_t nr_taken;                    /* pool lock */
 	struct percpu__gone *last_gone;     /* of a chunk of it; pool lock */
-	bool is_inherited;                  /* a fork gave it to us: not ours to change; set by the fork alone */
+	uint64_t generation;                /* of the process that owns it, if that is this one; pool lock, read without */
+	bool is_second_hand;                /* taken over: what lives is what others say; pool lock, read without */
+	uint64_t owner;                     /* its word, as this process last knew; pool lock */
+	uint64_t directory_generation;      /* of the process that knows the directory; of the publish floor; pool lock */
 	uint64_t vacant[PERCPU__SHARED_CLASSES]; /* of the publish floor; pool lock */
 };
 
@@ -195,11 +201,32 @@ uint64_t percpu__shared_offset(const struct percpu__shared *shared, uintptr_t ad
 int percpu__shared_find_pages(const struct percpu__shared *shared, uintptr_t *start, uintptr_t end,
 			      struct percpu__extent *extents, unsigned capacity);
 
-/* Whether the caller is a child of the process that published the pool. */
-static inline bool percpu__pool_is_inherited(const struct percpu_pool *pool)
+/* ---- owner.c ---- */
+
+/* Whether this process may change the pool: no other does while it lives. */
+static inline bool percpu__shared_is_own(const struct percpu__shared *shared)
 {
-	return pool->shared && pool->shared->is_inherited;
+	return __atomic_load_n(&shared->generation, __ATOMIC_ACQUIRE) == percpu__generation(); /* pairs with percpu__pool_take_over */
 }
+
+/* Takes the owner's place if that is vacant. 0, -EPERM (the owner lives, or that cannot be told), -ENOMEM. No pool lock held. */
+int percpu__pool_take_over(struct percpu_pool *pool);
+
+/* 0: the caller may change the pool, now if not before. Else as percpu__pool_take_over. No pool lock held. */
+static inline int percpu__pool_own(struct percpu_pool *pool)
+{
+	return percpu__likely(!pool->shared) || percpu__shared_is_own(pool->shared) ? 0 : percpu__pool_take_over(pool);
+}
+
+/* Before the owner gives the pool up: the next may come. */
+void percpu__shared_disown(struct percpu__shared *shared);
+
+/* For the next owner: an area lives, or does no more. Pool lock. */
+void percpu__shared_note(struct percpu__shared *shared, const struct percpu__chunk *chunk, uint32_t offset,
+			 uint32_t granules, bool lives);
+
+/* Granules of the live area at an address of the units, by whoever owns the pool; 0: it says there is none. */
+uint32_t percpu__shared_size(const struct percpu__shared *shared, uintptr_t address);
 
 /* ---- present.c ---- */
 
@@ -337,11 +364,27 @@ void percpu__pool_put(struct percpu_pool *pool, void __percpu *p);
 /* Makes dirty areas ready for their next owner; no lock held. areas is used up. */
 void percpu__pool_prepare(struct percpu__area *areas, unsigned nr);
 
+/* One more chunk. */
+bool percpu__pool_grow(struct percpu_pool *pool);
+
+/*
+ * Makes an area of granules [at, end) of a chunk; areas that lay there, wholly or in part, are none any more. After the last one, percpu__pool_claimed: copies may have been written
+ * up to granule fresh.
+ */
+void percpu__pool_claim(struct percpu_pool *pool, struct percpu__chunk *chunk, uint32_t at, uint32_t end);
+void percpu__pool_claimed(struct percpu_pool *pool, struct percpu__chunk *chunk, uint32_t fresh);
+
 /* Taking one area, lock and zeroing included. NULL: no memory. */
 void __percpu *percpu__pool_take_zeroed(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules);
 
 /* percpu__pool_put with the lock, for an area of any pool. */
 void percpu__pool_return(void __percpu *p);
+
+/*
+ * The pool that an address belongs to, which may be a published one whose owner has made a chunk that this process does
+ * not know; NULL.
+ */
+struct percpu_pool *percpu__pool_of(uintptr_t address);
 
 /* Calls visit for every pool of the registry, under the registry lock. */
 void percpu__pools_visit(void (*visit)(struct percpu_pool *pool, void *arg), void *arg);

@@ -108,7 +108,7 @@ static struct percpu__chunk *chunk_in(const struct percpu_pool *pool, uint32_t s
 }
 _Static_assert(offsetof(struct percpu__chunk, space) == 0, "the shelf's spaces are our chunks");
 
-static bool grow(struct percpu_pool *pool)
+bool percpu__pool_grow(struct percpu_pool *pool)
 {
 	struct percpu__chunk *chunk = percpu__chunk_create(pool);
 
@@ -152,7 +152,7 @@ bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t ali
 	if (granules > pool->limit_granules || pool->shelf.live_granules > pool->limit_granules - granules)
 		return false;
 	while (!percpu__shelf_alloc(&pool->shelf, granules, align_granules, &slot, &offset))
-		if (!grow(pool))
+		if (!percpu__pool_grow(pool))
 			return false;
 	chunk = chunk_in(pool, slot);
 	pool->nr_empty -= chunk->space.nr_live == 1;
@@ -168,6 +168,8 @@ bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t ali
 		chunk->fresh = offset + granules;
 	pages = pages_of(offset, granules);
 	set_pages(pool, chunk, chunk->free_pages & ~pages, chunk->dirty_pages | pages);
+	if (percpu__unlikely(pool->shared))
+		percpu__shared_note(pool->shared, chunk, offset, granules, true);
 	*area = (struct percpu__area){ chunk, offset * PERCPU__GRANULE, granules * PERCPU__GRANULE };
 	return true;
 }
@@ -175,14 +177,43 @@ bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t ali
 void percpu__pool_put(struct percpu_pool *pool, void __percpu *p)
 {
 	struct percpu__chunk *chunk = percpu__index_find((uintptr_t)p);
+	const uint32_t offset = ((uintptr_t)p & (PERCPU_STRIDE - 1)) / PERCPU__GRANULE;
 	struct percpu__range merged;
+	uint32_t granules;
 
 	/* Two frees of one area at once may both have found it in use. */
-	if (!chunk || !percpu__shelf_free(&pool->shelf, chunk->slot, ((uintptr_t)p & (PERCPU_STRIDE - 1)) / PERCPU__GRANULE, &merged))
+	granules = chunk ? percpu__shelf_free(&pool->shelf, chunk->slot, offset, &merged) : 0;
+	if (!granules)
 		percpu__die("percpu_free", (const void *)(uintptr_t)p, "freed twice at once");
+	if (percpu__unlikely(pool->shared))
+		percpu__shared_note(pool->shared, chunk, offset, granules, false);
 	pool->nr_empty += percpu__space_is_empty(&chunk->space);
 	set_pages(pool, chunk, chunk->free_pages | percpu__range_pages(merged), chunk->dirty_pages);
 	percpu__trim_after_free(pool, chunk);
+}
+
+void percpu__pool_claim(struct percpu_pool *pool, struct percpu__chunk *chunk, uint32_t at, uint32_t end)
+{
+	const bool was_empty = percpu__space_is_empty(&chunk->space);
+	struct percpu__range merged;
+
+	for (uint32_t i = at; i < end; i = bit_next_relaxed(chunk->space.maps->head, i + 1)) {
+		const uint32_t head = bit_test_relaxed(chunk->space.maps->head, i) ? i : bit_before_relaxed(chunk->space.maps->head, i);
+
+		percpu__shelf_free(&pool->shelf, chunk->slot, head, &merged);
+	}
+	percpu__shelf_claim(&pool->shelf, chunk->slot, at, end);
+	pool->nr_empty -= was_empty;
+}
+
+void percpu__pool_claimed(struct percpu_pool *pool, struct percpu__chunk *chunk, uint32_t fresh)
+{
+	if (fresh < chunk->space.fresh)
+		fresh = chunk->space.fresh;
+	if (chunk->fresh < fresh)
+		chunk->fresh = fresh;
+	set_pages(pool, chunk, ~percpu__space_live_pages(&chunk->space),
+		  chunk->fresh ? chunk->dirty_pages | pages_of(0, chunk->fresh) : 0);
 }
 
 void percpu__pool_prepare(struct percpu__area *areas, unsigned nr)
@@ -252,6 +283,34 @@ void percpu__pools_visit(void (*visit)(struct percpu_pool *pool, void *arg), voi
 {
 	for (struct percpu_pool *pool = registry; pool; pool = pool->next)
 		visit(pool, arg);
+}
+
+struct search {
+	uintptr_t address;
+	struct percpu_pool *found;
+};
+
+static void look_for_slots(struct percpu_pool *pool, void *arg)
+{
+	struct search *search = arg;
+
+	if (pool->shared && search->address - (uintptr_t)pool->shared->slots < pool->shared->nr_slots * pool->shared->slot_bytes)
+		search->found = pool;
+}
+
+struct percpu_pool *percpu__pool_of(uintptr_t address)
+{
+	const unsigned judge = percpu__judge_begin();
+	const struct percpu__chunk *chunk = percpu__index_find(address);
+	struct search search = { address, chunk ? chunk->pool : NULL };
+
+	percpu__judge_end(judge);
+	if (percpu__likely(search.found))
+		return search.found;
+	percpu__pools_lock();
+	percpu__pools_visit(look_for_slots, &search);
+	percpu__pools_unlock();
+	return search.found;
 }
 
 /* ---- the public entries ---- */
@@ -334,14 +393,17 @@ int percpu_pool_destroy(struct percpu_pool *pool)
 		percpu__unlock(&registry_lock);
 		return -EINVAL;
 	}
+	error = percpu__pool_own(pool);
 	percpu__lock(&pool->lock);
 	percpu_assert(percpu__pool_is_valid(pool));
-	if (pool->shelf.nr_live || percpu__pool_is_inherited(pool)) {
-		error = pool->shelf.nr_live ? -EBUSY : -EPERM;
+	if (pool->shelf.nr_live || error) {
+		error = pool->shelf.nr_live ? -EBUSY : error;
 		percpu__unlock(&pool->lock);
 		percpu__unlock(&registry_lock);
 		return error;
 	}
+	if (pool->shared)
+		percpu__shared_disown(pool->shared);
 	*link = pool->next;
 	percpu__shelf_for_each(&pool->shelf, slot)
 		percpu__pool_drop(pool, chunk_in(pool, slot));

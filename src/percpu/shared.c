@@ -8,8 +8,8 @@
  *	file:   | front |       | cpu 0 | ... | foreign |                        cpu 0 | ...
  *
  * A slot is taken once and stays until the pool goes: the seal that keeps others from writing also keeps
- * the kernel from taking pages back. What is beside the units is private to each process, and the process
- * that made the pool alone changes it.
+ * the kernel from taking pages back. What is beside the units is private to each process, and means something in the
+ * process that owns the pool alone (owner.c): that which made it, or one that took its place.
  */
 #include <errno.h>
 #include <string.h>
@@ -37,20 +37,23 @@ static struct percpu__wire_header describe(size_t name_bytes, size_t limit_bytes
 	const uint64_t directory_offset = round_up(name_end, percpu__page_bytes());
 	const uint64_t wanted = limit_bytes > DIRECTORY_MAX_BYTES / DIRECTORY_SHARE ? DIRECTORY_MAX_BYTES
 										    : limit_bytes * DIRECTORY_SHARE;
-	const uint64_t chunks_offset = round_up(directory_offset + wanted, PERCPU_STRIDE);
+	const uint64_t nr_chunks = limit_bytes / PERCPU_STRIDE + 1;
+	const uint64_t chunks_offset = round_up(directory_offset + wanted + nr_chunks * sizeof(struct percpu__wire_map), PERCPU_STRIDE);
+	const uint64_t maps_offset = chunks_offset - round_up(nr_chunks * sizeof(struct percpu__wire_map), percpu__page_bytes());
 
 	return (struct percpu__wire_header){
 		.version = PERCPU__WIRE_VERSION,
 		.nr_copies = percpu_abi.nr_copies,
 		.unit_bytes = PERCPU_STRIDE,
-		.nr_chunks = limit_bytes / PERCPU_STRIDE + 1,
+		.nr_chunks = nr_chunks,
 		.name_offset = sizeof(struct percpu__wire_header),
 		.name_bytes = name_bytes,
 		.directory_offset = directory_offset,
-		.directory_bytes = chunks_offset - directory_offset < DIRECTORY_MAX_BYTES ? chunks_offset - directory_offset
-											  : DIRECTORY_MAX_BYTES,
+		.directory_bytes = maps_offset - directory_offset < DIRECTORY_MAX_BYTES ? maps_offset - directory_offset
+											: DIRECTORY_MAX_BYTES,
 		.chunks_offset = chunks_offset,
 		.pid = percpu__own_pid(),
+		.owner = percpu__process_word(),
 	};
 }
 
@@ -122,6 +125,11 @@ int percpu__shared_create(struct percpu__shared **out, const char *name, size_t 
 		unmap(shared);
 		return error;
 	}
+	shared->maps = (struct percpu__wire_map *)((char *)shared->header + shared->front_bytes -
+						   round_up(shared->nr_slots * sizeof(*shared->maps), percpu__page_bytes()));
+	shared->owner = header.owner;
+	shared->space = percpu__process_space();
+	shared->generation = shared->directory_generation = percpu__generation();
 	*shared->header = header;
 	strcpy((char *)(shared->header + 1), name);
 	__atomic_store_n(&shared->header->magic, PERCPU__WIRE_MAGIC, __ATOMIC_RELEASE); /* pairs with read_header */
@@ -136,7 +144,11 @@ void percpu__shared_destroy(struct percpu__shared *shared)
 
 char *percpu__shared_take(struct percpu__shared *shared)
 {
-	return shared->nr_taken < shared->nr_slots ? shared->slots + shared->nr_taken++ * shared->slot_bytes : NULL;
+	if (shared->nr_taken == shared->nr_slots)
+		return NULL;
+	if (shared->nr_taken >= __atomic_load_n(&shared->header->nr_taken, __ATOMIC_RELAXED))
+		__atomic_store_n(&shared->header->nr_taken, shared->nr_taken + 1, __ATOMIC_RELAXED);
+	return shared->slots + shared->nr_taken++ * shared->slot_bytes;
 }
 
 void percpu__shared_untake(struct percpu__shared *shared)

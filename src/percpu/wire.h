@@ -2,8 +2,8 @@
 /*
  * A published pool as other processes see it: the layout of its file. All numbers are this machine's.
  *
- *	| header, name | directory | chunk 0: copy 0 | copy 1 | ... | copy N | chunk 1: copy 0 | ...
- *	               ^directory_offset              ^chunks_offset
+ *	| header, name | directory | maps | chunk 0: copy 0 | copy 1 | ... | copy N | chunk 1: copy 0 | ...
+ *	               ^directory_offset   ^chunks_offset
  *
  * The directory is a row of records, each a metric's description or vacant:
  *
@@ -39,9 +39,11 @@ struct percpu__wire_header {
 	uint64_t name_offset, name_bytes; /* without the zero byte that follows */
 	uint64_t directory_offset, directory_bytes;
 	uint64_t chunks_offset;
-	int64_t pid;               /* of the creator, as it knows itself */
+	int64_t pid;               /* of the owner, as it knows itself: the creator at first */
 	uint64_t changes __attribute__((aligned(64)));
 	uint64_t used_bytes;       /* of the directory */
+	uint64_t owner;            /* the owner's word (src/platform/self.c); 0: nobody can take its place */
+	uint64_t nr_taken;         /* chunks that were ever taken: what maps there are */
 };
 
 struct percpu__wire_record {
@@ -57,6 +59,19 @@ struct percpu__wire_record {
 	double scale;
 	uint64_t text_bytes;
 	char text[];
+};
+
+/*
+ * What lives in a chunk, for processes that share it: one of them may take the owner's place. A live area has its first
+ * granule's bit in `first` and its last granule's in `last`, of the word for 64 granules. `last` is set first and cleared
+ * last, so that an owner who dies in between leaves no area too short. Readers have no use for it.
+ */
+#define PERCPU__WIRE_MAP_WORDS 512u
+struct percpu__wire_map {
+	uint64_t fresh;            /* granule from which nothing was ever handed out */
+	struct {
+		uint64_t first, last;
+	} live[PERCPU__WIRE_MAP_WORDS];
 };
 
 _Static_assert(sizeof(struct percpu__wire_header) == 192, "the file's layout");

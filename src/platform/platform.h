@@ -242,6 +242,26 @@ void percpu__set_clock(uint64_t ms);
 /* Nanoseconds that this thread had a CPU. */
 uint64_t percpu__thread_time(void);
 
+/* ---- self.c: which process this is ---- */
+
+/*
+ * percpu__generation - a number that this process alone has among those that it was forked from and those forked
+ * from it, however that was done. Never 0. A child of vfork, or of clone with CLONE_VM, has its parent's, as it has its
+ * memory. Async-signal-safe.
+ * percpu__generation_forked - called in a child, for kernels that do not tell.
+ */
+uint64_t percpu__generation(void);
+void percpu__generation_forked(void);
+
+/* A process as others know it; of the caller. 0: there is no /proc that tells. */
+uint64_t percpu__process_word(void);
+
+/* Where words mean something: the same for processes that number processes, and count time, alike. 0: cannot be told. */
+uint64_t percpu__process_space(void);
+
+/* Of a word of the caller's space. true: the process is gone for good. false: it lives, or that cannot be told. */
+bool percpu__process_is_gone(uint64_t word);
+
 /* ---- cpu.c ---- */
 
 /* CPU of the caller a moment ago; UINT_MAX where the kernel does not say. */

@@ -2,7 +2,7 @@
 /*
  * Owns the descriptions in the directory of a published pool. A record's length is one of a few classes, so
  * that one that was vacated serves another metric; vacant ones of a class are linked. All of it happens under
- * the pool's lock, in the process that made the pool; readers in other processes take no lock, see wire.h.
+ * the pool's lock, in the process that owns the pool (src/percpu/owner.c); readers in other processes take no lock, see wire.h.
  *
  * Children of that process can write the directory, and may have been taken over: nothing in it is trusted. What they
  * write there garbles descriptions, and no more.
@@ -116,6 +116,42 @@ static void vacate_record(struct percpu__shared *shared, struct percpu__wire_rec
 	shared->vacant[class] = place_of(shared, record) + 1; /* 0 is the end */
 }
 
+/* ---- after another owner ---- */
+
+/*
+ * A process that took the pool over learns from the directory what there is in it. A record that its predecessor did
+ * not finish is vacant, as its generation says. What makes no sense ends the row, for readers as well.
+ */
+static void learn(struct percpu__shared *shared)
+{
+	struct percpu__wire_header *header = shared->header;
+	const uint64_t claimed = __atomic_load_n(&header->used_bytes, __ATOMIC_RELAXED);
+	const uint64_t end = claimed < shared->directory_bytes ? claimed : shared->directory_bytes;
+	uint64_t at = 0;
+
+	if (percpu__likely(shared->directory_generation == percpu__generation()))
+		return;
+	__atomic_store_n(&header->changes, header->changes | 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	memset(shared->vacant, 0, sizeof(shared->vacant));
+	shared->used_bytes = end;
+	while (at < end && is_place(shared, at, 0)) {
+		struct percpu__wire_record *record = record_at(shared, at);
+		const uint64_t bytes = __atomic_load_n(&record->bytes, __ATOMIC_RELAXED);
+		const unsigned class = class_of(bytes);
+
+		if (class == PERCPU__SHARED_CLASSES || class_bytes(class) != bytes || !is_place(shared, at, class))
+			break;
+		if (record->generation % 2)
+			vacate_record(shared, record, class);
+		at += bytes;
+	}
+	shared->used_bytes = at;
+	__atomic_store_n(&header->used_bytes, at, __ATOMIC_RELEASE); /* pairs with read_image */
+	shared->directory_generation = percpu__generation();
+	end_change(header);
+}
+
 /* ---- text ---- */
 
 static const char *or_empty(const char *text)
@@ -168,14 +204,13 @@ static uint32_t nr_words(const struct percpu_metric *metric)
 /* The pool that has so many words at per-CPU pointer p, if it is a published one. */
 static struct percpu_pool *published_pool(const void __percpu *p, uint32_t nr)
 {
-	const uintptr_t address = (uintptr_t)p;
-	const struct percpu__chunk *chunk = percpu__index_find(address);
-	const size_t offset = chunk ? address - (uintptr_t)chunk->base : 0;
+	const size_t offset = (uintptr_t)p % PERCPU_STRIDE;
+	struct percpu_pool *pool = percpu__pool_of((uintptr_t)p);
 
-	if (!chunk || !chunk->pool->shared || offset % sizeof(uint64_t) ||
-	    offset + nr * sizeof(uint64_t) > PERCPU_STRIDE)
+	if (!pool || !pool->shared || ((uintptr_t)p - (uintptr_t)pool->shared->slots) % pool->shared->slot_bytes >= PERCPU_STRIDE ||
+	    offset % sizeof(uint64_t) || offset + nr * sizeof(uint64_t) > PERCPU_STRIDE)
 		return NULL;
-	return chunk->pool;
+	return pool;
 }
 
 static struct percpu_published *fail(int error)
@@ -213,12 +248,15 @@ struct percpu_published *percpu_publish(const void __percpu *p, const struct per
 {
 	struct percpu_pool *pool = is_valid(metric) ? published_pool(p, nr_words(metric)) : NULL;
 	struct percpu__wire_record *record;
+	int error;
 
 	if (!pool)
 		return fail(-EINVAL);
-	if (percpu__pool_is_inherited(pool))
-		return fail(-EPERM);
+	error = percpu__pool_own(pool);
+	if (error)
+		return fail(error);
 	percpu__lock(&pool->lock);
+	learn(pool->shared);
 	record = describe(pool->shared, p, metric);
 	percpu__unlock(&pool->lock);
 	return record ? (struct percpu_published *)record : fail(-ENOMEM);
@@ -242,15 +280,18 @@ int percpu_unpublish(struct percpu_published *published)
 	struct percpu__wire_record *record = (struct percpu__wire_record *)published;
 	struct find_pool find = { .record = record };
 	unsigned class;
+	int error;
 
 	percpu__pools_lock();
 	percpu__pools_visit(match_pool, &find);
 	percpu__pools_unlock();
 	if (!find.pool)
 		return -EINVAL;
-	if (percpu__pool_is_inherited(find.pool))
-		return -EPERM;
+	error = percpu__pool_own(find.pool);
+	if (error)
+		return error;
 	percpu__lock(&find.pool->lock);
+	learn(find.pool->shared);
 	class = class_in_use(find.pool->shared, record);
 	if (class < PERCPU__SHARED_CLASSES) {
 		begin_change(find.pool->shared->header);

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns which process this is: to the library in it, and to other processes that share memory with it.
+ *
+ * The generation is another number in each child, for as long as the child has memory of its own. A child that was made past the
+ * handlers of pthread_atfork is noticed by a page that the kernel wipes in it (Linux 4.14), so that asking
+ * costs a load; elsewhere by its process number, which costs a call. Numbers are handed out by a count that
+ * a child has a copy of: no two processes of one line have the same.
+ *
+ * The word is a process number and the time at which the process started: other processes of the same namespaces
+ * can tell whether that process is gone, and do not take another of the same number for it.
+ *
+ *	word:	| start time, in clock ticks since boot: 42 bits | process number: 22 bits |
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "platform/platform.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+/* ---- the generation ---- */
+
+#define PID_SHIFT 32
+#define NO_PAGE ((uint64_t *)8)
+
+static uint64_t last_generation; /* not below any that a process of this line has had */
+static uint64_t *wiped;          /* the page: its first word is the generation, 0 in a child; NO_PAGE: there is none */
+static uint64_t of_pid;          /* without it: generation << PID_SHIFT | the process number that it is of */
+
+static uint64_t next_generation(void)
+{
+	return __atomic_add_fetch(&last_generation, 1, __ATOMIC_SEQ_CST);
+}
+
+/* A kernel, or what stands in for it, that accepts any advice at all is not believed. */
+static bool wipes(void *page, size_t bytes)
+{
+	const int saved_errno = errno;
+	const bool does = madvise(page, bytes, -1) < 0 && madvise(page, bytes, MADV_WIPEONFORK) == 0;
+
+	errno = saved_errno;
+	return does;
+}
+
+static uint64_t *make_page(void)
+{
+	const size_t bytes = percpu__page_bytes();
+	uint64_t *page = percpu__map(bytes), *found = NULL, *made = page;
+
+	if (page && !wipes(page, bytes)) {
+		percpu__release(page, bytes);
+		page = NULL;
+	}
+	made = page ? page : NO_PAGE;
+	if (__atomic_compare_exchange_n(&wiped, &found, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return made;
+	if (page)
+		percpu__release(page, bytes);
+	return found;
+}
+
+static uint64_t generation_by_pid(void)
+{
+	const uint64_t pid = (uint32_t)percpu__own_pid();
+	uint64_t known = __atomic_load_n(&of_pid, __ATOMIC_RELAXED), now;
+
+	while ((uint32_t)known != pid) {
+		now = next_generation() << PID_SHIFT | pid;
+		if (__atomic_compare_exchange_n(&of_pid, &known, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			known = now;
+	}
+	return known >> PID_SHIFT;
+}
+
+uint64_t percpu__generation(void)
+{
+	uint64_t *page = __atomic_load_n(&wiped, __ATOMIC_ACQUIRE), known, now; /* pairs with make_page */
+
+	if (percpu__unlikely(!page))
+		page = make_page();
+	if (percpu__unlikely(page == NO_PAGE))
+		return generation_by_pid();
+	known = __atomic_load_n(page, __ATOMIC_RELAXED);
+	if (percpu__likely(known))
+		return known;
+	now = next_generation();
+	return __atomic_compare_exchange_n(page, &known, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED) ? now : known;
+}
+
+void percpu__generation_forked(void)
+{
+	__atomic_store_n(&of_pid, 0, __ATOMIC_RELAXED);
+}
+
+/* ---- the word ---- */
+
+#define NR_BITS 22 /* Linux has no greater process numbers */
+#define NR_MASK ((UINT64_C(1) << NR_BITS) - 1)
+
+struct facts {
+	uint64_t pid;
+	char state;
+	uint64_t nr_threads, start;
+};
+
+/* The beginning of a file in /proc. false: it cannot be read. */
+static bool read_text(const char *path, char *text, size_t size)
+{
+	const int fd = percpu__open(path);
+	ssize_t got;
+
+	if (fd < 0)
+		return false;
+	got = percpu__read_at(fd, text, size - 1, 0);
+	percpu__close(fd);
+	text[got > 0 ? got : 0] = '\0';
+	return got > 0;
+}
+
+/* What /proc/PID/stat says, whose second field may hold anything; the fields behind it are counted from there. */
+static bool read_facts(const char *path, struct facts *facts)
+{
+	char text[1024], *at;
+
+	if (!read_text(path, text, sizeof(text)) || !(at = strrchr(text, ')')) || strlen(at) < 3)
+		return false;
+	facts->pid = strtoull(text, NULL, 10);
+	at += 2;
+	facts->state = *at;
+	for (unsigned field = 3; field < 22 && at; field++) {
+		if (field == 20)
+			facts->nr_threads = strtoull(at, NULL, 10);
+		at = strchr(at, ' ');
+		at = at ? at + 1 : NULL;
+	}
+	if (!at)
+		return false;
+	facts->start = strtoull(at, NULL, 10);
+	return true;
+}
+
+uint64_t percpu__process_word(void)
+{
+	struct facts facts;
+
+	if (!read_facts("/proc/self/stat", &facts) || facts.pid != (uint64_t)percpu__own_pid() || facts.pid > NR_MASK)
+		return 0;
+	return facts.start << NR_BITS | facts.pid;
+}
+
+/* The number in a link such as "pid:[4026531836]"; 0: there is none. */
+static uint64_t namespace_of(const char *path)
+{
+	char text[64];
+	const char *at;
+
+	if (percpu__read_link(path, text, sizeof(text)) < 0 || !(at = strchr(text, '[')))
+		return 0;
+	return strtoull(at + 1, NULL, 10);
+}
+
+/* Whether the numbers in /proc are those that this process goes by: it may have been mounted outside of a container. */
+static bool is_proc_ours(void)
+{
+	char text[2048], *at, *end;
+	unsigned long pid;
+
+	if (!read_text("/proc/self/status", text, sizeof(text)))
+		return false;
+	at = strstr(text, "\nNSpid:");
+	if (!at)
+		return true; /* Linux before 4.1: the word is all there is to go by */
+	pid = strtoul(at + sizeof("\nNSpid:") - 1, &end, 10);
+	return pid == (unsigned long)percpu__own_pid() && *end == '\n';
+}
+
+uint64_t percpu__process_space(void)
+{
+	const uint64_t pids = namespace_of("/proc/self/ns/pid");
+
+	return pids && is_proc_ours() ? pids << 32 | (uint32_t)namespace_of("/proc/self/ns/time") : 0;
+}
+
+bool percpu__process_is_gone(uint64_t word)
+{
+	const int saved_errno = errno;
+	const pid_t pid = word & NR_MASK;
+	struct facts facts;
+	char path[64];
+	bool gone;
+
+	if (!pid)
+		return false;
+	gone = kill(pid, 0) < 0 && errno == ESRCH;
+	errno = saved_errno;
+	if (gone)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (!read_facts(path, &facts))
+		return false;
+	/* The first thread of a process may have ended before the others. */
+	return facts.start != word >> NR_BITS || ((facts.state == 'Z' || facts.state == 'X') && facts.nr_threads <= 1);
+}

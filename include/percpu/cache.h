@@ -89,7 +89,7 @@ struct percpu_cache_attr {
 /*
  * percpu_cache_create - a cache of objects of size bytes. The name is copied. align: a power of two up
  * to 4096, or 0 for that of 8 bytes. ctor runs once for each object before it is first given, and its
- * work lasts: what is freed must be as constructed. It must not use a cache.
+ * work lasts: what is freed must be as constructed. No lock is held, so that it may use caches.
  * Context: MT-safe; not async-signal-safe.
  * Returns: the cache, or NULL with errno: EINVAL (size, align, flags, attr), ENOTSUP (RCU, in a library
  * built without liburcu), ENOMEM.

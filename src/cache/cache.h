@@ -250,10 +250,14 @@ uint32_t percpu__object_number(const struct percpu__cache *cache, const struct p
 /* Makes a slab of units fresh from the arena, all its objects in it. */
 void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, unsigned home);
 
-/* Moves up to nr objects, no more than CUT_MAX, to the chain: the lowest comes off first. H. */
+/*
+ * Moves up to nr objects, no more than CUT_MAX, to the chain: the lowest comes off first. Links of those that are yet
+ * to be constructed go to unconstructed instead, which has room for CUT_MAX if the cache has a constructor. H.
+ * Returns: how many of these there are.
+ */
 #define PERCPU__CUT_MAX 512u
-void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *slab, uint64_t nr,
-		      struct percpu__chain *chain);
+unsigned percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *slab, uint64_t nr,
+			  struct percpu__chain *chain, void **unconstructed);
 
 /* Says of a free object that it is in the slab, or not, where the other was said. Returns: whether it is now. H. */
 bool percpu__slab_flip(const struct percpu__cache *cache, struct percpu__slab *slab, void *link);
@@ -346,7 +350,7 @@ void percpu__stock_take_back(struct percpu__cache *cache, struct percpu__home *h
 /* The same for links of any home. No home lock held. */
 void percpu__take_back_all(struct percpu__cache *cache, struct percpu__chain *chain);
 
-/* Cuts objects for the stock, which is empty, from a slab of the home; from a new one. H. */
+/* Cuts objects for the stock, which is empty, from a slab of the home; from a new one. H, which is let go for constructors. */
 bool percpu__stock_cut(struct percpu__cache *cache, struct percpu__home *home);
 bool percpu__stock_grow(struct percpu__cache *cache, struct percpu__home *home);
 

@@ -177,6 +177,7 @@ static bool prepare(void)
 	bool ready;
 
 	percpu__cache_fork_init();
+	percpu__ask_nodes(percpu_abi.nr_copies - 1);
 	if (!percpu__arena_init())
 		return false;
 	percpu__lock(&lock);

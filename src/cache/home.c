@@ -200,6 +200,7 @@ void *percpu__home_alloc(struct percpu__cache *cache)
 	void *link = NULL;
 
 	percpu_inc(&cache->homes->nr_refills);
+	percpu__ask_nodes(percpu_abi.nr_copies - 1);
 	percpu__home_open(cache, home);
 	percpu__lock(&home->lock);
 	if (cache->fences && !home->stock.nr && !gather(cache, home)) {

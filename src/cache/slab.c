@@ -9,6 +9,8 @@
  * object_bytes. One bit an object says which are in the slab. They are cut out lowest first, so that
  * objects from `fresh` on were never touched, nor constructed.
  */
+#include <string.h>
+
 #include "cache/chain.h"
 
 static uint64_t *free_bits_of(const struct percpu__cache *cache, struct percpu__slab *slab)
@@ -55,13 +57,13 @@ void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, u
 		bits[i / 64] = bits_below(nr, i);
 }
 
-void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *slab, uint64_t nr,
-		      struct percpu__chain *chain)
+unsigned percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *slab, uint64_t nr,
+			  struct percpu__chain *chain, void **unconstructed)
 {
 	uint64_t *bits = free_bits_of(cache, slab);
 	uint32_t *fresh = &percpu__arena.fresh[percpu__slab_index(slab)];
 	void *links[PERCPU__CUT_MAX];
-	unsigned nr_cut = 0;
+	unsigned nr_cut = 0, nr_unconstructed = 0;
 
 	for (uint32_t word = 0; nr_cut < nr && nr_cut < slab->nr_free; word++) {
 		while (bits[word] && nr_cut < nr) {
@@ -69,18 +71,23 @@ void percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *sl
 			void *object = (char *)slab->start + (size_t)number * cache->object_bytes;
 
 			bits[word] &= bits[word] - 1;
-			if (number >= *fresh) {
-				*fresh = number + 1;
-				if (cache->ctor)
-					cache->ctor(object);
-				if (percpu__unlikely(cache->check))
-					percpu__check_cut(cache, object);
-			}
 			links[PERCPU__CUT_MAX - ++nr_cut] = percpu__link_of(cache, object);
+			if (number < *fresh)
+				continue;
+			*fresh = number + 1;
+			if (cache->ctor)
+				nr_unconstructed++;
+			else if (percpu__unlikely(cache->check))
+				percpu__check_cut(cache, object);
 		}
 	}
 	slab->nr_free -= nr_cut;
+	/* Fresh ones are the highest, and stand first. */
+	if (nr_unconstructed)
+		memcpy(unconstructed, links + PERCPU__CUT_MAX - nr_cut, nr_unconstructed * sizeof(links[0]));
+	nr_cut -= nr_unconstructed;
 	percpu__chain_push_many(cache, chain, links + PERCPU__CUT_MAX - nr_cut, nr_cut);
+	return nr_unconstructed;
 }
 
 bool percpu__slab_flip(const struct percpu__cache *cache, struct percpu__slab *slab, void *link)

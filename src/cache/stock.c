@@ -122,14 +122,43 @@ void percpu__take_back_all(struct percpu__cache *cache, struct percpu__chain *ch
 	}
 }
 
+/*
+ * The constructor is the program's: it may wait, fork, or use this cache. Objects that are being constructed are in
+ * use to all others, and stay so should it never come back.
+ */
+static __attribute__((noinline)) void cut_constructed(struct percpu__cache *cache, struct percpu__home *home,
+						      struct percpu__slab *slab)
+{
+	void *links[PERCPU__CUT_MAX];
+	const unsigned nr = percpu__slab_cut(cache, slab, cache->refill, &home->stock, links);
+
+	relist(cache, home, slab);
+	if (!nr)
+		return;
+	percpu__unlock(&home->lock);
+	for (unsigned i = nr; i--;)
+		cache->ctor(percpu__object_of(cache, links[i]));
+	percpu__lock(&home->lock);
+	percpu__chain_push_many(cache, &home->stock, links, nr);
+}
+
+static void cut(struct percpu__cache *cache, struct percpu__home *home, struct percpu__slab *slab)
+{
+	if (cache->ctor) {
+		cut_constructed(cache, home, slab);
+		return;
+	}
+	percpu__slab_cut(cache, slab, cache->refill, &home->stock, NULL);
+	relist(cache, home, slab);
+}
+
 bool percpu__stock_cut(struct percpu__cache *cache, struct percpu__home *home)
 {
 	struct percpu__slab *slab = home->partial.first ? home->partial.first : home->empty.first;
 
 	if (!slab)
 		return false;
-	percpu__slab_cut(cache, slab, cache->refill, &home->stock);
-	relist(cache, home, slab);
+	cut(cache, home, slab);
 	return true;
 }
 
@@ -141,8 +170,7 @@ bool percpu__stock_grow(struct percpu__cache *cache, struct percpu__home *home)
 		return false;
 	percpu__slab_init(cache, slab, home->copy);
 	home->nr_slabs++;
-	percpu__slab_cut(cache, slab, cache->refill, &home->stock);
-	relist(cache, home, slab);
+	cut(cache, home, slab);
 	return true;
 }
 

@@ -11,6 +11,7 @@
 
 #include "percpu/front.h"
 #include "percpu/percpu.h"
+#include "topology/topology.h"
 
 /* ---- requests ---- */
 
@@ -199,6 +200,7 @@ static __attribute__((noinline)) void free_any(void __percpu *p)
 		return;
 	if (percpu__unlikely(percpu__debug_on()))
 		percpu__debug_freed(area);
+	percpu__ask_nodes(percpu_abi.nr_copies - 1);
 	waited = percpu__lock(&pool->lock);
 	if (pool->fronted)
 		percpu__front_relieve(pool, area.bytes / PERCPU__GRANULE, waited);
@@ -256,17 +258,18 @@ void percpu_free_bulk(size_t n, void __percpu **ptrs)
 
 		if (!ptrs[i])
 			continue;
-		if (judge(ptrs[i], &area) || area.chunk->pool != locked) {
+		if (judge(ptrs[i], &area) || area.chunk->pool != locked || percpu__unlikely(percpu__debug_on())) {
 			if (locked)
 				percpu__unlock(&locked->lock);
 			locked = NULL;
 			if (!okay_to_free(ptrs[i], &area, "percpu_free_bulk"))
 				continue;
+			/* Whoever watches is told without the lock. */
+			if (percpu__unlikely(percpu__debug_on()))
+				percpu__debug_freed(area);
 			locked = area.chunk->pool;
 			percpu__lock(&locked->lock);
 		}
-		if (percpu__unlikely(percpu__debug_on()))
-			percpu__debug_freed(area);
 		percpu__pool_put(locked, ptrs[i]);
 	}
 	if (locked)
@@ -282,6 +285,7 @@ static size_t take_batch(struct percpu_pool *pool, uint32_t granules, uint32_t a
 	struct percpu__area area;
 	bool dirty;
 
+	percpu__ask_nodes(percpu_abi.nr_copies - 1);
 	percpu__lock(&pool->lock);
 	while (nr < n && nr < BATCH && percpu__pool_take(pool, granules, align_granules, &area, &dirty)) {
 		out[nr++] = percpu__area_pointer(area);

@@ -27,7 +27,6 @@ static struct percpu__lock lock = PERCPU__LOCK_INIT(PERCPU__RANK_DEBUG);
 static struct entry *table; /* linear probing, at most half full; lock */
 static size_t capacity, nr_entries;
 static uint64_t nr_freed;
-static bool is_prepared;
 
 /* Who wants to know: the options, and the tools that the program runs under. */
 struct asked {
@@ -104,7 +103,8 @@ static void tell_leaks(void)
 			 (void *)told[at].pointer, where);
 		percpu__warn("leak: ", line);
 	}
-	percpu__release(told, nr * sizeof(*told));
+	if (told)
+		percpu__release(told, nr * sizeof(*told));
 }
 
 /* Behind a report: the process may be about to end, and whoever holds the lock may be who reports. */
@@ -133,6 +133,19 @@ static void tell_of_freed(uintptr_t address)
 	percpu__watch_print(last->trace);
 }
 
+/* Both take locks of libc's, so that it is done once, without ours. */
+static void prepare(void)
+{
+	static bool is_prepared;
+
+	if (__atomic_exchange_n(&is_prepared, true, __ATOMIC_RELAXED))
+		return;
+	if (asked()->leaks)
+		percpu__at_exit(tell_leaks);
+	if (asked()->tools)
+		percpu__on_report(tell_of_freed);
+}
+
 static bool grow(void)
 {
 	struct entry *old = table;
@@ -141,11 +154,6 @@ static bool grow(void)
 
 	if (!made)
 		return false;
-	if (!is_prepared && asked()->leaks)
-		percpu__at_exit(tell_leaks);
-	if (!is_prepared && asked()->tools)
-		percpu__on_report(tell_of_freed);
-	is_prepared = true;
 	percpu__hold_pointers(made, doubled * sizeof(*made), true); /* traces */
 	table = made;
 	capacity = doubled;
@@ -213,6 +221,7 @@ void percpu__debug_allocated(struct percpu__area area, const void *caller)
 
 	if (!asked()->leaks && !asked()->tools)
 		return;
+	prepare();
 	if (asked()->tools)
 		entry.trace = percpu__watch_begin(watched(area));
 	percpu__lock(&lock);

@@ -21,6 +21,7 @@
  */
 #include "percpu/front.h"
 #include "percpu/percpu.h"
+#include "topology/topology.h"
 
 
 struct percpu__front __percpu *percpu__front; /* set once, under the default pool's lock */
@@ -131,6 +132,7 @@ void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules)
 		return clean;
 	if (!wanted)
 		return NULL;
+	percpu__ask_nodes(percpu_abi.nr_copies - 1);
 	percpu__lock(&pool->lock);
 	for (; nr < wanted && percpu__pool_take(pool, granules, 1, &areas[nr_dirty], &dirty); nr++) {
 		items[nr] = percpu__area_pointer(areas[nr_dirty]);

@@ -62,6 +62,8 @@ struct percpu_pool *percpu__pool_default(void)
 	if (percpu__likely(__atomic_load_n(&default_ready, __ATOMIC_ACQUIRE)))
 		return &default_pool;
 	percpu__fork_init();
+	percpu__start();
+	percpu__debug_on(); /* reads the environment, once */
 	percpu__lock(&registry_lock);
 	if (!default_ready && percpu__pool_init(&default_pool, "default", &attr, PERCPU__RANK_POOL) == 0) {
 		default_pool.fronted = percpu_mode() == PERCPU_MODE_RSEQ && !percpu__debug_on() &&
@@ -228,6 +230,7 @@ void __percpu *percpu__pool_take_zeroed(struct percpu_pool *pool, uint32_t granu
 	struct percpu__area area;
 	bool taken, dirty;
 
+	percpu__ask_nodes(percpu_abi.nr_copies - 1);
 	percpu__lock(&pool->lock);
 	taken = percpu__pool_take(pool, granules, align_granules, &area, &dirty);
 	percpu__unlock(&pool->lock);
@@ -477,6 +480,7 @@ ssize_t percpu_pool_misplaced(struct percpu_pool *pool)
 		return -ENOMEM;
 	if (!percpu__has_nodes())
 		return 0;
+	percpu__ask_nodes(percpu_abi.nr_copies - 1);
 	percpu__find_new_cpus(PERCPU__SYSFS, percpu_abi.nr_copies - 1);
 	/* Chunk by chunk: others want the lock, too. */
 	do {

@@ -3,6 +3,9 @@
  * Owns CPU -> node, and the detour around nodes that have no memory. libnuma is asked first: it knows the CPUs that
  * were online when it was first asked, for ever. The nodes of others are sysfs' to tell, by links that a CPU has from
  * when it is plugged in, online or not. They are looked for when the lists of CPUs say something new.
+ *
+ * libnuma calls malloc and reads files by way of stdio, so that it is asked about all CPUs at once, before any lock is
+ * taken. With a lock held only what it already knows is asked of it.
  */
 #include "platform/platform.h"
 #include "topology/topology.h"
@@ -13,7 +16,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Node + 1, or NODE_UNKNOWN; 0: libnuma has not been asked, who takes long to say. */
+/* Node + 1, or NODE_UNKNOWN; 0: libnuma has not been asked. */
 static int16_t known[PERCPU__MAX_CPUS];
 #define NODE_UNKNOWN ((int16_t)-1)
 
@@ -62,33 +65,43 @@ static int nearest_with_memory(int from)
 
 static int find_memory_node(unsigned cpu)
 {
-	const int saved_errno = errno;
-	int node, cancel_state;
+	const int node = numa_node_of_cpu(cpu);
 
-	/* libnuma reads files, and a thread must not be cancelled there: a pool may be locked. */
+	return node < 0 ? node : nearest_with_memory(node);
+}
+
+bool percpu__nodes_are_asked;
+
+void percpu__ask_about_nodes(unsigned nr_cpus)
+{
+	const int saved_errno = errno;
+	int cancel_state;
+
+	if (!percpu__nodes_are_known())
+		return;
+	/* libnuma reads files, and nobody expects to be cancelled in an allocation. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	node = numa_node_of_cpu(cpu);
-	if (node >= 0)
-		node = nearest_with_memory(node);
+	if (percpu__has_nodes()) {
+		numa_distance(0, 0); /* reads them all, once */
+		for (unsigned cpu = 0; cpu < nr_cpus && cpu < PERCPU__MAX_CPUS; cpu++) {
+			const int node = __atomic_load_n(&known[cpu], __ATOMIC_RELAXED) ? -1 : find_memory_node(cpu);
+			int16_t found = 0;
+
+			__atomic_compare_exchange_n(&known[cpu], &found, node < 0 ? NODE_UNKNOWN : (int16_t)(node + 1), false,
+						    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+		}
+	}
 	pthread_setcancelstate(cancel_state, NULL);
 	errno = saved_errno;
-	return node;
+	/* Who does not see it yet asks once more. */
+	__atomic_store_n(&percpu__nodes_are_asked, true, __ATOMIC_RELAXED);
 }
 
 int percpu__cpu_to_memory_node(unsigned cpu)
 {
-	int16_t found = 0;
-	int node;
+	const int16_t found = cpu < PERCPU__MAX_CPUS ? __atomic_load_n(&known[cpu], __ATOMIC_RELAXED) : 0;
 
-	if (cpu >= PERCPU__MAX_CPUS)
-		return -1;
-	if (!__atomic_load_n(&known[cpu], __ATOMIC_RELAXED)) {
-		node = find_memory_node(cpu);
-		__atomic_compare_exchange_n(&known[cpu], &found, node < 0 ? NODE_UNKNOWN : (int16_t)(node + 1), false,
-					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-	}
-	found = __atomic_load_n(&known[cpu], __ATOMIC_RELAXED);
-	return found == NODE_UNKNOWN ? -1 : found - 1;
+	return found <= 0 ? -1 : found - 1;
 }
 
 /* ---- CPUs that libnuma has not seen ---- */
@@ -173,6 +186,12 @@ void percpu__find_new_cpus(const char *sysfs, unsigned nr_cpus)
 	__atomic_store_n(&last_digest, lists.digest, __ATOMIC_RELEASE); /* pairs with percpu__find_new_cpus */
 }
 #else
+bool percpu__nodes_are_asked = true;
+
+void percpu__ask_about_nodes(unsigned nr_cpus)
+{
+}
+
 bool percpu__nodes_are_known(void)
 {
 	return true;

@@ -29,7 +29,19 @@ bool percpu__nodes_are_known(void);
 /* More than one node with memory: placing pages means something. */
 bool percpu__has_nodes(void);
 
-/* The node with memory that is nearest to cpu, or -1 where none is known (absent CPUs). */
+/*
+ * percpu__ask_nodes - asks libnuma about CPUs below nr_cpus, once, as soon as that is possible. Calls malloc and reads files,
+ * so that no lock may be held. Costs a load when it has been asked.
+ */
+extern bool percpu__nodes_are_asked;
+void percpu__ask_about_nodes(unsigned nr_cpus);
+static inline void percpu__ask_nodes(unsigned nr_cpus)
+{
+	if (__builtin_expect(!__atomic_load_n(&percpu__nodes_are_asked, __ATOMIC_RELAXED), 0))
+		percpu__ask_about_nodes(nr_cpus);
+}
+
+/* The node with memory that is nearest to cpu, or -1 where none is known (absent CPUs, and before they are asked about). */
 int percpu__cpu_to_memory_node(unsigned cpu);
 
 /*

@@ -107,6 +107,7 @@ static void setup(void)
 	numa_bitmask_setbit(numa_all_nodes_ptr, 0);
 	numa_bitmask_setbit(numa_all_nodes_ptr, 2);
 	numa_bitmask_setbit(numa_all_nodes_ptr, 3);
+	percpu__ask_nodes(NR_CPUS);
 }
 
 static void teardown(void)
@@ -190,7 +191,23 @@ START_TEST(without_sysfs_libnuma_has_the_last_word)
 }
 END_TEST
 
-TEST_MAIN("topology: nodes", 60, cpus_that_are_off_have_nodes, cpus_that_are_plugged_in_have_nodes_at_once,
+START_TEST(libnuma_is_asked_once_and_not_before)
+{
+	ck_assert_int_eq(percpu__cpu_to_memory_node(0), -1);
+	ck_assert_uint_eq(nr_asked, 0);
+	numa_all_nodes_ptr = NULL; /* its constructor has not run */
+	percpu__ask_nodes(NR_CPUS);
+	ck_assert_uint_eq(nr_asked, 0);
+	setup();
+	ck_assert_uint_eq(nr_asked, NR_CPUS);
+	percpu__ask_nodes(NR_CPUS);
+	check_nodes((int[NR_CPUS]){ 0, 2, -1, -1, -1, -1, -1, -1 });
+	ck_assert_uint_eq(nr_asked, NR_CPUS);
+	teardown();
+}
+END_TEST
+
+TEST_MAIN("topology: nodes", 60, libnuma_is_asked_once_and_not_before, cpus_that_are_off_have_nodes, cpus_that_are_plugged_in_have_nodes_at_once,
 	  absent_cpus_are_not_looked_for_again_and_again, without_sysfs_libnuma_has_the_last_word)
 #else
 int main(void)

@@ -12,7 +12,7 @@
 
 #define TIME_NS UINT64_C(4000000000)   /* of this thread, for the pools; Prometheus gives up after 10 seconds */
 #define TEXT_BYTES (UINT64_C(64) << 20) /* of all that is shown */
-#define WALL_SECONDS 8                 /* on a machine that has no CPU for us: whoever comes then is left out */
+#define WALL_SECONDS 8                 /* where there is no CPU for us, or what is read was swapped out: later users are left out */
 
 static const char *const reasons[NR_REASONS] = {
 	[LEFT_FOR_TIME] = "time",
@@ -43,7 +43,7 @@ static uint64_t thread_ns(void)
 
 struct ledger ledger_open(void)
 {
-	return (struct ledger){ .ns_left = TIME_NS, .bytes_left = TEXT_BYTES, .wall_end = wall_seconds() + WALL_SECONDS };
+	return (struct ledger){ .ns_left = TIME_NS, .bytes_left = TEXT_BYTES };
 }
 
 void ledger_close(struct ledger *ledger)
@@ -57,6 +57,8 @@ void ledger_close(struct ledger *ledger)
 
 void ledger_begin(struct ledger *ledger, size_t nr_users_left)
 {
+	if (!ledger->wall_end) /* the first has its turn, however long the search was */
+		ledger->wall_end = wall_seconds() + WALL_SECONDS;
 	ledger->begun_ns = thread_ns();
 	ledger->ns = wall_seconds() < ledger->wall_end ? ledger->ns_left / nr_users_left : 0;
 	ledger->bytes = ledger->bytes_left / nr_users_left;

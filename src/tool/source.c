@@ -5,7 +5,6 @@
  * the next, so that one is open at a time, however many there are.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -348,107 +347,4 @@ int sources_visit(const struct options *options, struct ledger *ledger, void (*v
 	if (pid)
 		return complain(error ? "there is no process %d" : "process %d publishes nothing", pid);
 	return complain("nothing of the name \"%s\" is published, or it is another user's", options->target);
-}
-
-/* ---- what there is room for ---- */
-
-#define LABELS_MAX 128u           /* of a metric that is shown */
-#define METRIC_BYTES_MAX 65536u   /* of all its text */
-
-/* Adds the text's length. false: that is too much. */
-static bool add_length(size_t *bytes, const char *text)
-{
-	*bytes += strnlen(text, METRIC_BYTES_MAX + 1);
-	return *bytes <= METRIC_BYTES_MAX;
-}
-
-static bool is_short(const struct percpu_metric *metric)
-{
-	size_t bytes = 0;
-	bool fits = metric->nr_labels <= LABELS_MAX && add_length(&bytes, metric->name) && add_length(&bytes, metric->unit) &&
-		    add_length(&bytes, metric->help);
-
-	for (uint32_t i = 0; i < metric->nr_labels && fits; i++)
-		fits = add_length(&bytes, metric->labels[i].name) && add_length(&bytes, metric->labels[i].value);
-	return fits;
-}
-
-bool source_takes(const struct source *source, const struct percpu_metric *metric)
-{
-	const bool fits = is_short(metric);
-
-	ledger_leave_out(source->ledger, source->user, LEFT_FOR_LABELS, !fits);
-	return fits;
-}
-
-bool source_goes_on(const struct source *source, size_t bytes, size_t nr)
-{
-	const bool has_room = ledger_has_room(source->ledger, bytes);
-
-	if (has_room && ledger_ns(source->ledger))
-		return true;
-	ledger_leave_out(source->ledger, source->user, has_room ? LEFT_FOR_TIME : LEFT_FOR_TEXT, nr);
-	return false;
-}
-
-/* ---- values ---- */
-
-double metric_value(const struct percpu_metric *metric, uint64_t word)
-{
-	return (metric->kind == PERCPU_METRIC_GAUGE ? (double)(int64_t)word : (double)word) * metric->scale;
-}
-
-void put_value(FILE *out, const struct percpu_metric *metric, uint64_t word)
-{
-	if (metric->scale != 1)
-		put_double(out, metric_value(metric, word));
-	else if (metric->kind == PERCPU_METRIC_GAUGE)
-		fprintf(out, "%" PRId64, (int64_t)word);
-	else
-		fprintf(out, "%" PRIu64, word);
-}
-
-static struct percpu_histogram_data empty_histogram(const struct source *source, size_t metric)
-{
-	const struct percpu_histogram_shape *shape = percpu_reader_metric(source->reader, metric)->shape;
-	struct percpu_histogram_data data = { .counts = grow(NULL, shape->nr_buckets, sizeof(*data.counts)) };
-
-	percpu_histogram_data_clear(&data, shape);
-	return data;
-}
-
-static void add_histogram(struct percpu_histogram_data *data, const struct source *source, size_t metric, uint32_t group)
-{
-	percpu_histogram_data_add(data, (const void *)percpu_reader_words(source->reader, metric, group, NULL));
-}
-
-struct percpu_histogram_data source_histogram(const struct source *source, size_t metric, uint32_t group)
-{
-	struct percpu_histogram_data data = empty_histogram(source, metric);
-
-	add_histogram(&data, source, metric, group);
-	return data;
-}
-
-struct percpu_histogram_data source_histogram_total(const struct source *source, size_t metric)
-{
-	struct percpu_histogram_data data = empty_histogram(source, metric);
-
-	for (uint32_t group = 0; group < source_nr_groups(source); group++)
-		add_histogram(&data, source, metric, group);
-	return data;
-}
-
-uint64_t source_total(const struct source *source, size_t metric)
-{
-	uint64_t total = 0;
-
-	for (uint32_t group = 0; group < source_nr_groups(source); group++)
-		total += *percpu_reader_words(source->reader, metric, group, NULL);
-	return total;
-}
-
-uint32_t source_nr_groups(const struct source *source)
-{
-	return source->groups.nr ? source->groups.nr : 1;
 }

@@ -6,6 +6,7 @@
  *   text.c     strings of others made fit for terminals, JSON and the Prometheus format
  *   ledger.c   what a look spends on whom, and what it leaves out
  *   source.c   the published pools that a command is about, one after the other
+ *   value.c    which of their metrics there is room for, and their values
  *   sheet.c    text of pools and metrics, kept until it stands in its order
  *   group.c    which CPUs count together
  *   list.c, show.c, export.c, top.c, topo.c, selftest.c    a command each
@@ -183,6 +184,8 @@ struct source {
  */
 int sources_visit(const struct options *options, struct ledger *ledger, void (*visit)(struct source *source, void *arg),
 		  void *arg);
+
+/* ---- value.c ---- */
 
 /* Whether there is a place for a metric in what is shown; one with too many labels is left out. */
 bool source_takes(const struct source *source, const struct percpu_metric *metric);

@@ -6,7 +6,7 @@
 . "${top_srcdir:?}/scripts/tap.sh"
 
 seconds=${FUZZ_SECONDS:-300}
-targets=${FUZZ_TARGETS:-"alloc cache publish reader space statics text"}
+targets=${FUZZ_TARGETS:-"alloc cache publish reader space statics text page"}
 tests=$top_srcdir/tests
 flags="-std=gnu11 -D_GNU_SOURCE -DPERCPU_CHECKS -g -O1 -pthread -fsanitize=address,undefined
 	-fno-sanitize-recover=undefined -iquote $top_srcdir/src -I$top_srcdir/include -I$tests"
@@ -36,12 +36,17 @@ found()
 }
 
 for target in $targets; do
+	# Of the command, what makes pages.
+	tool=
+	[ "$target" != page ] || for part in export names ledger value text group; do
+		tool="$tool $top_srcdir/src/tool/$part.c"
+	done
 	mkdir -p "$tap_dir/$target"
 	rm -f "$tap_dir"/found-*
 	# The flags and the sources are words.
 	# shellcheck disable=SC2086
-	if ! clang $flags -fsanitize=fuzzer "$tests/fuzz/$target.c" $sources -o "$tap_dir/fuzz" >"$tap_dir/said" 2>&1 ||
-		! clang $flags "$tests/fuzz/$target.c" "$tests/fuzz/replay.c" $sources -o "$tap_dir/replay" >"$tap_dir/said" 2>&1; then
+	if ! clang $flags -fsanitize=fuzzer "$tests/fuzz/$target.c" $sources $tool -o "$tap_dir/fuzz" >"$tap_dir/said" 2>&1 ||
+		! clang $flags "$tests/fuzz/$target.c" "$tests/fuzz/replay.c" $sources $tool -o "$tap_dir/replay" >"$tap_dir/said" 2>&1; then
 		report "$target is built" "$(cat "$tap_dir/said")"
 		continue
 	fi

@@ -51,6 +51,7 @@ has "no kind takes another's name" "requests_total{pool=\"b$pool\"} 10" "request
 report "each has the name that it has alone" "$(grep -v '^#' "$tap_dir/apart" | grep -vxFf "$tap_dir/page")"
 report "a name has one type" "$(grep '^# TYPE' "$tap_dir/page" | awk '{ print $3 }' | sort | uniq -d)"
 readable "names"
+report "a process with several descriptors of a pool is one" "$("$percpu" list "b$pool" | awk 'NR == 2 && $2 != 1')"
 end_publishers
 
 pool=terminal-$$

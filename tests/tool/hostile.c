@@ -17,6 +17,7 @@
 
 #define FIRST_USER 7000u
 #define NR_KINDS 8u
+#define DESCRIPTORS 20000u /* of a user who has many */
 
 enum { COUNTER = 1, GAUGE = 2, HISTOGRAM = 3 };
 
@@ -123,6 +124,18 @@ static void upon_each_other(size_t bytes)
 	liar_count(&liar, fd, 0, 0, 1);
 }
 
+/* Nearly all that the limit allows, of one file, which takes no memory but for their table. */
+static void many_descriptors(int fd)
+{
+	struct rlimit limit;
+
+	must(!getrlimit(RLIMIT_NOFILE, &limit), "getrlimit");
+	limit.rlim_cur = limit.rlim_max;
+	must(!setrlimit(RLIMIT_NOFILE, &limit), "setrlimit");
+	for (unsigned i = 0; i < DESCRIPTORS && i + 2000 < limit.rlim_max && dup(fd) >= 0; i++)
+		;
+}
+
 static void nonsense(size_t bytes)
 {
 	int fd = memfd_create("percpu:nonsense", MFD_ALLOW_SEALING | MFD_CLOEXEC);
@@ -132,6 +145,7 @@ static void nonsense(size_t bytes)
 	memset(text, 'x', bytes);
 	liar_put(fd, text, bytes, 0);
 	free(text);
+	many_descriptors(fd);
 }
 
 /* A pool whose name is as long as all that may be held. */
@@ -152,6 +166,7 @@ static void long_name(size_t bytes)
 	liar_put(fd, &header, sizeof(header), 0);
 	liar_put(fd, name, bytes, sizeof(header));
 	free(name);
+	many_descriptors(open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
 /* ---- small pools ---- */
@@ -264,6 +279,7 @@ int main(int argc, char **argv)
 	for (unsigned user = 0; user < nr_users; user++)
 		if (!fork())
 			be_user(user, nr_pools, strtoul(argv[3], NULL, 10) << 20, ready[1]);
+	close(ready[1]);
 	for (unsigned user = 0; user < nr_users; user++)
 		must(read(ready[0], &byte, 1) == 1, "read");
 	printf("ready\n");

@@ -95,5 +95,32 @@ else
 	skip "show --json: the honest user's values" "jq is not installed"
 fi
 
+# By HTTP, again and again, to one who fetches fast and to one who never does.
+if command -v curl >/dev/null && ! "$percpu" export --listen x 2>&1 | grep -q libmicrohttpd; then
+	"$top_builddir/libtool" --mode=execute "$percpu" export --listen 0 2>"$tap_dir/listening" &
+	server=$!
+	publishers="$publishers $server"
+	until grep -q '^listening' "$tap_dir/listening" || ! kill -0 $server; do
+		sleep 0.05
+	done
+	url=$(sed -n 's/^listening on //p' "$tap_dir/listening")
+	for i in 1 2 3 4; do
+		mkfifo "$tap_dir/slow.$i"
+		{ sleep 100; cat >/dev/null; } <"$tap_dir/slow.$i" &
+		publishers="$publishers $!"
+		curl --noproxy '*' --silent --limit-rate 1k --output "$tap_dir/slow.$i" "$url" &
+		publishers="$publishers $!"
+		curl --noproxy '*' --silent --max-time 100 "$url" >"$tap_dir/page"
+		report "scrape $i: the honest user's series are all there" "$(grep -v '^#' "$tap_dir/want" | grep -vxFf "$tap_dir/page" | head)"
+		report "scrape $i: the page has its end" "$([ "$(tail -n 1 "$tap_dir/page")" = "# EOF" ] || tail -n 1 "$tap_dir/page" | cut -c1-200)"
+		sleep 1.1
+	done
+	kib=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$server/status")
+	echo "# the server: $kib KiB at its peak"
+	report "the server: memory within its bound" "$([ "$kib" -le "$limit_kib" ] || echo "$kib KiB")"
+else
+	skip "by HTTP" "no curl, or built without libmicrohttpd"
+fi
+
 exec 8>&- 9>&-
 finish

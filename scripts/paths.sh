@@ -18,6 +18,12 @@ plain()
 	sed '/^\.TH/d; s/\\-/-/g; s/\\&//g; s/\\f[BIRP]//g' "$1"
 }
 
+# is_built PATH: the build makes it, or will.
+is_built()
+{
+	[ -e "$top_builddir/$1" ] || grep -qwF -- "$1" tests/*/Makefile.inc
+}
+
 for document in $documents; do
 	report "$document: its paths exist" "$(plain "$document" |
 		grep -oE '(^|[^[:alnum:]_./<-])(include|src|tests|perf|examples|man|doc|scripts|share|m4|\.ci)/[[:alnum:]_./*-]*' |
@@ -25,7 +31,7 @@ for document in $documents; do
 		# shellcheck disable=SC2086
 		case $path in
 		*[*]*) ls -d $path >/dev/null 2>&1 || echo "$path" ;;
-		*) [ -e "$path" ] || [ -e "$top_builddir/$path" ] || [ -e "$path.c" ] || echo "$path" ;;
+		*) [ -e "$path" ] || [ -e "$path.c" ] || is_built "$path" || echo "$path" ;;
 		esac
 	done)"
 	report "$document: its names exist" "$(plain "$document" | grep -oE '\b(percpu|PERCPU)_[A-Za-z0-9_]+\*?' | sort -u |

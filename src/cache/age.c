@@ -18,7 +18,8 @@
  * not come by for an epoch also stock and remote list go to the slabs; and list and batches do, if those did not change
  * either. How much one operation gives back is bounded, and the next one goes on.
  *
- * Of a cache with RCU only those who free may give back: they know the flavour.
+ * Of a cache with RCU only those who free may give back: they know the flavour. In a child in which nobody would call
+ * back, empty slabs stay until percpu_cache_shrink waits for a grace period itself.
  */
 #include "cache/cache.h"
 
@@ -259,7 +260,7 @@ void percpu__age_all(struct percpu__cache *cache, uint64_t now_ms, bool frees)
 
 	if (percpu__unlikely(before_ms != now_ms)) /* so that few write what all read */
 		__atomic_store_n(&came_ms, now_ms, __ATOMIC_RELAXED);
-	if (percpu__unlikely(cache->rcu) && frees)
+	if (percpu__unlikely(cache->rcu) && frees && percpu__rcu_can_call())
 		age_with_readers(cache, now_ms, bytes);
 	if (percpu__likely(!is_time(last_ms, now_ms, __atomic_load_n(&shortest_ms, __ATOMIC_RELAXED))) ||
 	    !__atomic_compare_exchange_n(&all_aged_ms, &last_ms, now_ms, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))

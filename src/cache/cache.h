@@ -174,7 +174,7 @@ struct percpu__cache {
 	void (*ctor)(void *object);
 	const struct rcu_flavor_struct *rcu;
 	uint64_t nr_returned;              /* slabs; relaxed atomic */
-	uint64_t nr_waiting;               /* slabs in a grace period; the release pairs with percpu_cache_destroy */
+	uint64_t nr_waiting;               /* slabs in a grace period; and ENDS_LAST: whoever brings it down to that ends the cache */
 	size_t kept_slabs;                 /* empty ones that every home keeps, however old; for ever */
 	uint64_t epoch_ms;                 /* half the time in which memory ages; UINT64_MAX: it does not; for ever */
 	uint64_t aged_ms;                  /* when all homes were last looked at; relaxed atomic */
@@ -211,6 +211,11 @@ static inline bool percpu__is_object(const struct percpu__cache *cache, uintptr_
 	return __atomic_load_n(&unit->tag, __ATOMIC_RELAXED) == cache->id + number && object >= unit->start &&
 	       (object - unit->start) * cache->inverse < cache->inverse;
 }
+
+#define PERCPU__ENDS_LAST (UINT64_C(1) << 63)
+
+/* So many slabs wait no more; the caller does not look at the cache again. */
+void percpu__cache_put_waiting(struct percpu__cache *cache, uint64_t nr);
 
 /* Calls visit for every cache, under the caches lock, which the caller holds. */
 void percpu__caches_visit(void (*visit)(struct percpu__cache *cache));
@@ -486,6 +491,9 @@ void percpu__check_freed(const struct percpu__cache *cache, void *object);
 bool percpu__rcu_known(void);
 void percpu__rcu_wait(const struct rcu_flavor_struct *flavor);    /* a grace period */
 void percpu__rcu_drain(const struct rcu_flavor_struct *flavor);   /* all calls so far */
+
+/* Whether calls come: not in a child of a process that asked for some, as far as the library can know. */
+bool percpu__rcu_can_call(void);
 
 /* Calls release after a grace period; storage: 16 bytes that stay until then. */
 void percpu__rcu_call(const struct rcu_flavor_struct *flavor, void *storage, void (*release)(void *storage));

@@ -312,6 +312,22 @@ static void unlist(struct percpu__cache *cache)
 	*at = cache->next;
 }
 
+/* What is left of a cache that was destroyed. */
+static void end(struct percpu__cache *cache)
+{
+	percpu_free(cache->homes);
+	percpu__lock(&lock);
+	put_handle(cache);
+	percpu__unlock(&lock);
+}
+
+void percpu__cache_put_waiting(struct percpu__cache *cache, uint64_t nr)
+{
+	/* All that the others did to it comes before its end: pairs with percpu__cache_put_waiting. */
+	if (__atomic_sub_fetch(&cache->nr_waiting, nr, __ATOMIC_ACQ_REL) == PERCPU__ENDS_LAST)
+		end(cache);
+}
+
 int percpu_cache_destroy(struct percpu_cache *handle)
 {
 	struct percpu__cache *cache = live(handle, "percpu_cache_destroy");
@@ -334,12 +350,10 @@ int percpu_cache_destroy(struct percpu_cache *handle)
 	percpu__unlock(&lock);
 
 	percpu__slabs_release(cache, slabs, true);
-	if (__atomic_load_n(&cache->nr_waiting, __ATOMIC_ACQUIRE)) /* pairs with give_later */
+	/* In a child there may be slabs whose calls never come, and all that is theirs stays; or they do, and the last one ends it. */
+	if (__atomic_fetch_add(&cache->nr_waiting, PERCPU__ENDS_LAST + 1, __ATOMIC_RELAXED) && percpu__rcu_can_call())
 		percpu__rcu_drain(cache->rcu);
-	percpu_free(cache->homes);
-	percpu__lock(&lock);
-	put_handle(cache);
-	percpu__unlock(&lock);
+	percpu__cache_put_waiting(cache, 1);
 	return 0;
 }
 

@@ -164,7 +164,7 @@ static void retire(struct percpu__cache *cache, struct percpu__home *home, uint6
 static void leave(struct percpu__cache *cache, struct percpu__home *home, struct percpu__chain *left, bool frees)
 {
 	const uint64_t now_ms = percpu__now_ms();
-	struct percpu__slab *idle = !cache->rcu || frees ? percpu__home_age(cache, home, now_ms) : NULL;
+	struct percpu__slab *idle = !cache->rcu || (frees && percpu__rcu_can_call()) ? percpu__home_age(cache, home, now_ms) : NULL;
 
 	percpu__send_home(cache, left);
 	percpu__unlock(&home->lock);

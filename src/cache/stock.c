@@ -223,8 +223,7 @@ static void give_later(void *storage)
 
 	slab->next = NULL;
 	give(cache, slab);
-	/* The last look at the cache; pairs with percpu_cache_destroy. */
-	__atomic_fetch_sub(&cache->nr_waiting, 1, __ATOMIC_RELEASE);
+	percpu__cache_put_waiting(cache, 1);
 }
 
 void percpu__slabs_release(struct percpu__cache *cache, struct percpu__slab *slabs, bool may_wait)

@@ -257,6 +257,147 @@ START_TEST(readers_see_it_without_grace)
 }
 END_TEST
 
+/* ---- children, in which nobody calls back ---- */
+
+static struct rcu_head *asked, **asked_end = &asked; /* calls that were asked for, in their order */
+static unsigned nr_asked, nr_barriers;
+
+static void note_call(struct rcu_head *head, void (*function)(struct rcu_head *head))
+{
+	head->func = function;
+	head->next.next = NULL;
+	*asked_end = head;
+	asked_end = (struct rcu_head **)(void *)&head->next.next;
+	nr_asked++;
+}
+
+static void note_barrier(void)
+{
+	nr_barriers++;
+}
+
+static void call_all(void)
+{
+	for (struct rcu_head *head = asked, *next; head; head = next) {
+		next = (struct rcu_head *)(void *)head->next.next;
+		head->func(head);
+	}
+	asked = NULL;
+	asked_end = &asked;
+}
+
+static size_t nr_areas(void)
+{
+	struct percpu_pool_stats stats = { .size = sizeof(stats) };
+
+	percpu_pool_stats(NULL, &stats);
+	return stats.nr_live;
+}
+
+/* Frees so much, for so long, that slabs are given back if they ever are. */
+static void free_many(struct percpu_cache *from)
+{
+	for (unsigned round = 0; round < 5; round++) {
+		struct lot lot = lot_of(from, 30 * 126);
+
+		free_lot(&lot);
+		usleep(3000);
+	}
+}
+
+static struct percpu_cache *cache_with(const struct rcu_flavor_struct *flavor)
+{
+	const struct percpu_cache_attr attr = { .size = sizeof(attr), .flavor = flavor, .decay_ms = 1 };
+
+	return percpu_cache_create_attr("forked", sizeof(struct object), 0, PERCPU_CACHE_TYPESAFE_BY_RCU, construct, &attr);
+}
+
+/* The parent's cache and one of the child's own work, shrink and end, and no call is asked for. */
+static void live_in_child(const struct rcu_flavor_struct *flavor)
+{
+	struct percpu_cache *own = cache_with(flavor);
+	const unsigned nr_before = nr_asked;
+
+	alarm(60); /* a wait for nobody */
+	for (unsigned i = 0; i < 2; i++) {
+		struct percpu_cache *one = i ? own : cache;
+		const uint64_t nr_returned = stats_of(one).nr_returned_slabs;
+
+		free_many(one);
+		if (stats_of(one).nr_returned_slabs != nr_returned || nr_asked != nr_before)
+			_exit(1);
+		if (percpu_cache_shrink(one) < 10 * 65536)
+			_exit(2);
+		free_many(one);
+	}
+	if (percpu_cache_destroy(own) || percpu_cache_destroy(cache) || nr_barriers || nr_asked != nr_before)
+		_exit(3);
+}
+
+static void must_end_well(pid_t child)
+{
+	int status;
+
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", status);
+}
+
+START_TEST(caches_end_in_a_child)
+{
+	pid_t child;
+
+	rcu_register_thread();
+	cache = cache_with(&rcu_flavor);
+	free_many(cache);
+	rcu_barrier();
+	ck_assert_uint_gt(stats_of(cache).nr_returned_slabs, 10); /* by calls: the thread is there, and is at rest again */
+	child = fork();
+	if (!child) {
+		live_in_child(&rcu_flavor);
+		_exit(0);
+	}
+	must_end_well(child);
+	rcu_barrier();
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+	rcu_unregister_thread();
+}
+END_TEST
+
+/* What waited when the process forked: never called, or called late. */
+START_TEST(calls_of_the_parent_do_not_come_or_come_late)
+{
+	static struct rcu_flavor_struct waiting;
+	const size_t nr_before = nr_areas();
+	pid_t child;
+
+	rcu_register_thread();
+	waiting = rcu_flavor;
+	waiting.update_call_rcu = note_call;
+	waiting.barrier = note_barrier;
+	cache = cache_with(&waiting);
+	free_many(cache);
+	ck_assert_uint_gt(nr_asked, 10);
+	for (unsigned i = 0; i < 2; i++) {
+		child = fork();
+		if (!child) {
+			live_in_child(&waiting);
+			if (nr_areas() == nr_before)
+				_exit(4); /* what late calls need */
+			if (i)
+				call_all();
+			_exit(i && nr_areas() > nr_before + 1 ? 5 : 0); /* one stays for all caches */
+		}
+		must_end_well(child);
+	}
+	call_all();
+	waiting.barrier = call_all;
+	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
+	ck_assert_uint_le(nr_areas(), nr_before + 1);
+	rcu_unregister_thread();
+}
+END_TEST
+
 TEST_MAIN_UNLESS(PERCPU__TSAN ? "ThreadSanitizer does not see the grace periods of a liburcu built without it" : NULL,
-		 "type stability by RCU", 120, shrink_waits, shrink_without_grace_is_seen, free_waits, free_without_grace_is_seen,
+		 "type stability by RCU", 120, shrink_waits, shrink_without_grace_is_seen, free_waits, free_without_grace_is_seen, caches_end_in_a_child,
+	  calls_of_the_parent_do_not_come_or_come_late,
 	  readers_never_see_memory_go, readers_see_it_without_grace)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """
 GDB and per-CPU memory, in a process and in a core file: the command percpu, functions $percpu_ptr and $percpu_sum,
-and printers. percpu-gdb(7) is the manual page.
+and printers; and stepping that passes critical sections. percpu-gdb(7) is the manual page.
 
 Only memory is read, nothing in the process is called, and no page comes into being by being looked at, but in
 published pools. What is known of the process, by what there is of symbols:
@@ -717,7 +717,343 @@ Usage: percpu caches"""
         super().__init__("percpu caches", "caches", "percpu__cache", "pub")
 
 
+# ---- stepping over critical sections ----
+
+
+class Section:
+    """A restartable sequence. armed: where it begins; start to end: where the kernel restarts it; exits: how it is left."""
+
+    def __init__(self, armed, start, end, abort, exits):
+        self.armed, self.start, self.end, self.abort = armed, start, end, abort
+        self.exits = {end} | exits
+
+    def has(self, address):
+        return self.armed <= address < self.end or address == self.abort
+
+
+class Sections:
+    """All sequences of the process: what its modules tell the kernel and debuggers about, whoever wrote them."""
+
+    found = None
+
+    @classmethod
+    def forget(cls, event=None):
+        cls.found = None
+        Lines.known = {}
+
+    @classmethod
+    def all(cls):
+        if cls.found is None:
+            cls.found = list(cls.read())
+        return cls.found
+
+    @staticmethod
+    def ranges(name):
+        for line in gdb.execute("info files", to_string=True).splitlines():
+            line = line.split()
+            if len(line) >= 5 and line[3] == "is" and line[4] == name:
+                yield int(line[0], 16), int(line[2], 16)
+
+    @classmethod
+    def read(cls):
+        exits = {}
+        for start, end in cls.ranges("__rseq_exit_point_array"):
+            numbers = words(start, (end - start) // 8)
+            for begins, leaves in zip(numbers[::2], numbers[1::2]):
+                exits.setdefault(begins, set()).add(leaves)
+        for start, end in cls.ranges("__rseq_cs_ptr_array"):
+            for descriptor in words(start, (end - start) // 8):
+                begins, size, abort = unpack(descriptor, "8x3Q")
+                armed = cls.target_of_jump(abort)
+                if not begins - 64 <= armed <= begins:
+                    armed = begins
+                yield Section(armed, begins, begins + size, abort, exits.get(begins, set()))
+
+    @staticmethod
+    def target_of_jump(address):
+        """Where a sequence goes after its abort: to its beginning."""
+        text = gdb.selected_frame().architecture().disassemble(address)[0]["asm"].split()
+        return int(text[1], 16) if len(text) > 1 and text[1].startswith("0x") else 0
+
+
+class Lines:
+    """Which statements begin where, by source file: GDB's stepping stops there alone."""
+
+    known = {}
+
+    @classmethod
+    def at(cls, symtab, address):
+        name = symtab.filename
+        if name not in cls.known:
+            begin = cls.known[name] = {}
+            text = gdb.execute("maintenance info line-table %s$" % re.escape(os.path.basename(name)), to_string=True)
+            for line, row in re.findall(r"^\d+ +(\d+) +(0x[0-9a-f]+).* Y\b", text, re.MULTILINE):
+                begin.setdefault(int(row, 16), set()).add(int(line))
+        return cls.known[name].get(address, set())
+
+
+class Stepper:
+    """
+    GDB steps by the instruction, and each of its stops is a preemption: a sequence that is stepped begins again, and
+    again. So before GDB's own command this goes on, from breakpoint to breakpoint, to the last instruction of the line:
+    sequences and calls are run through. GDB's command does the rest.
+    """
+
+    LIMIT = 20000  # breakpoints, for a loop in one line
+    RETURNS = ("ret", "retq", "repz", "bnd", "hlt", "ud2", "eret", "udf")
+    CALLS = ("call", "callq", "bl", "blr")
+    JUMPS = ("b", "br", "cbz", "cbnz", "tbz", "tbnz")
+    ALWAYS = ("jmp", "jmpq", "b", "br")
+    busy, current = False, None
+
+    def __init__(self, command):
+        self.command = command
+        self.thread = gdb.selected_thread()
+        self.guards = []
+        pc = self.pc()
+        self.line = gdb.newest_frame().find_sal()
+        self.function = self.function_of(pc)
+        self.bounds = self.bounds_of(pc)
+        self.sections = [section for section in Sections.all() if section.has(pc) or self.is_mine(section.start)]
+
+    # -- functions, inlined or not --
+
+    @staticmethod
+    def function_of(address):
+        """The block of the innermost one; None: no debug information."""
+        block = gdb.block_for_pc(address)
+        while block and not block.function:
+            block = block.superblock
+        return block
+
+    @classmethod
+    def around(cls, block):
+        block = block.superblock
+        while block and not block.function:
+            block = block.superblock
+        return block
+
+    @classmethod
+    def bounds_of(cls, address):
+        """The whole function, whatever is inlined there."""
+        block, bounds = cls.function_of(address), None
+        while block:
+            bounds = block.start, block.end
+            block = cls.around(block)
+        return bounds
+
+    def is_mine(self, address):
+        return bool(self.bounds) and self.bounds[0] <= address < self.bounds[1]
+
+    def is_inlined(self, address):
+        """In a function that the first one has inlined: to `next` that is one of its instructions."""
+        block = self.function_of(address)
+        if not block or not self.function or block.start == self.function.start:
+            return False
+        while block and block.start != self.function.start:
+            block = self.around(block)
+        return block is not None
+
+    # -- moving --
+
+    @staticmethod
+    def pc():
+        return int(gdb.newest_frame().pc())
+
+    def breakpoint(self, address, condition=None):
+        made = gdb.Breakpoint("*0x%x" % address, internal=True)
+        made.thread, made.silent, made.condition = self.thread.global_num, True, condition
+        return made
+
+    def guard(self):
+        """GDB's command stops where it interrupts a sequence, rather than to do so for ever."""
+        self.guards = [self.breakpoint(section.abort) for section in self.sections]
+
+    def unguard(self):
+        for made in self.guards:
+            made.delete()
+        self.guards = []
+
+    def is_restarted(self):
+        return gdb.selected_thread() and gdb.selected_thread().num == self.thread.num and \
+            any(self.pc() == section.abort for section in self.sections)
+
+    def run_to(self, addresses, condition=None):
+        """Runs to one of them. If something else comes in between, that goes first. false: the process has ended."""
+        breakpoints = [self.breakpoint(address, condition) for address in addresses]
+        try:
+            gdb.execute("continue", to_string=True)
+        finally:
+            for made in breakpoints:
+                made.delete()
+        if not gdb.selected_thread():
+            return False
+        if gdb.selected_thread().num != self.thread.num or self.pc() not in addresses:
+            fail("Stopped before the end of the line.")
+        return True
+
+    # -- where GDB's command would stop --
+
+    def is_end(self, address):
+        """The beginning of another line, of the same function or of one that is not inlined in it."""
+        if self.command == "finish":
+            return not self.is_inlined(address) and self.function_of(address).start != self.function.start
+        if self.command != "step" and self.is_inlined(address):
+            # As an instruction of the line where it is called. Which that is GDB alone knows, where no statement begins.
+            block, lines = self.function_of(address), Lines.at(self.line.symtab, address)
+            if lines:
+                return bool(lines - {self.line.line})
+            return block.start == address and self.around(block).start == self.function.start
+        sal = gdb.find_pc_line(address)
+        if not sal.symtab or not self.is_mine(address):
+            return True
+        return (sal.line, sal.symtab.filename) != (self.line.line, self.line.symtab.filename) and \
+            sal.line in Lines.at(sal.symtab, address)
+
+    def go(self):
+        for _ in range(self.LIMIT):
+            pc = self.pc()
+            inside = [section for section in self.sections if section.has(pc)]
+            if inside:
+                if not self.run_to(inside[0].exits) or self.command in ("stepi", "nexti"):
+                    return
+                if self.is_end(self.pc()):
+                    self.go_before(self.pc())
+                    return
+            elif self.command in ("stepi", "nexti") or not self.advance(pc):
+                return
+
+    def go_before(self, end):
+        """
+        The last instruction was a sequence's, and GDB's command will do one more. There is one that does no more than
+        to come here: at the end of the way round the sequence, for those who could not run it. Where there is none GDB
+        stops one line further on.
+        """
+        for at in gdb.newest_frame().architecture().disassemble(self.bounds[0], self.bounds[1] - 1):
+            name, _, operands = at["asm"].partition(" ")
+            if name in self.ALWAYS and self.target(operands) == end:
+                gdb.execute("set var $pc = 0x%x" % at["addr"])
+                break
+
+    def disassemble(self, address):
+        instruction = gdb.newest_frame().architecture().disassemble(address)[0]
+        name, _, operands = instruction["asm"].partition(" ")
+        return name, operands, address + instruction["length"]
+
+    def advance(self, pc):
+        """Runs as far as is known to be the same line. false: the next instruction ends it, or nobody knows."""
+        at = pc
+        while True:
+            name, operands, behind = self.disassemble(at)
+            is_jump = name[0] == "j" or name in self.JUMPS or name.startswith("b.")
+            is_plain = name not in self.RETURNS and name not in self.CALLS and not is_jump
+            if at != pc and (not is_plain or any(section.has(at) for section in self.sections)):
+                return self.run_to({at})
+            if name in self.RETURNS:
+                return False
+            if name in self.CALLS:
+                return self.pass_call(operands, behind)
+            if is_jump:
+                return self.pass_jump(pc, name, operands, behind)
+            if self.is_end(behind):
+                return self.run_to({at}) and False if at != pc else False
+            at = behind
+
+    def pass_jump(self, pc, name, operands, behind):
+        target = self.target(operands)
+        if target is None:
+            return False
+        if not self.run_to({target} if name in self.ALWAYS else {target, behind}):
+            return False
+        sal = gdb.find_pc_line(self.pc())
+        if self.is_end(self.pc()):
+            gdb.execute("set var $pc = 0x%x" % pc)  # GDB's command does it again: a jump leaves no other trace
+            return False
+        if sal.symtab and self.pc() != int(sal.pc) and not self.is_inlined(self.pc()):
+            self.line = sal  # in the middle of another one: GDB goes on to its end
+        return True
+
+    def pass_call(self, operands, behind):
+        target = self.target(operands)
+        if self.command == "step" and target is not None and gdb.find_pc_line(target).symtab:
+            return False  # GDB steps into it
+        if self.is_end(behind):
+            return False
+        return self.run_to({behind}, "(unsigned long)$sp == 0x%x" % int(gdb.parse_and_eval("(unsigned long)$sp")))
+
+    @staticmethod
+    def target(operands):
+        """Where a jump or a call goes; None: GDB alone finds out."""
+        addresses = re.findall(r"\b0x[0-9a-f]+\b(?= <|$)", operands)
+        register = re.fullmatch(r"\*?%?(r\w+|x\d+)", operands.strip())
+        if register:
+            return int(gdb.parse_and_eval("(unsigned long)$" + register.group(1)))
+        if "*" in operands or not addresses:
+            return None
+        return int(addresses[-1], 16)
+
+
+def may_step():
+    thread = gdb.selected_thread()
+    return bool(thread and thread.is_valid() and not thread.is_running() and not is_core()) and \
+        not gdb.parameter("non-stop") and not Stepper.busy
+
+
+def before_stepping(command):
+    """Called by GDB before its own command."""
+    Stepper.current = None
+    if not may_step():
+        return
+    Stepper.busy = True
+    try:
+        stepper = Stepper(command)
+        if stepper.sections and (command != "finish" or gdb.selected_frame().type() == gdb.INLINE_FRAME):
+            stepper.go()
+            stepper.guard()
+            Stepper.current = stepper
+    except gdb.error:
+        pass  # nothing is known of this place: GDB's own command says what is to be said
+    finally:
+        Stepper.busy = False
+
+
+def after_stepping(command):
+    """And behind it. It may have met a sequence all the same: then it stands where the kernel sends those it interrupts."""
+    stepper, Stepper.current = Stepper.current, None
+    if not stepper:
+        return
+    stepper.unguard()
+    if not may_step():
+        return
+    Stepper.busy = True
+    try:
+        for _ in range(stepper.LIMIT):
+            if not stepper.is_restarted():
+                break
+            stepper.go()
+            stepper.guard()
+            try:
+                gdb.execute(command)
+            finally:
+                stepper.unguard()
+    except gdb.error:
+        pass
+    finally:
+        Stepper.busy = False
+
+
+def hook_stepping():
+    for event in gdb.events.new_objfile, gdb.events.clear_objfiles, gdb.events.exited:
+        event.connect(Sections.forget)
+    of_user = gdb.execute("help user-defined", to_string=True)
+    for command in "next", "step", "nexti", "stepi", "until", "finish":
+        for hook, function in ("hook", "before_stepping"), ("hookpost", "after_stepping"):
+            if not re.search(r"^%s-%s " % (hook, command), of_user, re.MULTILINE):
+                gdb.execute("define %s-%s\npython %s(\"%s\")\nend" % (hook, command, function, command))
+
+
 for each in (PercpuCommand, PrintCommand, CpusCommand, InfoCommand, PoolsCommand, CachesCommand,
              PtrFunction, SumFunction):
     each()
 gdb.printing.register_pretty_printer(gdb.current_objfile(), Printers(), replace=True)
+hook_stepping()

@@ -285,6 +285,48 @@ ask "percpu print stats" "(struct stats __percpu *) ADDRESS, 65 copies
 ask 'print $percpu_sum(hits)' "$((65 * 66 * 10 / 2))"
 session "64 CPUs" -ex 'break stop_here' -ex run -ex up ./program
 
+# ---- stepping: a stop in a critical section makes it begin again, so that GDB alone never comes to the end of it ----
+
+# stepped PROGRAM COMMAND FIRST MOST [SCRIPT]: the lines of main that it came by, and how the program ended.
+stepped()
+{
+	timeout -k 5 100 gdb -nx -q -batch -iex "set debuginfod enabled off" -iex "source ${5-$script}" -ex "set \$command=\"$2\"" \
+		-ex "set \$first=$3" -ex "set \$most=$4" -x "$here/steps.py" "$1" 2>&1 </dev/null |
+		sed -nE '/^came by/p; s/^\[Inferior 1 .* (exited .*)\]/\1/p; /[Ee]xception|[Ee]rror/p'
+}
+
+line()
+{
+	grep -n "$1" "$here/steps.c" | cut -d: -f1
+}
+
+# passes NAME PATTERN SAID
+passes()
+{
+	report "$1" "$(echo "$3" | tr '\n' ' ' | grep -qE "$2" || echo "$3 (wanted: $2)")"
+}
+
+PERCPU_OPTIONS=cpus:64
+first=$(line 'stay();') inc=$(line 'percpu_inc(hits)') last=$(line '	stop_here();')
+for level in 0 2; do
+	# shellcheck disable=SC2086
+	try "steps are built with -O$level" ${CC:-cc} $flags -O$level -std=gnu11 "$here/steps.c" -o steps$level $shared
+done
+want=$(PERCPU_OPTIONS=mode:atomic stepped ./steps0 next "$first" 100 /dev/null)
+passes "in atomic mode GDB alone comes to the end" "came by $first .* $last exited normally" "$want"
+for command in next until; do
+	said=$(stepped ./steps0 $command "$first" 100)
+	report "$command comes by every line" "$([ "$said" = "$want" ] || echo "$said (wanted: $want)")"
+	said=$(stepped ./steps2 $command "$first" 100)
+	passes "$command comes to the end of what was optimised" "came by .* $last exited normally" "$said"
+done
+passes "nexti comes by operations" "came by $inc $((inc + 1)) .* $last exited normally" "$(stepped ./steps0 nexti "$inc" 3000)"
+passes "stepi, too" "came by $inc $((inc + 1)) .*exited normally" "$(stepped ./steps0 stepi "$inc" 100)"
+passes "step, too, and into functions" "came by $inc $((inc + 1)) .*exited normally" "$(stepped ./steps0 step "$inc" 40)"
+timeout -k 5 100 gdb -nx -q -batch -iex "set debuginfod enabled off" -iex "source $script" -ex "break $inc" -ex run -ex step -ex step \
+	-ex finish -ex frame ./steps0 >said 2>&1 </dev/null
+passes "finish leaves an operation" "#0 .*main \\(\\) at [^ ]*steps.c:" "$(grep '^#0' said)"
+
 # ---- loaded by gdb itself ----
 
 library=$(readlink -f "$top_builddir/.libs/libpercpu.so")

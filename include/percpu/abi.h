@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What compiled programs depend on: the stride, and the one struct that inline operations read.
- * Everything else behind the public headers may change without recompiling a program.
+ * What every compiled program depends on: the stride, and the one struct that all inline operations read.
+ * Programs also have compiled in what other public headers declare for inline code or as storage of theirs: caches and
+ * their lists and slabs, counters, snapshots, histograms, lists. Beside each an assertion holds its size. The names of
+ * the out-of-line halves are in src/libpercpu.map. What is in src/ may change without recompiling a program.
  */
 #ifndef PERCPU_ABI_H
 #define PERCPU_ABI_H

@@ -39,7 +39,8 @@
  * Orders: the push of a chain (release) pairs with percpu__remote_take (acquire): links written
  * by the pusher are seen by the taker. Opening (release) comes before the first load of a section that sees it, of
  * the line or the limit, and the rest of it depends on that. Nothing else that changes is handed over without a lock.
- * A list has one writer, its CPU; the kernel orders a thread's move between CPUs.
+ * What is in a list has one writer, its CPU; its limit is anyone's to open and close, under the cache lock. The kernel
+ * orders a thread's move between CPUs.
  *
  * The remote list is only pushed to and taken whole, so a CAS cannot be fooled by an address
  * that left and came back. Locks, in the order in which one thread may take them: caches, cache, home, arena.

@@ -69,7 +69,7 @@ struct percpu_pool {
 	bool fronted;                     /* CPUs keep freed areas of this pool ready; for ever */
 	struct percpu__shared *shared;    /* a published pool's; NULL: private memory; for ever */
 	size_t limit_granules;            /* SIZE_MAX: none; for ever */
-	struct percpu__shelf shelf;       /* this and all below: lock */
+	struct percpu__shelf shelf;       /* this and all below but next: lock */
 	size_t idle_pages;                /* free and dirty ones, over all chunks */
 	size_t stuck_pages;               /* idle ones that the last purge left */
 	size_t retaken_pages;             /* purged and since then handed out again, since the last purge */
@@ -377,9 +377,6 @@ void percpu__pool_claimed(struct percpu_pool *pool, struct percpu__chunk *chunk,
 /* Taking one area, lock and zeroing included. NULL: no memory. */
 void __percpu *percpu__pool_take_zeroed(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules);
 
-/* percpu__pool_put with the lock, for an area of any pool. */
-void percpu__pool_return(void __percpu *p);
-
 /*
  * The pool that an address belongs to, which may be a published one whose owner has made a chunk that this process does
  * not know; NULL.
@@ -398,6 +395,11 @@ void percpu__pool_drop(struct percpu_pool *pool, struct percpu__chunk *chunk);
 
 /* Walks everything; the caller holds the lock. */
 bool percpu__pool_is_valid(const struct percpu_pool *pool);
+
+/* ---- alloc.c ---- */
+
+/* percpu__pool_put with the lock, for an area of any pool. */
+void percpu__pool_return(void __percpu *p);
 
 /* ---- trim.c ---- */
 

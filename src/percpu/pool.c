@@ -2,8 +2,8 @@
 /*
  * Owns pools: chunks on a shelf, under one policy, one limit and one lock; and the list of them all.
  *
- * An area is taken from the chunk that fits it best; a new chunk is made only when none fits. Two page
- * masks a chunk tell what its areas' copies may hold:
+ * An area is taken from the chunk that fits it best; a new chunk is made only when none fits. A number and two
+ * page masks a chunk tell what its areas' copies may hold:
  *
  *	fresh    granule from which no copy was ever written: no zeroing
  *	dirty    pages handed out since they were fresh or purged: zeroing on reuse

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The floor of CPUs and nodes: how many CPUs there may ever be, and which memory is near which. */
+/*
+ * The floor of CPUs, nodes and groups: how many CPUs there may ever be, which memory is near which, and which CPUs share
+ * a core, a cache, a node or a package.
+ */
 #ifndef PERCPU_TOPOLOGY_H
 #define PERCPU_TOPOLOGY_H
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * x86-64: every operation is one restartable sequence, written once as PERCPU__SECTION around the one
- * to three instructions that differ.
+ * x86-64: every operation is one restartable sequence. Those on words and lists are PERCPU__SECTION, written once,
+ * around the one to three instructions that differ; caches, counters, histograms and groups have up to twenty instructions
+ * of their own, with PERCPU__ARMED around them.
  *
  *	leaq	descriptor, %rax	the kernel restarts at 5 whoever is moved, preempted or
  *	movq	%rax, area->rseq_cs	signalled between 1 and 2

@@ -25,8 +25,12 @@ struct percpu_pool_attr {
 	uint32_t node_policy; /* enum percpu_switch; default on */
 	uint32_t published;   /* enum percpu_switch; on: other processes can read it: <percpu/publish.h>; default off */
 	size_t limit_bytes;   /* of live areas, per CPU, rounded up to granules; 0: none, or 16 MiB if published */
+	size_t keep_bytes;    /* of idle pages of each copy that stay, however long they are idle; 0: as PERCPU_OPTIONS
+				 says, or none */
+	size_t decay_ms;      /* milliseconds after which idle memory has gone back; 0: as PERCPU_OPTIONS says, or 3000 */
 };
-#define PERCPU_POOL_ATTR_INIT { sizeof(struct percpu_pool_attr), 0, 0, 0, 0, 0 }
+#define PERCPU_POOL_ATTR_INIT { sizeof(struct percpu_pool_attr), 0, 0, 0, 0, 0, 0, 0 }
+#define PERCPU_POOL_DECAY_NEVER ((size_t)-1) /* of decay_ms */
 
 /*
  * percpu_pool_create - attr may be NULL. The name is copied; NULL is "".

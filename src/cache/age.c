@@ -260,6 +260,7 @@ void percpu__age_all(struct percpu__cache *cache, uint64_t now_ms, bool frees)
 
 	if (percpu__unlikely(before_ms != now_ms)) /* so that few write what all read */
 		__atomic_store_n(&came_ms, now_ms, __ATOMIC_RELAXED);
+	percpu__pools_age(now_ms);
 	if (percpu__unlikely(cache->rcu) && frees && percpu__rcu_can_call())
 		age_with_readers(cache, now_ms, bytes);
 	if (percpu__likely(!is_time(last_ms, now_ms, __atomic_load_n(&shortest_ms, __ATOMIC_RELAXED))) ||

@@ -41,6 +41,7 @@ static void __percpu *take(struct percpu_pool *pool, uint32_t granules, uint32_t
 		return fail(-ENOMEM);
 	if (percpu__unlikely(percpu__debug_on()))
 		percpu__debug_allocated(percpu__area_of(p), caller);
+	percpu__pools_age(percpu__now_ms());
 	return p;
 }
 
@@ -181,6 +182,7 @@ void percpu__pool_return(void __percpu *p)
 		percpu__debug_freed(area);
 	percpu__lock(&pool->lock);
 	percpu__pool_put(pool, p);
+	percpu__trim_after_free(pool);
 	percpu__unlock(&pool->lock);
 }
 
@@ -205,7 +207,9 @@ static __attribute__((noinline)) void free_any(void __percpu *p)
 	if (pool->fronted)
 		percpu__front_relieve(pool, area.bytes / PERCPU__GRANULE, waited);
 	percpu__pool_put(pool, p);
+	percpu__trim_after_free(pool);
 	percpu__unlock(&pool->lock);
+	percpu__pools_age(percpu__now_ms());
 }
 
 /* [doc:free] */
@@ -271,9 +275,11 @@ void percpu_free_bulk(size_t n, void __percpu **ptrs)
 			percpu__lock(&locked->lock);
 		}
 		percpu__pool_put(locked, ptrs[i]);
+		percpu__trim_after_free(locked);
 	}
 	if (locked)
 		percpu__unlock(&locked->lock);
+	percpu__pools_age(percpu__now_ms());
 }
 
 /* Takes up to BATCH areas, zeroed. Returns: how many there were. */

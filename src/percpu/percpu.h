@@ -62,6 +62,17 @@ struct percpu__chunk {
 	struct percpu__space_maps maps;
 };
 
+/* What tells how old a pool's idle memory is, and what of it is to go; the times are those of percpu__now_ms. */
+struct percpu__pool_age {
+	uint64_t put_ms;                /* when somebody last freed where something was idle */
+	uint64_t epoch_ms;              /* when the epoch began */
+	size_t least_pages, least_empty; /* idle pages and chunks without a live area, the fewest since then */
+	size_t due_pages, due_chunks;   /* of those of the epoch before, that are still to go */
+	size_t stuck_pages;             /* due ones that did not go, the last time */
+	size_t nr_unseen;               /* chunks still to be looked at for what is due */
+	uint32_t slot;                  /* the next of them */
+};
+
 struct percpu_pool {
 	struct percpu__lock lock;
 	const char *name;
@@ -69,11 +80,11 @@ struct percpu_pool {
 	bool fronted;                     /* CPUs keep freed areas of this pool ready; for ever */
 	struct percpu__shared *shared;    /* a published pool's; NULL: private memory; for ever */
 	size_t limit_granules;            /* SIZE_MAX: none; for ever */
+	uint64_t epoch_ms;                /* half the time in which memory ages; UINT64_MAX: it does not; for ever */
+	size_t kept_pages;                /* idle ones that stay however old they are; for ever */
 	struct percpu__shelf shelf;       /* this and all below but next: lock */
 	size_t idle_pages;                /* free and dirty ones, over all chunks */
-	size_t stuck_pages;               /* idle ones that the last purge left */
-	size_t retaken_pages;             /* purged and since then handed out again, since the last purge */
-	size_t missed_pages;              /* the same, between the last purge and the one before */
+	struct percpu__pool_age age;
 	size_t live_pages;                /* not free */
 	size_t nr_empty;                  /* chunks without a live area */
 	size_t nr_unplaced, nr_huge;      /* chunks */
@@ -403,8 +414,14 @@ void percpu__pool_return(void __percpu *p);
 
 /* ---- trim.c ---- */
 
-/* The policy: called after an area went back to its chunk; may purge, may destroy the chunk. Pool lock held. */
-void percpu__trim_after_free(struct percpu_pool *pool, struct percpu__chunk *chunk);
+/* In a new pool: how long memory may be idle, UINT64_MAX being for ever; and how many bytes of a unit stay in any case. */
+void percpu__pool_age_init(struct percpu_pool *pool, uint64_t decay_ms, size_t keep_bytes);
+
+/* Called after each free: may purge pages, may destroy a chunk. Pool lock held. */
+void percpu__trim_after_free(struct percpu_pool *pool);
+
+/* Looks, if it is time, for what pools no longer need that have gone quiet, and gives some of it back. No lock held. */
+void percpu__pools_age(uint64_t now_ms);
 
 /* ---- debug.c ---- */
 

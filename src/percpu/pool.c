@@ -30,6 +30,8 @@ static size_t shelf_bytes(void)
 int percpu__pool_init(struct percpu_pool *pool, const char *name, const struct percpu_pool_attr *attr,
 		      enum percpu__rank rank)
 {
+	const struct percpu__options options = percpu__options(false);
+	const uint64_t decay_ms = attr->decay_ms == PERCPU_POOL_DECAY_NEVER ? UINT64_MAX : attr->decay_ms;
 	void *shelf = percpu__map(shelf_bytes());
 
 	if (!shelf)
@@ -38,12 +40,13 @@ int percpu__pool_init(struct percpu_pool *pool, const char *name, const struct p
 	percpu__shelf_init(&pool->shelf, PERCPU__SHELF_SLOTS, shelf);
 	percpu__lock_init(&pool->lock, rank);
 	pool->name = name;
-	pool->huge = attr->huge_pages == PERCPU_ON ||
-		     (attr->huge_pages == PERCPU_DEFAULT && percpu__options(false).huge);
+	pool->huge = attr->huge_pages == PERCPU_ON || (attr->huge_pages == PERCPU_DEFAULT && options.huge);
 	pool->populate = attr->populate == PERCPU_ON;
 	pool->node_policy = attr->node_policy != PERCPU_OFF;
 	pool->limit_granules = attr->limit_bytes ? attr->limit_bytes / PERCPU__GRANULE + (attr->limit_bytes % PERCPU__GRANULE > 0)
 						 : SIZE_MAX;
+	percpu__pool_age_init(pool, decay_ms ? decay_ms : options.decay_ms,
+			      attr->keep_bytes ? attr->keep_bytes : options.keep_bytes);
 	return 0;
 }
 
@@ -101,6 +104,8 @@ static void set_pages(struct percpu_pool *pool, struct percpu__chunk *chunk, uin
 	chunk->free_pages = free_pages;
 	chunk->dirty_pages = dirty_pages;
 	pool->idle_pages += __builtin_popcountll(free_pages & dirty_pages);
+	if (pool->idle_pages < pool->age.least_pages)
+		pool->age.least_pages = pool->idle_pages;
 	pool->live_pages += __builtin_popcountll(~free_pages);
 }
 
@@ -158,14 +163,14 @@ bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t ali
 			return false;
 	chunk = chunk_in(pool, slot);
 	pool->nr_empty -= chunk->space.nr_live == 1;
+	if (pool->nr_empty < pool->age.least_empty)
+		pool->age.least_empty = pool->nr_empty;
 
 	/* Only what was handed out before, and was not purged since, can hold anything. */
 	old_end = offset + granules < chunk->fresh ? offset + granules : chunk->fresh;
 	if (offset < old_end)
 		old_pages = pages_of(offset, old_end - offset);
 	*dirty = old_pages & chunk->dirty_pages;
-	if (percpu__unlikely(old_pages & ~chunk->dirty_pages))
-		pool->retaken_pages += __builtin_popcountll(old_pages & ~chunk->dirty_pages);
 	if (chunk->fresh < offset + granules)
 		chunk->fresh = offset + granules;
 	pages = pages_of(offset, granules);
@@ -191,7 +196,6 @@ void percpu__pool_put(struct percpu_pool *pool, void __percpu *p)
 		percpu__shared_note(pool->shared, chunk, offset, granules, false);
 	pool->nr_empty += percpu__space_is_empty(&chunk->space);
 	set_pages(pool, chunk, chunk->free_pages | percpu__range_pages(merged), chunk->dirty_pages);
-	percpu__trim_after_free(pool, chunk);
 }
 
 void percpu__pool_claim(struct percpu_pool *pool, struct percpu__chunk *chunk, uint32_t at, uint32_t end)

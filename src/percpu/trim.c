@@ -1,25 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the policy of giving memory back, all of it in percpu__trim_after_free and enough_idle_pages:
+ * Owns when a pool's memory goes back to the kernel, and how much at a time.
  *
- *   - a chunk without a live area is unmapped, unless it is the pool's only such chunk: that one is
- *     kept, so that a program that goes to and fro across a chunk's edge does not map and unmap;
- *   - idle pages are purged, all at once, when there are enough of them; so what is held in vain stays
- *     within that, and the cost of a purge is shared by the frees that led to it. Those that the last
- *     purge could not give back (locked memory, parts of larger pages) do not count again.
+ * Pages that were given back cost a fault each when they are used again, in every copy. So what is idle, pages without
+ * a live area and chunks without one, stays until it is shown not to be needed: of an epoch, half the pool's decay, the
+ * fewest idle pages and chunks at any moment were needed by nobody, and so many go back from its end on. Swings of the
+ * program that take less than an epoch keep what they use; idle memory goes back within two epochs, with the
+ * operations that take the lock of a pool. Each of them gives back a few pages of one chunk, or one chunk.
  *
- * percpu_trim does the same without thresholds, and gives back what CPUs keep ready. Chunks of huge
- * pages are given back whole: purging one page would split the huge one. Published pools are, too: the kernel takes no page out of a sealed file.
+ * Who frees looks at his own pool, where that has something idle. From time to time he, or who allocates, looks at all
+ * pools, for those that have gone quiet. One chunk without a live area stays mapped: it will be wanted.
+ *
+ * percpu_trim gives back all that is idle at once, and what CPUs keep ready. Chunks of huge pages are given back whole:
+ * purging one page would split the huge one. Published pools give nothing back: the kernel takes no page out of a
+ * sealed file.
  */
 #include <errno.h>
 
 #include "percpu/front.h"
 #include "percpu/percpu.h"
 
-#define KEPT_IDLE_PAGES PERCPU__UNIT_PAGES
-#define KEPT_IDLE_SHARE_OF_LIVE 16
-#define KEPT_IDLE_SHARE_OF_FREE 16
-#define CHUNKS_PER_IDLE_PAGE 8
+#define GIVE_PAGES 256u               /* of all copies, that one operation gives back; of one page of each at least */
+#define LOOKS 64u                     /* at chunks, that it takes to find them */
+#define WORTH_PAGES PERCPU__UNIT_PAGES /* idle pages of a pool in use that are worth giving back */
 
 /* Free pages that make up whole pages of this machine, which may be larger than 4 KiB. */
 static uint64_t purgeable(const struct percpu__chunk *chunk)
@@ -89,22 +92,31 @@ static size_t purge_pages(const struct percpu__chunk *chunk, uint64_t pages, boo
 	return given_back;
 }
 
-static size_t purge_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
+/* Gives back purgeable pages of a chunk. *done: nothing was refused. Returns: bytes. */
+static size_t purge_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk, uint64_t pages, bool *done)
 {
-	const uint64_t pages = purgeable(chunk);
 	size_t given_back;
-	bool done;
 
-	if (!pages)
-		return 0;
 	percpu__present_forget(chunk, pages);
 	percpu__chunk_purge_words(chunk, percpu__space_is_empty(&chunk->space) ? chunk->free_pages : pages);
-	given_back = purge_pages(chunk, pages, &done);
-	if (done) {
+	given_back = purge_pages(chunk, pages, done);
+	if (*done) {
 		pool->idle_pages -= __builtin_popcountll(pages & chunk->dirty_pages);
 		chunk->dirty_pages &= ~pages;
 	}
+	pool->purged_bytes += given_back;
 	return given_back;
+}
+
+static struct percpu__chunk *chunk_in(const struct percpu_pool *pool, uint32_t slot)
+{
+	return (struct percpu__chunk *)percpu__shelf_space(&pool->shelf, slot);
+}
+
+/* Pages of a chunk that can go now. */
+static uint64_t purgeable_now(const struct percpu__chunk *chunk)
+{
+	return chunk->huge && !percpu__space_is_empty(&chunk->space) ? 0 : purgeable(chunk);
 }
 
 static size_t purge_pool(struct percpu_pool *pool)
@@ -112,15 +124,12 @@ static size_t purge_pool(struct percpu_pool *pool)
 	size_t given_back = 0;
 
 	percpu__shelf_for_each(&pool->shelf, slot) {
-		struct percpu__chunk *chunk = (struct percpu__chunk *)percpu__shelf_space(&pool->shelf, slot);
+		const uint64_t pages = purgeable_now(chunk_in(pool, slot));
+		bool done;
 
-		if (!chunk->huge || percpu__space_is_empty(&chunk->space))
-			given_back += purge_chunk(pool, chunk);
+		if (pages)
+			given_back += purge_chunk(pool, chunk_in(pool, slot), pages, &done);
 	}
-	pool->stuck_pages = pool->idle_pages;
-	pool->missed_pages = pool->retaken_pages;
-	pool->retaken_pages = 0;
-	pool->purged_bytes += given_back;
 	return given_back;
 }
 
@@ -135,44 +144,190 @@ static size_t unmap_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
 	return given_back;
 }
 
+/* ---- by age ---- */
+
 static size_t min(size_t a, size_t b)
 {
 	return a < b ? a : b;
 }
 
-static size_t max(size_t a, size_t b)
+static size_t less(size_t a, size_t b)
 {
-	return a > b ? a : b;
+	return a > b ? a - b : 0;
+}
+
+static bool is_any_due(const struct percpu_pool *pool)
+{
+	return pool->age.due_pages || pool->age.due_chunks;
 }
 
 /* [doc:policy] */
 /*
- * Idle pages that are worth a purge: a share of all free pages, so that what frees alone give back is most of
- * what there is to give; and twice what was given back too soon the last time, so that a program whose pages
- * go to and fro is left alone. No more than a share of the live ones, but always a chunk's worth, and
- * enough to pay for the walk over all chunks.
+ * The policy: what is due to go back. At the end of an epoch, the fewest idle pages and chunks that there were at any
+ * moment of it, less what the pool keeps and what could not go the last time (locked memory, parts of larger pages); if
+ * that is worth it. An epoch in which nobody freed needed nothing of what was idle.
  */
-static size_t enough_idle_pages(const struct percpu_pool *pool)
+static void look_at_age(struct percpu_pool *pool, uint64_t now_ms, size_t worth_pages)
 {
-	const size_t nr_chunks = pool->shelf.nr_spaces;
-	const size_t free_pages = nr_chunks * PERCPU__UNIT_PAGES - pool->live_pages;
-	const size_t wanted = free_pages / KEPT_IDLE_SHARE_OF_FREE + 2 * pool->missed_pages;
+	struct percpu__pool_age *const age = &pool->age;
 
-	return max(min(wanted, pool->live_pages / KEPT_IDLE_SHARE_OF_LIVE),
-		   max(KEPT_IDLE_PAGES, nr_chunks / CHUNKS_PER_IDLE_PAGE));
-}
-
-void percpu__trim_after_free(struct percpu_pool *pool, struct percpu__chunk *chunk)
-{
-	if (pool->shared)
+	if (percpu__ms_between(age->put_ms, now_ms) >= pool->epoch_ms) {
+		age->least_pages = pool->idle_pages;
+		age->least_empty = pool->nr_empty;
+		age->due_pages = age->due_chunks = 0;
+		age->epoch_ms = age->put_ms;
+	}
+	if (percpu__ms_between(age->epoch_ms, now_ms) < pool->epoch_ms)
 		return;
-	if (percpu__space_is_empty(&chunk->space) && pool->nr_empty > 1)
-		unmap_chunk(pool, chunk);
-	if (percpu__unlikely(pool->idle_pages > KEPT_IDLE_PAGES + pool->stuck_pages) &&
-	    pool->idle_pages > enough_idle_pages(pool) + pool->stuck_pages)
-		purge_pool(pool);
+	age->due_pages += age->least_pages; /* what was due before is not among the least */
+	age->due_pages = less(min(age->due_pages, less(pool->idle_pages, pool->kept_pages)), age->stuck_pages);
+	if (age->due_pages < worth_pages)
+		age->due_pages = 0;
+	age->due_chunks += age->least_empty;
+	age->due_chunks = less(min(age->due_chunks, pool->nr_empty), 1 + pool->kept_pages / PERCPU__UNIT_PAGES);
+	age->epoch_ms = now_ms;
+	age->least_pages = pool->idle_pages - age->due_pages;
+	age->least_empty = pool->nr_empty - age->due_chunks;
+	age->nr_unseen = pool->shelf.nr_spaces;
 }
 /* [doc:end] */
+
+/* The lowest of them, up to nr. */
+static uint64_t some_of(uint64_t pages, unsigned nr)
+{
+	uint64_t rest = pages;
+
+	while (nr-- && rest)
+		rest &= rest - 1;
+	return pages & ~rest;
+}
+
+static void give_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
+{
+	struct percpu__pool_age *const age = &pool->age;
+	const size_t least_pages = age->least_pages, idle_pages = pool->idle_pages;
+
+	unmap_chunk(pool, chunk);
+	age->due_chunks--;
+	age->due_pages = less(age->due_pages, idle_pages - pool->idle_pages);
+	age->least_pages = min(least_pages, pool->idle_pages); /* what went was needed by nobody */
+}
+
+/* Returns: whether the chunk has nothing left that can go. */
+static bool give_pages(struct percpu_pool *pool, struct percpu__chunk *chunk, uint64_t pages)
+{
+	const unsigned nr = percpu_abi.nr_copies < GIVE_PAGES ? GIVE_PAGES / percpu_abi.nr_copies : 1;
+	const unsigned of_page = percpu__page_bytes() / (PERCPU__PAGE_GRANULES * PERCPU__GRANULE);
+	const uint64_t some = some_of(pages, nr < of_page ? of_page : nr & ~(of_page - 1));
+	bool done;
+
+	purge_chunk(pool, chunk, some, &done);
+	if (done)
+		pool->age.due_pages = less(pool->age.due_pages, __builtin_popcountll(some));
+	return !done || some == pages;
+}
+
+/* One step of what is due: a chunk, or some pages of one. */
+static void give_some(struct percpu_pool *pool)
+{
+	struct percpu__pool_age *const age = &pool->age;
+
+	for (unsigned looks = LOOKS; looks && is_any_due(pool); looks--) {
+		const uint32_t slot = percpu__shelf_next(&pool->shelf, age->slot);
+		struct percpu__chunk *chunk;
+		uint64_t pages;
+
+		if (slot == PERCPU__NO_SLOT && age->slot) {
+			age->slot = 0;
+			continue;
+		}
+		if (slot == PERCPU__NO_SLOT || !age->nr_unseen) {
+			age->stuck_pages = min(age->due_pages, pool->idle_pages);
+			age->due_pages = age->due_chunks = 0;
+			return;
+		}
+		chunk = chunk_in(pool, slot);
+		pages = purgeable_now(chunk);
+		age->slot = slot;
+		if (age->due_chunks && pool->nr_empty > 1 && percpu__space_is_empty(&chunk->space)) {
+			give_chunk(pool, chunk);
+			return;
+		}
+		if (age->due_pages && pages && !give_pages(pool, chunk, pages))
+			return;
+		age->slot = slot + 1;
+		age->nr_unseen--;
+		if (age->due_pages && pages)
+			return;
+	}
+}
+
+void percpu__trim_after_free(struct percpu_pool *pool)
+{
+	uint64_t now_ms;
+
+	if (pool->shared || (!pool->idle_pages && pool->nr_empty <= 1))
+		return;
+	now_ms = percpu__now_ms();
+	look_at_age(pool, now_ms, WORTH_PAGES);
+	pool->age.put_ms = now_ms;
+	if (percpu__unlikely(is_any_due(pool)))
+		give_some(pool);
+}
+
+/* ---- all pools ---- */
+
+static uint64_t aged_ms;                  /* when all pools were last looked at; relaxed atomic */
+static uint64_t shortest_ms = UINT64_MAX; /* epoch of any pool so far; relaxed atomic */
+
+void percpu__pool_age_init(struct percpu_pool *pool, uint64_t decay_ms, size_t keep_bytes)
+{
+	pool->epoch_ms = decay_ms == UINT64_MAX ? decay_ms : decay_ms / 2;
+	pool->kept_pages = keep_bytes / (PERCPU__PAGE_GRANULES * PERCPU__GRANULE);
+	if (pool->epoch_ms < __atomic_load_n(&shortest_ms, __ATOMIC_RELAXED))
+		__atomic_store_n(&shortest_ms, pool->epoch_ms, __ATOMIC_RELAXED);
+}
+
+struct round {
+	uint64_t now_ms;
+	bool gave, more;
+};
+
+/* One step for the first that has something due; others wait for the next one who comes by. */
+static void age_one(struct percpu_pool *pool, void *arg)
+{
+	struct round *round = arg;
+
+	if (pool->shared)
+		return;
+	percpu__lock(&pool->lock);
+	look_at_age(pool, round->now_ms, 1);
+	if (is_any_due(pool) && !round->gave) {
+		give_some(pool);
+		round->gave = true;
+	}
+	round->more |= is_any_due(pool);
+	percpu__unlock(&pool->lock);
+}
+
+void percpu__pools_age(uint64_t now_ms)
+{
+	const uint64_t epoch_ms = __atomic_load_n(&shortest_ms, __ATOMIC_RELAXED);
+	uint64_t last_ms = __atomic_load_n(&aged_ms, __ATOMIC_RELAXED);
+	struct round round = { .now_ms = now_ms };
+
+	if (percpu__likely(epoch_ms == UINT64_MAX ||
+			   percpu__ms_between(last_ms, now_ms) < (epoch_ms > 2 ? epoch_ms / 2 : 1)) ||
+	    !__atomic_compare_exchange_n(&aged_ms, &last_ms, now_ms, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return;
+	percpu__pools_lock();
+	percpu__pools_visit(age_one, &round);
+	percpu__pools_unlock();
+	if (round.more)
+		__atomic_store_n(&aged_ms, last_ms, __ATOMIC_RELAXED);
+}
+
+/* ---- at once ---- */
 
 static size_t trim(struct percpu_pool *pool)
 {
@@ -185,12 +340,14 @@ static size_t trim(struct percpu_pool *pool)
 	if (pool->fronted)
 		percpu__front_drain(pool);
 	percpu__shelf_for_each(&pool->shelf, slot) {
-		struct percpu__chunk *chunk = (struct percpu__chunk *)percpu__shelf_space(&pool->shelf, slot);
+		struct percpu__chunk *chunk = chunk_in(pool, slot);
 
 		if (percpu__space_is_empty(&chunk->space) && pool->nr_empty > 1)
 			given_back += unmap_chunk(pool, chunk);
 	}
 	given_back += purge_pool(pool);
+	pool->age.stuck_pages = pool->idle_pages;
+	pool->age.due_pages = pool->age.due_chunks = 0;
 	percpu__unlock(&pool->lock);
 	return given_back;
 }

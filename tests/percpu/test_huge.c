@@ -14,7 +14,7 @@
 static struct percpu_pool *huge_pool(void)
 {
 	with_options("cpus:16");
-	return pool_with((struct percpu_pool_attr){ .huge_pages = PERCPU_ON });
+	return pool_with((struct percpu_pool_attr){ .huge_pages = PERCPU_ON, .decay_ms = 1 });
 }
 
 START_TEST(neighbours_share_a_page)

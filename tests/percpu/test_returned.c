@@ -135,6 +135,7 @@ START_TEST(a_random_tenth_that_lives_holds_its_own_pages_alone)
 {
 	struct resident full, freed, trimmed;
 
+	with_options("decay:0");
 	setup(NR_OBJECTS);
 	grow();
 	full = count_resident();
@@ -176,6 +177,7 @@ START_TEST(chunks_without_a_live_area_are_unmapped)
 	struct resident count;
 	char *first;
 
+	with_options("decay:0");
 	setup(NR_OBJECTS / 4);
 	grow();
 	list_units();

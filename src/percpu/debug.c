@@ -279,3 +279,30 @@ void percpu__debug_chunk(const struct percpu__chunk *chunk, bool is_there)
 	if (!is_there && asked()->tools)
 		percpu__watch_pause(units);
 }
+
+#ifndef PERCPU_SHARED_OBJECT
+/*
+ * Traces are malloc's, and nobody hears of reports any more when a copy of the library goes, be it with its module or
+ * with the process.
+ */
+__attribute__((destructor)) static void forget_traces(void)
+{
+	if (!percpu__may_be_unloaded() || !asked()->tools)
+		return;
+	for (size_t at = 0;; at++) {
+		struct percpu__trace *trace = NULL;
+		bool is_end;
+
+		percpu__lock(&lock);
+		is_end = at >= capacity;
+		if (!is_end) {
+			trace = table[at].trace;
+			table[at].trace = NULL;
+		}
+		percpu__unlock(&lock);
+		if (is_end)
+			return;
+		percpu__watch_forget(trace);
+	}
+}
+#endif

@@ -3,6 +3,7 @@
  * Loads and unloads a plugin (argument 1) with a copy of the library in it, argument 2 times: addresses, mappings,
  * descriptors, keys and memory of the process are after the last time what they were after the first ones. In the
  * middle it forks: a child loads the plugin, too. All the time another plugin (argument 3) is there, whose copy works on.
+ * A fourth argument: sanitizers keep memory, so that its size says nothing.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -131,7 +132,7 @@ int main(int argc, char **argv)
 		last.addresses_kib, last.mappings, last.descriptors, last.keys, last.memory_kib);
 	/* Neighbouring mappings of the same kind are one or two. */
 	if (last.addresses_kib > first.addresses_kib + 1024 || last.mappings > first.mappings + 4 ||
-	    last.descriptors != first.descriptors || last.keys != first.keys || last.memory_kib > first.memory_kib + 64)
+	    last.descriptors != first.descriptors || last.keys != first.keys || (argc == 4 && last.memory_kib > first.memory_kib + 64))
 		return 1;
 	fprintf(stderr, "all is as it was\n");
 	return 0;

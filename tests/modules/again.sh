@@ -29,4 +29,17 @@ for options in "" mode:atomic check,leaks; do
 	grep -q '^all is as it was' "$tap_dir/said"
 	judge $? "loaded ${LOADS:-150} times, PERCPU_OPTIONS=$options"
 done
+
+# What copies that are gone told AddressSanitizer and its leak checker is taken back.
+# shellcheck disable=SC2086
+if {
+	$CC $include -fsanitize=address -shared -fPIC "$here/own.c" $static -o "$tap_dir/own.so" &&
+		$CC $include -fsanitize=address -shared -fPIC "$here/part.c" $static -o "$tap_dir/part.so" &&
+		$CC $include -fsanitize=address "$here/again.c" -ldl -o "$tap_dir/again"
+} >"$tap_dir/said" 2>&1; then
+	"$tap_dir/again" "$tap_dir/own.so" 12 "$tap_dir/part.so" any-memory >"$tap_dir/said" 2>&1
+	judge $? "loaded 12 times, AddressSanitizer"
+else
+	skip "loaded 12 times, AddressSanitizer" "no AddressSanitizer here"
+fi
 finish

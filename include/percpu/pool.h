@@ -24,7 +24,7 @@ struct percpu_pool_attr {
 	uint32_t populate;    /* enum percpu_switch; on: pages of every possible CPU at once; default: on first touch */
 	uint32_t node_policy; /* enum percpu_switch; default on */
 	uint32_t published;   /* enum percpu_switch; on: other processes can read it: <percpu/publish.h>; default off */
-	size_t limit_bytes;   /* of live areas, per CPU, rounded up to granules; 0: none, or 16 MiB if published */
+	size_t limit_bytes;   /* of live areas, per CPU, rounded up to granules; 0: none, or 4 MiB if published */
 	size_t keep_bytes;    /* of idle pages of each copy that stay, however long they are idle; 0: as PERCPU_OPTIONS
 				 says, or none */
 	size_t decay_ms;      /* milliseconds after which idle memory has gone back; 0: as PERCPU_OPTIONS says, or 3000 */

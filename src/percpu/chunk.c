@@ -182,6 +182,8 @@ struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool)
 	chunk = (struct percpu__chunk *)own;
 	if (percpu__commit(own, own_bytes()) < 0)
 		goto give_back;
+	if (pool->shared)
+		percpu__lock_touched(base + PERCPU_STRIDE, units_bytes() - PERCPU_STRIDE);
 	percpu__space_init(&chunk->space, &chunk->maps, (union percpu__word *)(own + WORDS_OFFSET));
 	__atomic_store_n(&percpu__words_distance, (size_t)(own + WORDS_OFFSET - base), __ATOMIC_RELAXED);
 	chunk->pool = pool;

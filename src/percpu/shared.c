@@ -16,7 +16,7 @@
 
 #include "percpu/percpu.h"
 
-#define DEFAULT_LIMIT_BYTES ((size_t)16 << 20)
+#define DEFAULT_LIMIT_BYTES ((size_t)4 << 20)
 #define DIRECTORY_SHARE 16u                         /* bytes of directory for each of a copy */
 #define DIRECTORY_MAX_BYTES ((uint64_t)1 << 30)     /* what readers believe at most */
 

@@ -119,8 +119,16 @@ void percpu__memfd_close(const struct percpu__memfd *file)
 int percpu__memfd_map(const struct percpu__memfd *file, uint64_t offset, void *start, size_t bytes)
 {
 	const int saved_errno = errno;
-	void *got = mmap(start, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file->fd, offset);
-	const int result = got == MAP_FAILED ? -errno : 0;
+	/* The range was reserved a moment ago: that told whether this mapping would be filled. */
+	const bool locked = percpu__new_ones_are_locked();
+	void *got = mmap(start, bytes, locked ? PROT_NONE : PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file->fd,
+			 offset);
+	int result = got == MAP_FAILED ? -errno : 0;
+
+	if (locked && result == 0) {
+		munlock(start, bytes);
+		result = mprotect(start, bytes, PROT_READ | PROT_WRITE) < 0 ? -errno : 0;
+	}
 
 	errno = saved_errno;
 	return result;

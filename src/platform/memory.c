@@ -66,6 +66,7 @@ void *percpu__reserve(size_t bytes, size_t align, size_t skew)
 		give_back((void *)got, start - got);
 	if (got + slack > start)
 		give_back((void *)(start + bytes), got + slack - start);
+	percpu__unlock_reserved((void *)start, bytes);
 	madvise((void *)start, bytes, MADV_DONTDUMP); /* gcore would write it all, a TiB of it if need be */
 	percpu__ledger_add(PERCPU__LEDGER_RANGE, start, bytes, 0);
 	errno = saved_errno;
@@ -84,8 +85,10 @@ void percpu__release(void *start, size_t bytes)
 int percpu__commit(void *start, size_t bytes)
 {
 	const int saved_errno = errno;
-	const int result = keep_errno(mprotect(start, bytes, PROT_READ | PROT_WRITE), saved_errno);
+	int result;
 
+	percpu__lock_touched(start, bytes); /* first: a locked mapping that becomes writable is filled */
+	result = keep_errno(mprotect(start, bytes, PROT_READ | PROT_WRITE), saved_errno);
 	if (result == 0)
 		madvise(start, bytes, MADV_DODUMP); /* see percpu__reserve */
 	errno = saved_errno;
@@ -102,15 +105,24 @@ int percpu__make_readable(void *start, size_t bytes)
 void *percpu__map(size_t bytes)
 {
 	const int saved_errno = errno;
-	void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *start = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
+	if (start == MAP_FAILED) {
+		errno = saved_errno;
+		return NULL;
+	}
+	percpu__unlock_reserved(start, bytes);
+	percpu__lock_touched(start, bytes);
 	/* Sparse, and merged with its neighbours by the kernel, which may give huge pages to all who refuse none. */
-	if (start != MAP_FAILED) {
-		madvise(start, bytes, MADV_NOHUGEPAGE);
+	madvise(start, bytes, MADV_NOHUGEPAGE);
+	if (mprotect(start, bytes, PROT_READ | PROT_WRITE) < 0) {
+		give_back(start, bytes);
+		start = NULL;
+	} else {
 		percpu__ledger_add(PERCPU__LEDGER_RANGE, (uintptr_t)start, bytes, 0);
 	}
 	errno = saved_errno;
-	return start == MAP_FAILED ? NULL : start;
+	return start;
 }
 
 int percpu__purge(void *start, size_t bytes)

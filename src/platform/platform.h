@@ -103,6 +103,17 @@ enum percpu__pages { PERCPU__PAGES_OWN, PERCPU__PAGES_MAPPED };
 int percpu__find_pages(enum percpu__pages which, uintptr_t *start, uintptr_t end, struct percpu__extent *extents,
 		       unsigned capacity);
 
+/* ---- locked.c: where the process locks its memory ---- */
+
+/* A fresh mapping that nobody can access yet: takes no memory for being locked. */
+void percpu__unlock_reserved(void *start, size_t bytes);
+
+/* Whether the last mapping was locked as it was made. */
+bool percpu__new_ones_are_locked(void);
+
+/* A part that is about to become accessible, or is and was never touched: locked as it is touched, if the process wants that. */
+void percpu__lock_touched(void *start, size_t bytes);
+
 /* ---- zero.c ---- */
 
 /*

@@ -157,9 +157,11 @@ static void add_series(struct page *page, const struct source *source, size_t i)
 	free(family);
 	free(labels);
 	cost = ftello(page->out) - place.begun_at + sizeof(series);
-	if (source_goes_on(source, cost, 1)) {
+	if (ledger_has_room(source->ledger, cost)) {
 		page->series = grow(page->series, page->nr + 1, sizeof(series));
 		page->series[page->nr++] = series;
+	} else {
+		ledger_leave_out(source->ledger, source->user, LEFT_FOR_TEXT, 1);
 	}
 	ledger_take(source->ledger, cost);
 }

@@ -100,7 +100,7 @@ if command -v prometheus >/dev/null; then
 	eventually "its gauge is exact" answers "queue_depth_bytes{pool=\"$pool\"}" -200000
 	eventually "its scaled counter" answers "odd_seconds_total{pool=\"$pool\"}" 200
 	eventually "its histogram's count" answers "latency_seconds_count{pool=\"$pool\"}" 200000
-	eventually "its histogram's sum" answers "latency_seconds_sum{pool=\"$pool\"}" 100.1
+	eventually "its histogram's sum" answers "round(latency_seconds_sum{pool=\"$pool\"}, 0.0001)" 100.1
 	eventually "its histogram's quantile, within a bucket" answers \
 		"histogram_quantile(0.5, latency_seconds_bucket{pool=\"$pool\"}) > bool 0.00039 < bool 2" 1
 	eventually "a label of many bytes" answers \

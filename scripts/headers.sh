@@ -6,7 +6,7 @@
 
 cd "$top_srcdir/include" || exit 1
 headers=$(find percpu -name '*.h' ! -path '*/arch/*' | sort)
-warnings="-Wall -Wextra -Werror"
+warnings="-Wall -Wextra -Wsign-conversion -Werror"
 
 # compile HEADER COMPILER FLAGS...
 compile()

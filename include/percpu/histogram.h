@@ -84,7 +84,7 @@ PERCPU_API bool percpu_histogram_shape_is_valid(const struct percpu_histogram_sh
 PERCPU__INLINE uint32_t percpu_histogram_bucket(const struct percpu_histogram_shape *shape, uint64_t value)
 {
 	const uint64_t units = value >> shape->unit_shift, least = UINT64_C(1) << shape->precision_bits;
-	const unsigned doublings = 63 - __builtin_clzll(units | least) - shape->precision_bits;
+	const unsigned doublings = 63 - (unsigned)__builtin_clzll(units | least) - shape->precision_bits;
 	const uint64_t bucket = ((uint64_t)doublings << shape->precision_bits) + (units >> doublings);
 
 	return bucket < shape->nr_buckets ? (uint32_t)bucket : shape->nr_buckets - 1;

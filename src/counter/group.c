@@ -121,7 +121,8 @@ int percpu_sum_u64_by(uint64_t *dst, const uint64_t __percpu *p, size_t n, enum 
 		nr_in_page = percpu__sum_to_page_end(counters, n - from);
 		for (unsigned i = 0; i < percpu_nr_copies(); i++)
 			if (percpu__is_present(present, i))
-				add(dst + group_of(groups, i) * n + from, percpu_ptr(counters, i), nr_in_page, 1);
+				add(dst + group_of(groups, i) * n + from,
+				    (const void *)percpu__copy_at((uintptr_t)counters, i), nr_in_page, 1);
 	}
 	return 0;
 }

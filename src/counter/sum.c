@@ -111,7 +111,7 @@ static void sum_block(uint64_t *dst, const uint64_t *p, size_t n, unsigned nr_co
 {
 	for (size_t i = 0; i < n; i++)
 		dst[i] = 0;
-	add(dst, percpu_ptr(p, 0), n, nr_copies);
+	add(dst, (const void *)percpu__copy_at((uintptr_t)p, 0), n, nr_copies);
 }
 
 /* Counters of one page, from the runs of copies that have it. */
@@ -128,7 +128,7 @@ static void sum_present(uint64_t *dst, const uint64_t *p, size_t n, percpu__add_
 		while (end < percpu_abi.nr_copies && percpu__is_present(present, end))
 			end++;
 		if (end > first)
-			add(dst, percpu_ptr(p, first), n, end - first);
+			add(dst, (const void *)percpu__copy_at((uintptr_t)p, first), n, end - first);
 		first = end + 1;
 	}
 }

@@ -92,6 +92,8 @@ finds spdx "SPDX lines" "examples/counters.c"
 # shellcheck disable=SC2016
 printf '#!/bin/sh\n# SPDX-License-Identifier: MIT\nif echo $1; then\n' >"$tree/scripts/planted-syntax.sh"
 finds shell "s" "scripts/planted-syntax.sh"
+printf '%s\n' 'real_texts | head -n 12' >>"$tree/quickstart"
+finds shell "quickstart leaves no pipe early" "real_texts | head"
 
 sed -i 's/^\.SH CONCURRENCY/.SH NOTES/' "$tree/man/percpu_sum.3"
 finds man "percpu_sum.3 has the fixed sections" "NOTES"

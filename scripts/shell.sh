@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Shell scripts pass shellcheck, or at least their shell's own look at them.
+# Shell scripts pass shellcheck, or at least their shell's own look at them. What a newcomer runs first reads its pipes to
+# the end: xargs says so when what it runs is killed by a pipe that nobody reads.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
@@ -16,4 +17,5 @@ while read -r file; do
 		try "$file can be parsed" "$(sed -n '1s,^#!/bin/,,p' "$file")" -n "$file"
 	fi
 done <"$tap_dir/files"
+report "quickstart leaves no pipe early" "$(grep -nE '\| *(head|grep -q|sed [^|]*q)' quickstart)"
 finish

@@ -413,7 +413,8 @@ int percpu_cache_stats(struct percpu_cache *handle, struct percpu_cache_stats *o
 	for (struct percpu__home *home = cache->used; home; home = home->next_used)
 		add_home(cache, home, &stats);
 	percpu__unlock(&cache->lock);
-	stats.nr_objects -= stats.nr_free;
+	/* Read home after home, it may count an object as free twice that moved meanwhile. */
+	stats.nr_objects -= stats.nr_free < stats.nr_objects ? stats.nr_free : stats.nr_objects;
 	stats.object_bytes = cache->object_bytes;
 	stats.slab_bytes = PERCPU__ARENA_UNIT << cache->order;
 	if (stats.nr_homes) { /* else nobody's copy is looked at, which maps page tables */

@@ -174,4 +174,75 @@ START_TEST(while_forking)
 }
 END_TEST
 
-TEST_MAIN("stress of caches", 300, every_object_counted, while_shrinking, in_atomic_mode, with_one_cpu, while_forking)
+/*
+ * Objects that wander from one home to the other while both are read: one that is counted as free twice must not make
+ * the number of objects negative. There are at most as many as the slots hold, and one in each hand.
+ */
+#define NR_WANDERING 64
+
+static void *put_in(void *arg)
+{
+	while (!__atomic_load_n(&over, __ATOMIC_RELAXED))
+		for (unsigned i = 0; i < NR_WANDERING; i++) {
+			struct object *none = NULL, *object = percpu_cache_alloc(cache);
+
+			if (!__atomic_compare_exchange_n(&slots[i], &none, object, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+				percpu_cache_free(cache, object);
+		}
+	return arg;
+}
+
+static void *take_out(void *arg)
+{
+	while (!__atomic_load_n(&over, __ATOMIC_RELAXED))
+		for (unsigned i = 0; i < NR_WANDERING; i++) {
+			struct object *object = __atomic_exchange_n(&slots[i], NULL, __ATOMIC_ACQ_REL);
+
+			if (object)
+				percpu_cache_free(cache, object);
+		}
+	return arg;
+}
+
+/* On the nth CPU of those that the process may use, or on the only one. */
+static void pinned(pthread_t *thread, void *(*main)(void *), unsigned n)
+{
+	pthread_attr_t attr;
+	cpu_set_t all, one;
+	int cpu = 0;
+
+	sched_getaffinity(0, sizeof(all), &all);
+	for (n %= (unsigned)CPU_COUNT(&all); !CPU_ISSET(cpu, &all) || n--; cpu++)
+		;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	pthread_attr_init(&attr);
+	pthread_attr_setaffinity_np(&attr, sizeof(one), &one);
+	ck_assert_int_eq(pthread_create(thread, &attr, main, NULL), 0);
+	pthread_attr_destroy(&attr);
+}
+
+START_TEST(statistics_under_use_do_not_wrap)
+{
+	pthread_t threads[2];
+	size_t nr_absurd = 0, worst = 0;
+
+	cache = percpu_cache_create("wandering", sizeof(struct object), 0, 0, NULL);
+	pinned(&threads[0], put_in, 0);
+	pinned(&threads[1], take_out, 1);
+	for (unsigned i = 0; i < 300000; i++) {
+		const struct percpu_cache_stats stats = stats_of(cache);
+
+		if (stats.nr_objects > SIZE_MAX / 2) {
+			nr_absurd++;
+			worst = stats.nr_objects;
+		}
+	}
+	over = true;
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_msg(!nr_absurd, "nr_objects was absurd %zu times, such as %zu", nr_absurd, worst);
+}
+END_TEST
+
+TEST_MAIN("stress of caches", 300, statistics_under_use_do_not_wrap, every_object_counted, while_shrinking, in_atomic_mode, with_one_cpu, while_forking)

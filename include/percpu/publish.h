@@ -44,7 +44,7 @@ struct percpu_metric {
 	const char *name;   /* "http_requests" */
 	const char *unit;   /* "bytes"; "" for a number of things */
 	const char *help;   /* one sentence */
-	const struct percpu_label *labels;
+	const struct percpu_label *labels; /* each name once */
 	const struct percpu_histogram_shape *shape; /* of a histogram; else NULL */
 	double scale;       /* units that one is worth: 1e-9 for nanoseconds where the unit is "seconds"; 1e-30 to 1e30; 0: 1 */
 };

@@ -187,13 +187,24 @@ static bool is_histogram(const struct percpu_metric *metric)
 	return metric->kind == PERCPU_METRIC_HISTOGRAM;
 }
 
+/* A reader that takes labels for a map, as JSON and Prometheus do, would lose one of two of the same name. */
+static bool are_told_apart(const struct percpu_label *labels, uint32_t nr)
+{
+	for (uint32_t i = 1; i < nr; i++)
+		for (uint32_t j = 0; j < i; j++)
+			if (!strcmp(or_empty(labels[i].name), or_empty(labels[j].name)))
+				return false;
+	return true;
+}
+
 static bool is_valid(const struct percpu_metric *metric)
 {
 	return metric && metric->size >= sizeof(*metric) && metric->name && metric->name[0] &&
 	       metric->kind >= PERCPU_METRIC_COUNTER && metric->kind <= PERCPU_METRIC_HISTOGRAM &&
 	       is_histogram(metric) == !!metric->shape &&
 	       (!metric->shape || percpu_histogram_shape_is_valid(metric->shape)) &&
-	       (!metric->scale || percpu__scale_is_valid(metric->scale)) && (!metric->nr_labels || metric->labels);
+	       (!metric->scale || percpu__scale_is_valid(metric->scale)) &&
+	       (!metric->nr_labels || (metric->labels && are_told_apart(metric->labels, metric->nr_labels)));
 }
 
 static uint32_t nr_words(const struct percpu_metric *metric)

@@ -60,6 +60,8 @@ START_TEST(what_cannot_be_published_is_refused)
 	uint64_t __percpu *p = word_in(pool);
 	char __percpu *all = percpu_pool_alloc(pool, PERCPU_STRIDE, 8);
 	static const struct percpu_label label = { "a", "b" };
+	static const struct percpu_label twice[] = { { "a", "1" }, { "b", "1" }, { "a", "2" } },
+					 nameless[] = { { "", "1" }, { NULL, "2" } };
 	static const struct percpu_histogram_shape no_shape = { .nr_buckets = 0 };
 	struct percpu_histogram_shape shape = { .nr_buckets = 0 };
 	const struct percpu_metric histogram = { .size = sizeof(histogram), .kind = PERCPU_METRIC_HISTOGRAM, .name = "h",
@@ -71,6 +73,10 @@ START_TEST(what_cannot_be_published_is_refused)
 		{ .size = sizeof(struct percpu_metric), .kind = 99, .name = "n" },
 		{ .size = 8, .kind = PERCPU_METRIC_COUNTER, .name = "n" },
 		{ .size = sizeof(struct percpu_metric), .kind = PERCPU_METRIC_COUNTER, .name = "n", .nr_labels = 1 },
+		{ .size = sizeof(struct percpu_metric), .kind = PERCPU_METRIC_COUNTER, .name = "n", .labels = twice,
+		  .nr_labels = 3 },
+		{ .size = sizeof(struct percpu_metric), .kind = PERCPU_METRIC_COUNTER, .name = "n", .labels = nameless,
+		  .nr_labels = 2 },
 		{ .size = sizeof(struct percpu_metric), .kind = PERCPU_METRIC_COUNTER, .name = "n", .scale = -1 },
 		{ .size = sizeof(struct percpu_metric), .kind = PERCPU_METRIC_COUNTER, .name = "n", .scale = 1e300 },
 		{ .size = sizeof(struct percpu_metric), .kind = PERCPU_METRIC_COUNTER, .name = "n", .scale = 0.0 / 0.0 },

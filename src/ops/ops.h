@@ -16,10 +16,15 @@ static inline void percpu__start(void)
 		percpu_start();
 }
 
+/* Ends the process: p is NULL, or a field of what NULL points to. */
+_Noreturn void percpu__refuse_null(const void *p);
+
 /* The same, and p again: a section of p that comes next is of a library that started, for the compiler too. */
 static inline void *percpu__started(void *p)
 {
 	percpu__start();
+	if (__builtin_expect((uintptr_t)p < PERCPU_STRIDE, 0))
+		percpu__refuse_null(p);
 	__asm__ __volatile__("" : "+r"(p));
 	return p;
 }

@@ -15,6 +15,11 @@
 #include "ops/ops.h"
 #include "platform/platform.h"
 
+__attribute__((cold)) void percpu__refuse_null(const void *p)
+{
+	percpu__die(p ? "operation on" : "operation on NULL", p, "not a per-CPU pointer");
+}
+
 unsigned percpu__shared_cpu(void)
 {
 	unsigned foreign, cpu;

@@ -15,7 +15,10 @@ static inline void *shown(const void *p)
 	const struct rlimit no_core = { 0, 0 };
 
 	setrlimit(RLIMIT_CORE, &no_core);
-	printf("%p\n", p);
+	if (p)
+		printf("%p\n", p);
+	else
+		puts("NULL");
 	fflush(stdout);
 	return (void *)(uintptr_t)p;
 }

@@ -58,6 +58,9 @@ for options in "" mode:atomic check leaks cpus:1 cpus:64; do
 	dies size_of_freed percpu_usable_size "$freed"
 	dies size_of_copy percpu_usable_size "$copy"
 	dies before_any_allocation percpu_free "$none"
+	dies null_operation "operation on" "$none"
+	[ "$options" != mode:atomic ] || # elsewhere a section meets it first, and faults
+		dies null_counter "operation on" "$none"
 	[ "$options" = check ] || # which finds what it wrote
 		try "overflow${options:+, $options}" env PERCPU_OPTIONS=$options "$top_builddir/tests/misuse/overflow"
 done

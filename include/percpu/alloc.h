@@ -53,8 +53,8 @@ PERCPU_API size_t percpu_usable_size(const void __percpu *p);
 PERCPU_API unsigned percpu_nr_cpus(void);   /* N: highest possible CPU number + 1 */
 PERCPU_API unsigned percpu_nr_copies(void); /* N + 1: with the foreign copy */
 
-#define percpu_new(type) ((type __percpu *)percpu_alloc(sizeof(type), __alignof__(type)))
-#define percpu_new_array(type, n) ((type __percpu *)percpu_alloc_array((n), sizeof(type), __alignof__(type)))
+#define percpu_new(type) ((type __percpu *)percpu_alloc(sizeof(type), percpu__alignof(type)))
+#define percpu_new_array(type, n) ((type __percpu *)percpu_alloc_array((n), sizeof(type), percpu__alignof(type)))
 
 /* Typed address of the copy of cpu, in [0, percpu_nr_copies()): arithmetic alone. */
 #define percpu_ptr(p, cpu) ((percpu__typeof(p) *)percpu__copy_at(percpu__address(p), cpu))

@@ -55,7 +55,7 @@ PERCPU_API void percpu_static_detach(const void *key);
 	__attribute__((__constructor__(PERCPU__STATIC_PRIORITY))) static void percpu__attach_##name(void)    \
 	{                                                                                                    \
 		name = (__typeof__(type) __percpu *)percpu_static_attach(&name, NULL, sizeof(type),          \
-									 __alignof__(type));                 \
+									 percpu__alignof(type));             \
 	}                                                                                                    \
 	PERCPU__STATIC_DETACH(name)                                                                          \
 	PERCPU__STATIC_ASSERT(sizeof(type) <= PERCPU_MAX_SIZE, "a per-CPU variable fits in a unit")

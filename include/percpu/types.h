@@ -17,6 +17,7 @@
 #include <percpu/abi.h>
 
 #define PERCPU__NO_FLOATS "per-CPU arithmetic takes integers: convert a floating-point value first"
+#define PERCPU__NO_ALIGN "per-CPU memory is aligned to PERCPU_MAX_ALIGN bytes at most"
 #define PERCPU__NO_PLAIN "this points to a plain object: an operation takes a per-CPU pointer"
 #ifdef __has_attribute
 #define PERCPU__CAN_REFUSE_CALLS __has_attribute(__error__)
@@ -53,6 +54,13 @@ template <typename T> constexpr T percpu__integer(T v)
 	static_assert(!std::is_floating_point<T>::value, PERCPU__NO_FLOATS);
 	return v;
 }
+
+template <size_t align> constexpr size_t percpu__aligned()
+{
+	static_assert(align <= PERCPU_MAX_ALIGN, PERCPU__NO_ALIGN);
+	return align;
+}
+#define percpu__checked_align(align) percpu__aligned<(align)>()
 #else
 /* The type of the value: without qualifiers, and without the mark. */
 #if defined(PERCPU__SPACE) && !defined(__clang__)
@@ -95,7 +103,14 @@ template <typename T> constexpr T percpu__integer(T v)
 		 char c;                                                                                     \
 	 }),                                                                                                 \
 	 (v))
+#define percpu__checked_align(align)                                                                         \
+	((align) + 0 * sizeof(struct {                                                                       \
+		_Static_assert((align) <= PERCPU_MAX_ALIGN, PERCPU__NO_ALIGN);                               \
+		char c;                                                                                      \
+	}))
 #endif
+/* The alignment of a type that is allocated: a constant. */
+#define percpu__alignof(type) percpu__checked_align(__alignof__(type))
 
 #ifdef __cplusplus
 extern "C" {

@@ -224,8 +224,10 @@ static void __percpu *make_area(const void *key, const void *initial, size_t siz
 	const uint32_t align_granules = align > PERCPU__GRANULE ? align >> PERCPU__GRANULE_SHIFT : 1;
 	void __percpu *area;
 
-	if (size > PERCPU_MAX_SIZE || align > PERCPU_MAX_ALIGN)
+	if (size > PERCPU_MAX_SIZE)
 		percpu__die("static per-CPU variables of module at", key, "fit in PERCPU_MAX_SIZE bytes");
+	if (align > PERCPU_MAX_ALIGN)
+		percpu__die("static per-CPU variables of module at", key, "are aligned to PERCPU_MAX_ALIGN bytes at most");
 	if (!pool || !(area = percpu__pool_take_zeroed(pool, granules, align_granules)))
 		percpu__die("no memory for static per-CPU variables of module at", key, "they cannot fail");
 	if (initial)

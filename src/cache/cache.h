@@ -257,13 +257,11 @@ uint32_t percpu__object_number(const struct percpu__cache *cache, const struct p
 void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, unsigned home);
 
 /*
- * Moves up to nr objects, no more than CUT_MAX, to the chain: the lowest comes off first. Links of those that are yet
- * to be constructed go to unconstructed instead, which has room for CUT_MAX if the cache has a constructor. H.
- * Returns: how many of these there are.
+ * Takes up to nr objects out, the lowest first. Nothing of them is touched. Of the last of them, *nr_unconstructed are
+ * yet to be constructed. H. Returns: how many.
  */
-#define PERCPU__CUT_MAX 512u
-unsigned percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *slab, uint64_t nr,
-			  struct percpu__chain *chain, void **unconstructed);
+unsigned percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *slab, void **links, unsigned nr,
+			  unsigned *nr_unconstructed);
 
 /* Says of a free object that it is in the slab, or not, where the other was said. Returns: whether it is now. H. */
 bool percpu__slab_flip(const struct percpu__cache *cache, struct percpu__slab *slab, void *link);
@@ -356,8 +354,17 @@ void percpu__stock_take_back(struct percpu__cache *cache, struct percpu__home *h
 /* The same for links of any home. No home lock held. */
 void percpu__take_back_all(struct percpu__cache *cache, struct percpu__chain *chain);
 
-/* Cuts objects for the stock, which is empty, from a slab of the home; from a new one. H, which is let go for constructors. */
-bool percpu__stock_cut(struct percpu__cache *cache, struct percpu__home *home);
+/* The same for nr links in an array; those of other homes' slabs go to left. H. */
+void percpu__stock_take_back_many(struct percpu__cache *cache, struct percpu__home *home, void *const *links,
+				  unsigned nr, struct percpu__chain *left);
+
+/*
+ * Takes up to nr objects, the next to be given first, out of the home's slabs: those with some objects, then those with
+ * all, but no more fresh ones than a refill. H, which is let go for constructors. Returns: how many.
+ */
+unsigned percpu__stock_cut(struct percpu__cache *cache, struct percpu__home *home, void **links, unsigned nr);
+
+/* One more slab for the home; false: no memory. H. */
 bool percpu__stock_grow(struct percpu__cache *cache, struct percpu__home *home);
 
 /* Takes up to nr empty slabs out of the home, those empty longest, linked by next. H. */

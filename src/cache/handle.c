@@ -12,6 +12,7 @@
 
 #define LIST_BYTES (256u * 1024)  /* free objects that a CPU's list keeps, as far as it has slots; and its stock */
 #define REFILL_BYTES (16u * 1024) /* cut from a slab at a time */
+#define CONSTRUCTED_MAX 64u       /* objects that a constructor that throws takes with it */
 #define BATCH_BYTES (32u * 1024)  /* of a batch that goes home */
 #define HANDLES_BYTES ((size_t)64 * 1024)
 #define VACANT_MIN 64u            /* handles that lie fallow before one is used again */
@@ -118,7 +119,7 @@ static void set_geometry(struct percpu__cache *cache, size_t size, size_t align)
 	cache->zero_bytes = cache->flags & PERCPU_CACHE_ZERO ? size : 0;
 	cache->limit = clamp(LIST_BYTES / bytes, 2, PERCPU__CACHE_SLOTS);
 	cache->stock_limit = clamp(LIST_BYTES / bytes, 2, 16384);
-	cache->refill = clamp(REFILL_BYTES / bytes, 1, PERCPU__CUT_MAX);
+	cache->refill = clamp(REFILL_BYTES / bytes, 1, cache->ctor ? CONSTRUCTED_MAX : PERCPU__CACHE_SLOTS);
 	cache->batch = clamp(BATCH_BYTES / bytes, 1, PERCPU__BATCH_MAX);
 	cache->inverse = UINT64_MAX / bytes + 1;
 }

@@ -10,7 +10,7 @@
  *
  * and takes half a list along, for the next ones. Where a free goes when the list did not take it: to the
  * stock, if the CPU has no list; into a batch, if its home is elsewhere. When the list is full its older half
- * goes to the stock first; and when the stock has enough, what it has back to the slabs.
+ * goes to the stock first; and when the stock has enough, the newer half to the slabs.
  */
 #include "cache/chain.h"
 
@@ -139,18 +139,10 @@ static void put_many(struct percpu__cache *cache, struct percpu__home *home, voi
 {
 	char *const list = percpu__list_of(cache, home->copy);
 
-	while (nr && percpu__cache_put(&cache->pub.own_line, &list, links[nr - 1]))
+	while (nr && percpu__has_sections(cache, home) && percpu__cache_put(&cache->pub.own_line, &list, links[nr - 1]))
 		nr--;
 	while (nr)
 		percpu__chain_push(cache, &home->stock, links[--nr]);
-}
-
-/* Half a list, for the next allocations. */
-static void refill(struct percpu__cache *cache, struct percpu__home *home)
-{
-	void *links[PERCPU__CACHE_SLOTS];
-
-	put_many(cache, home, links, percpu__chain_pop_many(cache, &home->stock, links, cache->limit / 2 + 1));
 }
 
 /* The policy: a stock of enough links goes back to the slabs, but no more at a time than anyone may wait for. */
@@ -173,12 +165,20 @@ static void leave(struct percpu__cache *cache, struct percpu__home *home, struct
 	percpu__age_all(cache, now_ms, frees);
 }
 
-/* Room in a list that is full: its older half goes to the stock. */
-static void spill(struct percpu__cache *cache, struct percpu__home *home)
+/*
+ * Room in a list that is full: its older half goes to the stock. Where that has enough, somebody frees for long, and
+ * the newer half goes to the slabs, which need not be taken out of it and put in again.
+ */
+static void spill(struct percpu__cache *cache, struct percpu__home *home, struct percpu__chain *left)
 {
+	const bool enough = home->stock.nr >= cache->stock_limit;
 	void *links[PERCPU__CACHE_SLOTS];
-	const unsigned nr = take_many(cache, home, links, cache->limit), kept = nr / 2;
+	const unsigned nr = take_many(cache, home, links, enough ? cache->limit / 2 + 1 : cache->limit), kept = nr / 2;
 
+	if (enough) {
+		percpu__stock_take_back_many(cache, home, links, nr, left);
+		return;
+	}
 	for (unsigned i = nr; i > kept; i--)
 		percpu__chain_push(cache, &home->stock, links[i - 1]);
 	put_many(cache, home, links, kept);
@@ -186,38 +186,50 @@ static void spill(struct percpu__cache *cache, struct percpu__home *home)
 
 /* ---- alloc and free ---- */
 
-/* Fills the stock, which is empty, from the nearest place that has any. H. */
-static bool gather(struct percpu__cache *cache, struct percpu__home *home)
+/* Takes up to nr links, the next to be given first, from the nearest place that has any. H. */
+static unsigned gather(struct percpu__cache *cache, struct percpu__home *home, void **links, unsigned nr)
 {
-	home->stock = percpu__remote_take(home);
-	return home->stock.nr || percpu__stock_cut(cache, home);
+	if (!home->stock.nr)
+		home->stock = percpu__remote_take(home);
+	return home->stock.nr ? percpu__chain_pop_many(cache, &home->stock, links, nr)
+			      : percpu__stock_cut(cache, home, links, nr);
+}
+
+/* One for the caller, and half a list for the next ones; or what the stock gets, where there is no list. H. */
+static unsigned nr_wanted(const struct percpu__cache *cache, const struct percpu__home *home)
+{
+	if (percpu__has_sections(cache, home))
+		return cache->limit / 2 + 2;
+	return home->stock.nr ? 1 : cache->refill;
 }
 
 void *percpu__home_alloc(struct percpu__cache *cache)
 {
 	struct percpu__home *home = percpu__home_here(cache);
 	struct percpu__chain left = { NULL, 0 };
-	void *link = NULL;
+	void *links[PERCPU__CACHE_SLOTS];
+	unsigned nr;
 
 	percpu_inc(&cache->homes->nr_refills);
 	percpu__ask_nodes(percpu_abi.nr_copies - 1);
 	percpu__home_open(cache, home);
 	percpu__lock(&home->lock);
-	if (cache->fences && !home->stock.nr && !gather(cache, home)) {
+	nr = gather(cache, home, links, nr_wanted(cache, home));
+	if (!nr && cache->fences) {
 		percpu__unlock(&home->lock);
 		percpu__batches_collect(cache);
 		percpu__lock(&home->lock);
+		nr = gather(cache, home, links, nr_wanted(cache, home));
 	}
-	if (home->stock.nr || gather(cache, home) || percpu__stock_grow(cache, home)) {
-		link = percpu__chain_pop(cache, &home->stock);
-		if (percpu__has_sections(cache, home))
-			refill(cache, home);
-	}
+	if (!nr && percpu__stock_grow(cache, home))
+		nr = gather(cache, home, links, nr_wanted(cache, home));
+	if (nr)
+		put_many(cache, home, links + 1, nr - 1);
 	/* What others freed may be more than this CPU will ever free. Not with RCU: a thread that allocates need not know it. */
 	if (!cache->rcu)
 		retire(cache, home, 2 * (uint64_t)cache->stock_limit, &left);
 	leave(cache, home, &left, false);
-	return link;
+	return nr ? links[0] : NULL;
 }
 
 static bool is_full(const struct percpu__cache *cache, const struct percpu__home *home)
@@ -233,10 +245,9 @@ static void free_here(struct percpu__cache *cache, struct percpu__home *home, vo
 	percpu__home_open(cache, home);
 	percpu__lock(&home->lock);
 	if (percpu__has_sections(cache, home)) {
-		if (is_full(cache, home)) {
-			retire(cache, home, cache->stock_limit, &left);
-			spill(cache, home);
-		}
+		retire(cache, home, 2 * (uint64_t)cache->stock_limit, &left);
+		if (is_full(cache, home))
+			spill(cache, home, &left);
 		put_many(cache, home, &link, 1);
 	} else {
 		if (percpu__unlikely(percpu__chain_ends_with(&home->stock, link)))

@@ -9,8 +9,6 @@
  * object_bytes. One bit an object says which are in the slab. They are cut out lowest first, so that
  * objects from `fresh` on were never touched, nor constructed.
  */
-#include <string.h>
-
 #include "cache/chain.h"
 
 static uint64_t *free_bits_of(const struct percpu__cache *cache, struct percpu__slab *slab)
@@ -20,9 +18,10 @@ static uint64_t *free_bits_of(const struct percpu__cache *cache, struct percpu__
 		       : percpu__arena.free_bits[percpu__slab_index(slab)].word;
 }
 
+/* A multiple of object_bytes, divided by it: the upper half of the product, for inverse * object_bytes is 2^64 and little. */
 uint32_t percpu__object_number(const struct percpu__cache *cache, const struct percpu__slab *slab, const void *object)
 {
-	return ((uintptr_t)object - slab->start) / cache->object_bytes;
+	return (unsigned __int128)((uintptr_t)object - slab->start) * cache->inverse >> 64;
 }
 
 /* In a word of bits of which the first is number `from`: those of numbers below end. */
@@ -57,37 +56,32 @@ void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, u
 		bits[i / 64] = bits_below(nr, i);
 }
 
-unsigned percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *slab, uint64_t nr,
-			  struct percpu__chain *chain, void **unconstructed)
+unsigned percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *slab, void **links, unsigned nr,
+			  unsigned *nr_unconstructed)
 {
 	uint64_t *bits = free_bits_of(cache, slab);
 	uint32_t *fresh = &percpu__arena.fresh[percpu__slab_index(slab)];
-	void *links[PERCPU__CUT_MAX];
-	unsigned nr_cut = 0, nr_unconstructed = 0;
+	unsigned nr_cut = 0;
 
+	*nr_unconstructed = 0;
 	for (uint32_t word = 0; nr_cut < nr && nr_cut < slab->nr_free; word++) {
 		while (bits[word] && nr_cut < nr) {
 			const uint32_t number = word * 64 + (uint32_t)__builtin_ctzll(bits[word]);
 			void *object = (char *)slab->start + (size_t)number * cache->object_bytes;
 
 			bits[word] &= bits[word] - 1;
-			links[PERCPU__CUT_MAX - ++nr_cut] = percpu__link_of(cache, object);
+			links[nr_cut++] = percpu__link_of(cache, object);
 			if (number < *fresh)
 				continue;
 			*fresh = number + 1;
 			if (cache->ctor)
-				nr_unconstructed++;
+				++*nr_unconstructed;
 			else if (percpu__unlikely(cache->check))
 				percpu__check_cut(cache, object);
 		}
 	}
 	slab->nr_free -= nr_cut;
-	/* Fresh ones are the highest, and stand first. */
-	if (nr_unconstructed)
-		memcpy(unconstructed, links + PERCPU__CUT_MAX - nr_cut, nr_unconstructed * sizeof(links[0]));
-	nr_cut -= nr_unconstructed;
-	percpu__chain_push_many(cache, chain, links + PERCPU__CUT_MAX - nr_cut, nr_cut);
-	return nr_unconstructed;
+	return nr_cut;
 }
 
 bool percpu__slab_flip(const struct percpu__cache *cache, struct percpu__slab *slab, void *link)

@@ -92,19 +92,31 @@ bool percpu__stock_is_valid(const struct percpu__cache *cache, struct percpu__ho
 
 /* ---- objects ---- */
 
+void percpu__stock_take_back_many(struct percpu__cache *cache, struct percpu__home *home, void *const *links,
+				  unsigned nr, struct percpu__chain *left)
+{
+	for (unsigned i = 0; i < nr; i++) {
+		struct percpu__slab *slab = percpu__slab_of((uintptr_t)links[i]);
+
+		if (percpu__unlikely(percpu__owner_of(slab) != home)) {
+			percpu__chain_push(cache, left, links[i]);
+			continue;
+		}
+		percpu__slab_take_back(cache, slab, links[i]);
+		relist(cache, home, slab);
+	}
+}
+
 void percpu__stock_take_back(struct percpu__cache *cache, struct percpu__home *home, struct percpu__chain *chain,
 			     uint64_t nr, struct percpu__chain *left)
 {
-	for (nr = nr < chain->nr ? nr : chain->nr; nr; nr--) {
-		void *link = percpu__chain_pop(cache, chain);
-		struct percpu__slab *slab = percpu__slab_of((uintptr_t)link);
+	void *links[64];
 
-		if (percpu__owner_of(slab) != home) {
-			percpu__chain_push(cache, left, link);
-			continue;
-		}
-		percpu__slab_take_back(cache, slab, link);
-		relist(cache, home, slab);
+	while (nr && chain->nr) {
+		const unsigned taken = percpu__chain_pop_many(cache, chain, links, nr < 64 ? nr : 64);
+
+		percpu__stock_take_back_many(cache, home, links, taken, left);
+		nr -= taken;
 	}
 }
 
@@ -126,40 +138,41 @@ void percpu__take_back_all(struct percpu__cache *cache, struct percpu__chain *ch
  * The constructor is the program's: it may wait, fork, or use this cache. Objects that are being constructed are in
  * use to all others, and stay so should it never come back.
  */
-static __attribute__((noinline)) void cut_constructed(struct percpu__cache *cache, struct percpu__home *home,
-						      struct percpu__slab *slab)
+static __attribute__((noinline)) void construct(struct percpu__cache *cache, struct percpu__home *home, void *const *links,
+						unsigned nr)
 {
-	void *links[PERCPU__CUT_MAX];
-	const unsigned nr = percpu__slab_cut(cache, slab, cache->refill, &home->stock, links);
-
-	relist(cache, home, slab);
-	if (!nr)
-		return;
 	percpu__unlock(&home->lock);
-	for (unsigned i = nr; i--;)
+	for (unsigned i = 0; i < nr; i++)
 		cache->ctor(percpu__object_of(cache, links[i]));
 	percpu__lock(&home->lock);
-	percpu__chain_push_many(cache, &home->stock, links, nr);
 }
 
-static void cut(struct percpu__cache *cache, struct percpu__home *home, struct percpu__slab *slab)
+/* Whether objects of it were never cut out: what is given of them is touched for the first time. */
+static bool is_fresh(const struct percpu__cache *cache, const struct percpu__slab *slab)
 {
-	if (cache->ctor) {
-		cut_constructed(cache, home, slab);
-		return;
+	return percpu__arena.fresh[percpu__slab_index(slab)] < cache->nr_per_slab;
+}
+
+unsigned percpu__stock_cut(struct percpu__cache *cache, struct percpu__home *home, void **links, unsigned nr)
+{
+	unsigned nr_cut = 0, nr_unconstructed = 0;
+
+	/* Those to be constructed are the last. */
+	while (nr_cut < nr && !nr_unconstructed) {
+		struct percpu__slab *slab = home->partial.first ? home->partial.first : home->empty.first;
+
+		if (!slab)
+			break;
+		if (is_fresh(cache, slab) && nr > cache->refill) {
+			nr = cache->refill;
+			continue;
+		}
+		nr_cut += percpu__slab_cut(cache, slab, links + nr_cut, nr - nr_cut, &nr_unconstructed);
+		relist(cache, home, slab);
 	}
-	percpu__slab_cut(cache, slab, cache->refill, &home->stock, NULL);
-	relist(cache, home, slab);
-}
-
-bool percpu__stock_cut(struct percpu__cache *cache, struct percpu__home *home)
-{
-	struct percpu__slab *slab = home->partial.first ? home->partial.first : home->empty.first;
-
-	if (!slab)
-		return false;
-	cut(cache, home, slab);
-	return true;
+	if (nr_unconstructed)
+		construct(cache, home, links + nr_cut - nr_unconstructed, nr_unconstructed);
+	return nr_cut;
 }
 
 bool percpu__stock_grow(struct percpu__cache *cache, struct percpu__home *home)
@@ -170,7 +183,7 @@ bool percpu__stock_grow(struct percpu__cache *cache, struct percpu__home *home)
 		return false;
 	percpu__slab_init(cache, slab, home->copy);
 	home->nr_slabs++;
-	cut(cache, home, slab);
+	relist(cache, home, slab);
 	return true;
 }
 

@@ -50,7 +50,7 @@ static void work_elsewhere(void *arg)
 /* Objects everywhere: in use; in the list, the stock and the slabs of one CPU; in its remote list; in a batch. */
 static void setup(size_t size)
 {
-	const size_t nr = size > 1000 ? 1000 : 20000;
+	const size_t nr = size > 1000 ? 1000 : size > 8 ? 20000 : 80000;
 	struct lot lot, more, away;
 
 	pin(0);

@@ -263,7 +263,7 @@ static bool attempt_typesafe(void)
 		must_keep_errno(percpu_cache_free_bulk(cache, NR_LOT, lot));
 	must(!nr_objects());
 	must(error || nr_graces - before == (int)stats_now().nr_returned_slabs);
-	must(error || nr_graces - before >= 10);
+	must(error || nr_graces - before >= 8);
 	must_keep_errno(must(percpu_cache_shrink(cache) >= 0));
 	must_keep_errno(must(!percpu_cache_destroy(cache)));
 	return !error;

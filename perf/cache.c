@@ -7,51 +7,12 @@
  * object, through the same loops. A malloc that is not installed is left out; where glibc's is the only one left, there
  * is no verdict.
  */
-#include "bench.h"
+#include "mallocs.h"
 
-#include <dlfcn.h>
-#include <fcntl.h>
 #include <pthread.h>
-
-#include <percpu/percpu.h>
 
 #define ROUNDS 9
 #define HOW "best of 9 processes"
-
-static const struct side {
-	const char *name, *library;
-} sides[] = {
-	{ "libpercpu", NULL },
-	{ "glibc", NULL },
-	{ "jemalloc", "libjemalloc.so.2" },
-	{ "mimalloc", "libmimalloc.so.2.0" },
-	{ "tcmalloc", "libtcmalloc_minimal.so.4" },
-};
-#define NR_SIDES (sizeof(sides) / sizeof(sides[0]))
-#define FIRST_OTHER 2 /* of the mallocs that must be installed */
-
-/*
- * The work on both sides is one function, inlined once with a cache and once with NULL: malloc. The cache is
- * in a local variable, as a caller's mostly is; malloc's callers hold nothing.
- */
-static struct percpu_cache *ours; /* NULL: another side's process */
-
-static inline __attribute__((always_inline)) void *take(struct percpu_cache *cache, size_t size)
-{
-	void *object = cache ? percpu_cache_alloc(cache) : malloc(size);
-
-	bench_use(object);
-	return object;
-}
-
-static inline __attribute__((always_inline)) void give(struct percpu_cache *cache, void *object)
-{
-	bench_use(object);
-	if (cache)
-		percpu_cache_free(cache, object);
-	else
-		free(object);
-}
 
 static double least(double a, double b)
 {
@@ -338,19 +299,13 @@ static const struct row {
 /* In the child: the row once, its figure on standard output. */
 static int run_side(const char *side_name, const char *row_name)
 {
-	const struct side *side = sides;
 	const struct row *row = rows;
 
-	while (strcmp(side->name, side_name))
-		side++;
 	while (strcmp(row->name, row_name))
 		row++;
-	if (side->library && !dlopen(side->library, RTLD_LAZY | RTLD_NOLOAD))
-		return 3;
-	if (side == sides) {
-		ours = percpu_cache_create("bench", row->size, 0, 0, NULL);
-		bench_check(ours);
-	}
+	if (!side_is_here(side_name))
+		return SIDE_IS_MISSING;
+	side_start(side_name, row->size);
 	printf("%.6g\n", row->run(row->size));
 	return 0;
 }
@@ -358,31 +313,11 @@ static int run_side(const char *side_name, const char *row_name)
 /* A process for it. Returns: its figure; 0: this side is not installed. */
 static double measure(const struct side *side, const struct row *row)
 {
-	double figure = 0;
-	int ends[2], status;
 	char text[64] = "";
-	pid_t child;
+	double figure = 0;
 
-	bench_check(!pipe(ends));
-	child = fork();
-	bench_check(child >= 0);
-	if (!child) {
-		dup2(ends[1], STDOUT_FILENO);
-		if (side->library) {
-			setenv("LD_PRELOAD", side->library, 1);
-			dup2(open("/dev/null", O_WRONLY), STDERR_FILENO); /* the loader's words about what is missing */
-		}
-		execl("/proc/self/exe", bench_program, "--side", side->name, row->name, (char *)NULL);
-		_exit(127);
-	}
-	close(ends[1]);
-	while (read(ends[0], text + strlen(text), sizeof(text) - 1 - strlen(text)) > 0)
-		;
-	close(ends[0]);
-	bench_check(waitpid(child, &status, 0) == child);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 3)
-		return 0;
-	bench_check(!status && sscanf(text, "%lf", &figure) == 1);
+	if (side_run(side, row->name, text, sizeof(text)))
+		bench_check(sscanf(text, "%lf", &figure) == 1);
 	return figure;
 }
 

@@ -149,6 +149,48 @@ START_TEST(free_without_grace_is_seen)
 }
 END_TEST
 
+/* ---- who need not know the flavour ---- */
+
+static unsigned nr_calls;
+
+static void count_call(struct rcu_head *head, void (*function)(struct rcu_head *head))
+{
+	nr_calls++;
+	function(head);
+}
+
+/*
+ * Only who frees calls the flavour: neither who allocates, though a destroy that was refused left slabs without an object
+ * in use, nor who uses another cache.
+ */
+START_TEST(who_allocates_calls_nothing)
+{
+	struct lot lot, more;
+
+	start(true);
+	no_grace.update_call_rcu = count_call;
+	lot = lot_of(cache, 60 * 126);
+	more = (struct lot){ cache, 2000, calloc(2000, sizeof(void *)), 0 };
+	percpu_cache_free_bulk(cache, lot.nr - 1, lot.objects + 1);
+	ck_assert_int_eq(percpu_cache_destroy(cache), -EBUSY);
+	nr_calls = 0;
+	ck_assert_uint_gt(stats_of(cache).nr_empty_slabs, 4);
+	alloc_lot(&more);
+	ck_assert_uint_eq(nr_calls, 0);
+	for (int i = 0; i < 10; i++) {
+		struct lot others = lot_of(other, 1000);
+
+		free_lot(&others);
+		free(others.objects);
+	}
+	ck_assert_uint_eq(nr_calls, 0);
+	free_lot(&more);
+	ck_assert_uint_gt(nr_calls, 0);
+	percpu_cache_free(cache, lot.objects[0]);
+	stop();
+}
+END_TEST
+
 /* ---- many readers and writers ---- */
 
 #define NR_SLOTS 4096
@@ -399,5 +441,5 @@ END_TEST
 
 TEST_MAIN_UNLESS(PERCPU__TSAN ? "ThreadSanitizer does not see the grace periods of a liburcu built without it" : NULL,
 		 "type stability by RCU", 120, shrink_waits, shrink_without_grace_is_seen, free_waits, free_without_grace_is_seen, caches_end_in_a_child,
-	  calls_of_the_parent_do_not_come_or_come_late,
+	  calls_of_the_parent_do_not_come_or_come_late, who_allocates_calls_nothing,
 	  readers_never_see_memory_go, readers_see_it_without_grace)

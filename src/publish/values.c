@@ -245,13 +245,13 @@ int percpu__values_read(struct percpu_reader *reader)
 const uint64_t *percpu__values_of(const struct percpu_reader *reader, const struct percpu__entry *entry, uint32_t group)
 {
 	static const uint64_t zero;
-	const struct percpu__piece *pieces = (struct percpu__piece *)reader->pieces.memory + entry->first_piece;
+	const struct percpu__piece *pieces = reader->pieces.memory; /* NULL where no entry has any */
 	const bool is_word = entry->nr_words == 1;
 	uint64_t *words = reader->scratch.memory;
 
 	if (!is_word)
 		memset(words, 0, entry->nr_words * sizeof(*words));
-	for (uint32_t i = 0; i < entry->nr_pieces; i++) {
+	for (uint32_t i = entry->first_piece; i < entry->first_piece + entry->nr_pieces; i++) {
 		const uint64_t *row = percpu__row_find(reader, pieces[i].page, group);
 
 		if (row && is_word)

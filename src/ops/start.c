@@ -22,15 +22,25 @@ static enum percpu__rseq_state state_of(uint64_t decision)
 	return decision & 0xff;
 }
 
+static enum percpu__rseq_state choose(const struct percpu__options *options)
+{
+	ptrdiff_t offset;
+	enum percpu__rseq_state found;
+
+	if (options->atomic)
+		return PERCPU__RSEQ_REFUSED;
+	if (!PERCPU__HAS_SECTIONS)
+		return PERCPU__RSEQ_NO_SECTIONS;
+	found = percpu__rseq_find(&offset);
+	return found == PERCPU__RSEQ_USABLE ? percpu__rseq_judge(offset, options->rseq) : found;
+}
+
 static uint64_t decide(void)
 {
 	const struct percpu__options options = percpu__options(false);
 	const unsigned nr_cpus = options.cpus ? options.cpus : percpu__nr_possible_cpus(PERCPU__SYSFS);
-	ptrdiff_t offset;
-	const enum percpu__rseq_state found = PERCPU__HAS_SECTIONS ? percpu__rseq_find(&offset)
-								   : PERCPU__RSEQ_NO_SECTIONS;
 
-	return (uint64_t)(nr_cpus + 1) << 8 | (options.atomic ? PERCPU__RSEQ_REFUSED : found);
+	return (uint64_t)(nr_cpus + 1) << 8 | choose(&options);
 }
 
 static void publish(uint64_t decision)
@@ -38,7 +48,7 @@ static void publish(uint64_t decision)
 	const uint32_t nr_copies = decision >> 8;
 	ptrdiff_t offset;
 
-	if (state_of(decision) == PERCPU__RSEQ_USABLE) {
+	if (percpu__rseq_is_usable(state_of(decision))) {
 		percpu__rseq_find(&offset);
 		__atomic_store_n(&percpu_abi.rseq_offset, offset, __ATOMIC_RELAXED);
 		__atomic_store_n(&percpu_abi.cpu_limit, nr_copies - 1, __ATOMIC_RELAXED);
@@ -81,7 +91,7 @@ unsigned percpu_nr_cpus(void)
 
 enum percpu_mode percpu_mode(void)
 {
-	return state_of(decision()) == PERCPU__RSEQ_USABLE ? PERCPU_MODE_RSEQ : PERCPU_MODE_ATOMIC;
+	return percpu__rseq_is_usable(state_of(decision())) ? PERCPU_MODE_RSEQ : PERCPU_MODE_ATOMIC;
 }
 
 const char *percpu_mode_reason(void)

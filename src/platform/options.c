@@ -19,6 +19,7 @@ static bool set_mode(struct percpu__options *options, const char *value)
 	if (!atomic && strcmp(value, "rseq"))
 		return false;
 	options->atomic = atomic;
+	options->rseq = !atomic;
 	return true;
 }
 

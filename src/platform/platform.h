@@ -289,23 +289,47 @@ unsigned percpu__configured_cpus(void);
 
 enum percpu__rseq_state {
 	PERCPU__RSEQ_USABLE = 1,
+	PERCPU__RSEQ_FORCED,     /* usable by the user's word, on a doubtful kernel */
+	PERCPU__RSEQ_CHECKED,    /* usable: the check saw aborts, on a doubtful kernel */
 	PERCPU__RSEQ_ABSENT,
 	PERCPU__RSEQ_OFF,
 	PERCPU__RSEQ_STRANGE,
-	PERCPU__RSEQ_BAD_KERNEL,
+	PERCPU__RSEQ_BAD_KERNEL, /* doubtful, and the check saw that it does not abort */
+	PERCPU__RSEQ_DOUBTED,    /* doubtful, and nothing could be seen */
 	/* Not found by these functions, but by their caller. */
 	PERCPU__RSEQ_REFUSED,
 	PERCPU__RSEQ_NO_SECTIONS,
 };
 
-/* What libc registered for every thread; offset: from the thread pointer to its area, 0 unless usable. */
+/* What libc registered for every thread, whatever the kernel; offset: from the thread pointer to its area, 0 unless usable. */
 enum percpu__rseq_state percpu__rseq_find(ptrdiff_t *offset);
 
-/* One English line for percpu_mode_reason. */
+/*
+ * What to make of such areas on this kernel. is_forced: use them on any. Async-signal-safe; on a doubtful kernel it takes as
+ * long as percpu__rseq_aborts.
+ */
+enum percpu__rseq_state percpu__rseq_judge(ptrdiff_t offset, bool is_forced);
+
+bool percpu__rseq_is_usable(enum percpu__rseq_state state);
+
+/* One English line for percpu_mode_reason, which stays. */
 const char *percpu__rseq_reason(enum percpu__rseq_state state);
 
-/* Whether critical sections are known not to abort on this kernel. */
-bool percpu__rseq_is_bad_kernel(const char *machine, const char *release);
+/* ---- kernel.c ---- */
+
+/* NULL, or the range of versions that this one is in which are known not to abort sections, as people write it. */
+const char *percpu__doubtful_kernel(const char *machine, const char *release);
+
+/* ---- abort.c ---- */
+
+enum percpu__aborts { PERCPU__ABORTS_UNKNOWN, PERCPU__ABORTS, PERCPU__ABORTS_NOT };
+
+/*
+ * Whether this kernel aborts a section when its thread is preempted without being moved, tried in the caller's area, offset
+ * bytes from its thread pointer. Async-signal-safe; a millisecond or two; on a machine that is
+ * busy with others a quarter of a second at most, and the neighbour's last sleep.
+ */
+enum percpu__aborts percpu__rseq_aborts(ptrdiff_t offset);
 
 /* ---- fence.c: membarrier's rseq command ---- */
 
@@ -400,6 +424,7 @@ void percpu__watch_print(const struct percpu__trace *trace);
 
 struct percpu__options {
 	bool atomic;     /* mode:atomic */
+	bool rseq;       /* mode:rseq */
 	bool huge;       /* huge */
 	bool check;      /* check */
 	bool leaks;      /* leaks */

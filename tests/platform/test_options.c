@@ -18,8 +18,10 @@ static const struct row {
 	{ ",", { .cpus = 0 }, 0 },
 	{ ",,,huge,,", { .huge = true }, 0 },
 	{ "mode:atomic", { .atomic = true }, 0 },
-	{ "mode:rseq", { .atomic = false }, 0 },
-	{ "mode:atomic,mode:rseq", { .atomic = false }, 0 },
+	{ "mode:rseq", { .rseq = true }, 0 },
+	{ "mode:atomic,mode:rseq", { .rseq = true }, 0 },
+	{ "mode:rseq,mode:atomic", { .atomic = true }, 0 },
+	{ "mode:rseq,mode:", { .rseq = true }, 1 },
 	{ "cpus:1", { .cpus = 1 }, 0 },
 	{ "cpus:017", { .cpus = 17 }, 0 },
 	{ "cpus:8192", { .cpus = 8192 }, 0 },
@@ -88,12 +90,12 @@ START_TEST(every_row_is_understood)
 		const struct percpu__options want = rows[i].options;
 		const bool decay = rows[i].text && strstr(rows[i].text, "decay");
 
-		ck_assert_msg(got.atomic == want.atomic && got.huge == want.huge && got.check == want.check &&
+		ck_assert_msg(got.atomic == want.atomic && got.rseq == want.rseq && got.huge == want.huge && got.check == want.check &&
 				      got.leaks == want.leaks && got.cpus == want.cpus &&
 				      got.keep_bytes == want.keep_bytes &&
 				      got.decay_ms == (decay ? want.decay_ms : PERCPU__DECAY_MS_DEFAULT),
-			      "\"%s\": atomic %d huge %d check %d leaks %d cpus %u keep %zu decay %llu", rows[i].text,
-			      got.atomic, got.huge, got.check, got.leaks, got.cpus, got.keep_bytes,
+			      "\"%s\": atomic %d rseq %d huge %d check %d leaks %d cpus %u keep %zu decay %llu", rows[i].text,
+			      got.atomic, got.rseq, got.huge, got.check, got.leaks, got.cpus, got.keep_bytes,
 			      (unsigned long long)got.decay_ms);
 	}
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 
 #include "harness/harness.h"
 #include "platform/capture.h"
@@ -125,30 +126,114 @@ END_TEST
 
 /* ---- kernels and CPUs ---- */
 
-START_TEST(bad_kernels_are_known)
+/* Ranges of versions, as distributions and builders write them. */
+START_TEST(doubtful_kernels_are_known)
 {
-	static const char *const bad[] = { "6.19", "6.19.0", "6.19.3", "6.19-rc2", "6.19.3-cloud-arm64" };
-	static const char *const good[] = { "6.1",   "6.1.19", "6.190",    "6.190.1", "6.18.44", "6.20",
-					    "16.19", "6",      "6.2.6.19", "",	      "5.6.19",	 "7.6.19" };
+	static const struct {
+		const char *release, *range; /* NULL: none */
+	} rows[] = {
+		{ "6.19", "6.19 to 7.0.13" },
+		{ "6.19.0", "6.19 to 7.0.13" },
+		{ "6.19-rc1", "6.19 to 7.0.13" },
+		{ "6.19.0-rc1", "6.19 to 7.0.13" },
+		{ "6.19.0-0.rc0.251203g3f9f0252130e.4.fc44.aarch64", "6.19 to 7.0.13" },
+		{ "6.19.14", "6.19 to 7.0.13" },
+		{ "6.19.14+deb13-arm64", "6.19 to 7.0.13" },
+		{ "6.19.99", "6.19 to 7.0.13" },
+		{ "6.20", "6.19 to 7.0.13" }, /* there is none */
+		{ "6.190.1", "6.19 to 7.0.13" },
+		{ "7", "6.19 to 7.0.13" },
+		{ "7.0", "6.19 to 7.0.13" },
+		{ "7.0+", "6.19 to 7.0.13" },
+		{ "7.0-rc4", "6.19 to 7.0.13" },
+		{ "7.0.0", "6.19 to 7.0.13" },
+		{ "7.0.0-rc7-next-20260401", "6.19 to 7.0.13" },
+		{ "7.0.0-14-generic", "6.19 to 7.0.13" },
+		{ "7.0.0-1014-raspi", "6.19 to 7.0.13" },
+		{ "7.0.0-070000rc3-generic", "6.19 to 7.0.13" },
+		{ "7.0.9-200.fc44.aarch64", "6.19 to 7.0.13" },
+		{ "7.0.13", "6.19 to 7.0.13" },
+		{ "7.0.13+deb13-arm64", "6.19 to 7.0.13" },
+		{ "7.0.13-rc1", "6.19 to 7.0.13" },
+		{ "7.0.014x", NULL },
+		{ "7.0.14-rc1", NULL }, /* has what 7.0.14 has */
+		{ "7.0.14", NULL },
+		{ "7.0.14+deb13-arm64", NULL },
+		{ "7.0.100", NULL },
+		{ "7.1.0-rc1", "7.1-rc1 and 7.1-rc2" },
+		{ "7.1.0-rc2", "7.1-rc1 and 7.1-rc2" },
+		{ "7.1-rc2-arm64", "7.1-rc1 and 7.1-rc2" },
+		{ "7.1.0-rc2-00017-g411c1cf43039", "7.1-rc1 and 7.1-rc2" },
+		{ "7.1.0-0.rc2.20260507g5862221fddde.21.fc45.aarch64", "7.1-rc1 and 7.1-rc2" },
+		{ "7.1.0-070100rc2-generic", "7.1-rc1 and 7.1-rc2" },
+		{ "7.1.0-rc3", NULL },
+		{ "7.1.0-rc10", NULL },
+		{ "7.1.0-rc22", NULL },
+		{ "7.1.0-rc", NULL },
+		{ "7.1.0-src2", NULL },
+		{ "7.1.0-ARC1", NULL },
+		{ "7.1.0", NULL },
+		{ "7.1", NULL },
+		{ "7.1.1-rc1", NULL },
+		{ "7.1.8+deb13-arm64", NULL },
+		{ "7.6.19", NULL },
+		{ "7.10.0-rc1", NULL },
+		{ "8.0.0", NULL },
+		{ "16.19", NULL },
+		{ "70.0.1", NULL },
+		{ "99999999999999999999.0", NULL },
+		{ "6.18.44", NULL },
+		{ "6.18.0-rc7", NULL },
+		{ "6.2.6.19", NULL },
+		{ "6.1.19", NULL },
+		{ "6.1", NULL },
+		{ "6", NULL },
+		{ "5.6.19", NULL },
+		{ "4.18.0-553.el8.aarch64", NULL },
+		{ "4.17.19", "those that may hide being 6.19 to 7.0.13" },
+		{ "2.6.100-rc1", "those that may hide being 6.19 to 7.0.13" },
+		{ "2.6.60", "those that may hide being 6.19 to 7.0.13" },
+		{ "mine", "those that may hide being 6.19 to 7.0.13" },
+		{ "", "those that may hide being 6.19 to 7.0.13" },
+	};
 
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		ck_assert_msg(percpu__rseq_is_bad_kernel("aarch64", bad[i]), "%s", bad[i]);
-		ck_assert_msg(!percpu__rseq_is_bad_kernel("x86_64", bad[i]), "%s", bad[i]);
-		ck_assert_msg(!percpu__rseq_is_bad_kernel("aarch64_be", bad[i]), "%s", bad[i]);
-		ck_assert_msg(!percpu__rseq_is_bad_kernel("", bad[i]), "%s", bad[i]);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *range = percpu__doubtful_kernel("aarch64", rows[i].release);
+
+		ck_assert_msg(range && rows[i].range ? !strcmp(range, rows[i].range) : range == rows[i].range, "%s: %s",
+			      rows[i].release, range ? range : "none");
+		ck_assert_msg(!percpu__doubtful_kernel("x86_64", rows[i].release), "%s", rows[i].release);
+		ck_assert_msg(!percpu__doubtful_kernel("", rows[i].release), "%s", rows[i].release);
 	}
-	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-		ck_assert_msg(!percpu__rseq_is_bad_kernel("aarch64", good[i]), "%s", good[i]);
 }
 END_TEST
 
 START_TEST(every_state_has_a_reason_of_its_own)
 {
-	for (int a = PERCPU__RSEQ_USABLE; a <= PERCPU__RSEQ_REFUSED; a++) {
+	for (int a = PERCPU__RSEQ_USABLE; a <= PERCPU__RSEQ_NO_SECTIONS; a++) {
 		ck_assert_uint_gt(strlen(percpu__rseq_reason(a)), 10);
 		ck_assert_ptr_null(strchr(percpu__rseq_reason(a), '\n'));
 		for (int b = PERCPU__RSEQ_USABLE; b < a; b++)
 			ck_assert_str_ne(percpu__rseq_reason(a), percpu__rseq_reason(b));
+	}
+}
+END_TEST
+
+/* What is said of a kernel names it, and what can be done. */
+START_TEST(reasons_about_the_kernel_name_it)
+{
+	static const enum percpu__rseq_state states[] = { PERCPU__RSEQ_FORCED, PERCPU__RSEQ_CHECKED,
+							  PERCPU__RSEQ_BAD_KERNEL, PERCPU__RSEQ_DOUBTED };
+	struct utsname names;
+
+	ck_assert_int_eq(uname(&names), 0);
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		const char *reason = percpu__rseq_reason(states[i]);
+
+		ck_assert_msg(strstr(reason, names.release) != NULL, "%s", reason);
+		ck_assert_msg(strstr(reason, "preemption") != NULL, "%s", reason);
+		ck_assert_msg((states[i] == PERCPU__RSEQ_CHECKED) == !strstr(reason, "PERCPU_OPTIONS=mode:rseq"), "%s", reason);
+		ck_assert_ptr_eq(percpu__rseq_reason(states[i]), reason);
 	}
 }
 END_TEST
@@ -372,8 +457,8 @@ END_TEST
 
 TEST_MAIN("platform", 30, a_file_is_read_whole, an_empty_file_is_the_empty_text,
 	  a_file_that_is_too_long_is_refused, what_cannot_be_read_is_an_error, no_descriptor_is_left_open,
-	  short_reads_are_put_together, bad_kernels_are_known, every_state_has_a_reason_of_its_own,
-	  an_offset_comes_with_usable_rseq_alone, the_mask_and_the_caller_agree,
+	  short_reads_are_put_together, doubtful_kernels_are_known, every_state_has_a_reason_of_its_own,
+	  reasons_about_the_kernel_name_it, an_offset_comes_with_usable_rseq_alone, the_mask_and_the_caller_agree,
 	  locks_in_the_order_of_their_ranks_are_fine, locks_held_for_a_fork_let_their_thread_pass, locks_against_the_order_die,
 	  the_last_line_has_what_pointer_and_rule, a_line_is_a_line_however_long, code_has_a_name,
 	  fences_where_the_kernel_has_them)

@@ -3,6 +3,10 @@
  * Interrupted operations, as many as a slow machine can have: threads that do nothing but operate, each
  * with a timer whose signal does the same on top of it, on CPUs that they share and change. Emulators run
  * thousands of steps where processors run millions; here most instructions lie in a critical section.
+ *
+ * A thread that another one kept from its CPU for a time slice has a signal waiting when it comes back, and signals abort
+ * sections, too. So there are sleepers as well: they wake up beside the threads, do one step and sleep again, and who was
+ * preempted goes on where it was, with nothing but the preemption to abort its section.
  */
 #include "harness/harness.h"
 
@@ -24,18 +28,23 @@
 #endif
 
 #define NR_THREADS 4
-#define RACE_SECONDS 5
+#define NR_SLEEPERS 2 /* one on each of two CPUs */
+#define SLEEP_NS 100000
+#define SLICE_NS 100000
+#define RACE_SECONDS 5 /* and longer, where a machine is slow */
+#define RACE_SECONDS_MAX 60
 #define CONTROL_SECONDS 300 /* at most */
 #define MIN_SIGNALS 100
+#define MIN_TURNS 500 /* of sleepers */
 
 struct racer {
 	pthread_t thread;
 	timer_t timer;
-	uint64_t steps, signals; /* the thread's */
+	uint64_t steps, signals; /* the thread's; of a sleeper turns, each of a step */
 	unsigned wait;           /* until the next signal, from its handler to itself */
 };
 
-static struct racer racers[NR_THREADS];
+static struct racer racers[NR_THREADS], sleepers[NR_SLEEPERS];
 static void (*step)(void), (*step_in_handler)(void);
 static bool is_over;
 static cpu_set_t all;
@@ -55,7 +64,7 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 	struct racer *self = info->si_value.sival_ptr;
 
 	step_in_handler();
-	self->signals++;
+	__atomic_store_n(&self->signals, self->signals + 1, __ATOMIC_RELAXED);
 	if (!__atomic_load_n(&is_over, __ATOMIC_RELAXED))
 		arm(self);
 }
@@ -77,6 +86,34 @@ static void *run_racer(void *argument)
 	return NULL;
 }
 
+/* Schedulers let a thread finish its slice, unless the one that wakes up asks for a shorter one; older ones know no such thing. */
+static void ask_for_short_slices(void)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+	} attributes = { .size = 48, .runtime = SLICE_NS };
+
+	syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
+static void *run_sleeper(void *argument)
+{
+	const struct timespec pause = { .tv_nsec = SLEEP_NS };
+	struct racer *self = argument;
+
+	ask_for_short_slices();
+	while (!__atomic_load_n(&is_over, __ATOMIC_RELAXED)) {
+		nanosleep(&pause, NULL);
+		step();
+		__atomic_store_n(&self->steps, self->steps + 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
 static void move_thread(pthread_t thread, unsigned nth)
 {
 	cpu_set_t one;
@@ -89,12 +126,35 @@ static void move_thread(pthread_t thread, unsigned nth)
 	pthread_setaffinity_np(thread, sizeof(one), &one);
 }
 
+static bool is_long_enough(time_t start)
+{
+	const time_t seconds = time(NULL) - start;
+	uint64_t signals = 0, turns = 0;
+
+	for (unsigned i = 0; i < NR_THREADS; i++)
+		signals += __atomic_load_n(&racers[i].signals, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < NR_SLEEPERS; i++)
+		turns += __atomic_load_n(&sleepers[i].steps, __ATOMIC_RELAXED);
+	return seconds >= RACE_SECONDS_MAX || (seconds >= RACE_SECONDS && signals >= MIN_SIGNALS && turns >= MIN_TURNS);
+}
+
+static void start(struct racer *racer, void *run(void *))
+{
+	ck_assert(!pthread_create(&racer->thread, NULL, run, racer));
+}
+
+static uint64_t stop(struct racer *racer)
+{
+	ck_assert(!pthread_join(racer->thread, NULL));
+	return racer->steps;
+}
+
 /* Returns: the steps of all threads; *signals: those of their handlers. */
 static uint64_t race(void (*main_step)(void), void (*handler_step)(void), uint64_t *signals)
 {
 	const struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO };
-	const time_t end = time(NULL) + RACE_SECONDS;
-	uint64_t steps = 0;
+	const time_t began = time(NULL);
+	uint64_t steps = 0, turns = 0;
 
 	ck_assert(!sched_getaffinity(0, sizeof(all), &all));
 	ck_assert(!sigaction(SIGUSR1, &action, NULL));
@@ -102,25 +162,33 @@ static uint64_t race(void (*main_step)(void), void (*handler_step)(void), uint64
 	step_in_handler = handler_step;
 	is_over = false;
 	memset(racers, 0, sizeof(racers));
+	memset(sleepers, 0, sizeof(sleepers));
 	for (unsigned i = 0; i < NR_THREADS; i++) {
 		racers[i].wait = i;
-		ck_assert(!pthread_create(&racers[i].thread, NULL, run_racer, &racers[i]));
+		start(&racers[i], run_racer);
 	}
-	/* Two of them on each of two CPUs, which change. */
-	for (unsigned turn = 0; time(NULL) < end; turn++) {
+	for (unsigned i = 0; i < NR_SLEEPERS; i++)
+		start(&sleepers[i], run_sleeper);
+	/* Two racers and a sleeper on each of two CPUs, which change. */
+	for (unsigned turn = 0; !is_long_enough(began); turn++) {
 		move_thread(racers[turn % NR_THREADS].thread, turn / 16 + turn % 2);
+		move_thread(sleepers[turn % NR_SLEEPERS].thread, turn / 16 + turn % 2);
 		usleep(5000);
 	}
 	__atomic_store_n(&is_over, true, __ATOMIC_RELAXED);
 	*signals = 0;
 	for (unsigned i = 0; i < NR_THREADS; i++) {
-		ck_assert(!pthread_join(racers[i].thread, NULL));
-		steps += racers[i].steps;
+		steps += stop(&racers[i]);
 		*signals += racers[i].signals;
 	}
-	printf("# %llu steps, %llu in handlers\n", (unsigned long long)steps, (unsigned long long)*signals);
+	for (unsigned i = 0; i < NR_SLEEPERS; i++)
+		turns += stop(&sleepers[i]);
+	printf("# %llu steps, %llu in handlers, %llu of sleepers\n", (unsigned long long)steps, (unsigned long long)*signals,
+	       (unsigned long long)turns);
 	fflush(stdout);
-	return steps;
+	ck_assert_uint_ge(*signals, MIN_SIGNALS);
+	ck_assert_uint_ge(turns, MIN_TURNS);
+	return steps + turns;
 }
 
 /* ---- counters ---- */
@@ -146,7 +214,6 @@ static bool counts(void (*with)(void))
 
 	counter = percpu_new(uint64_t);
 	steps = race(with, with, &signals);
-	ck_assert_uint_ge(signals, MIN_SIGNALS);
 	return percpu_sum(counter) == steps + signals;
 }
 
@@ -238,7 +305,6 @@ static bool lists_hold(void (*main_step)(void), void (*handler_step)(void))
 		copy->head = &nodes[i];
 	}
 	race(main_step, handler_step, &signals);
-	ck_assert_uint_ge(signals, MIN_SIGNALS);
 	percpu_for_each_copy(i)
 		for (struct percpu_list_node *node = percpu_ptr(list, i)->head; node && nr <= nr_nodes; node = node->next)
 			nr++;
@@ -262,5 +328,5 @@ START_TEST(control_of_lists_loses_some)
 }
 END_TEST
 
-TEST_MAIN("vm/race", 60, control_of_counters_loses_some, counters_are_exact, control_of_lists_loses_some,
+TEST_MAIN("vm/race", 150, control_of_counters_loses_some, counters_are_exact, control_of_lists_loses_some,
 	  lists_keep_their_nodes)

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the check whether this kernel aborts critical sections of a thread that is preempted on its own CPU, for kernels
+ * whose version does not tell.
+ *
+ *	caller                                          neighbour, on the same CPU
+ *	begins a section, and waits in it               sleeps for SLEEP_NS
+ *	                                                wakes up, which preempts the caller
+ *	                                                turns++, and sleeps again
+ *	aborted, and turns has changed: as it must be
+ *	sees turns change: two instructions of one
+ *	section ran on both sides of a preemption
+ *
+ * The second cannot be mistaken: the neighbour is pinned to the CPU that the section found itself on, and a migration
+ * aborts it. An abort may have other causes; so one section that was not aborted decides, and else MIN_ABORTS that were.
+ *
+ * The start may run in a signal handler, before any constructor, in a process with threads or with very much memory. So
+ * the neighbour shares the memory, as a copy of the address space may take seconds, and is not a thread that libc knows; its
+ * parent gets no signal of its end, and wait finds it by __WCLONE alone. It runs on a stack in the caller's frame and calls the kernel
+ * without libc, as it has the caller's thread pointer. The caller keeps its mask of CPUs, which others may look at
+ * or change meanwhile: the neighbour follows where the caller is moved.
+ *
+ * Nothing is tried where it could do harm: under a filter of system calls, which may kill, and in a thread of a real-time
+ * policy, which the neighbour would never preempt.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "platform/platform.h"
+
+#define SLEEP_NS 50000L
+#define SLICE_NS 100000u /* the least that schedulers grant: who asks for it may preempt sooner */
+#define LIMIT_NS 250000000L /* reached on machines alone that run nothing else in time either */
+#define MIN_ABORTS 5
+#define MAX_TURNS 10000     /* a second or two, should the caller die meanwhile */
+#define LOOKS_AT_TURNS 20000 /* of a section that nobody preempts */
+#define MAX_CPUS 8192
+#define STACK_BYTES 2048
+
+
+#if defined(__x86_64__) || defined(__aarch64__)
+
+/* What a section found: its CPU, the neighbour's turns when it began, and at its end. -1: it did not come so far. */
+struct look {
+	int cpu, before, after, is_aborted;
+};
+
+#ifdef __x86_64__
+#include "platform/check_x86_64.h"
+#else
+#include "platform/check_aarch64.h"
+#endif
+
+/* The kernel's sched_attr, whose name some releases of libc have as well. */
+struct attributes {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+
+/* Of the caller's stack. */
+struct neighbour {
+	int wanted_cpu; /* the caller writes it */
+	int cpu;        /* the neighbour does: that it is pinned to; -1: none */
+	int turns;      /* the neighbour does */
+	int is_over;    /* the caller does */
+	struct attributes attributes;
+	unsigned long mask[MAX_CPUS / 8 / sizeof(unsigned long)];
+	char stack[STACK_BYTES] __attribute__((aligned(16)));
+};
+
+#define WORD_BITS (8 * sizeof(unsigned long))
+
+static bool pin(struct neighbour *self, unsigned cpu)
+{
+	bool is_pinned;
+
+	if (cpu >= MAX_CPUS)
+		return false;
+	self->mask[cpu / WORD_BITS] = 1ul << cpu % WORD_BITS;
+	is_pinned = call(SYS_sched_setaffinity, 0, sizeof(self->mask), (long)self->mask) == 0;
+	self->mask[cpu / WORD_BITS] = 0;
+	return is_pinned;
+}
+
+/* The neighbour. Sanitizers would look for a thread of theirs. */
+__attribute__((no_sanitize("address", "thread", "undefined"))) static void work_beside(void *arg)
+{
+	struct neighbour *self = arg;
+	struct timespec pause = { .tv_nsec = SLEEP_NS };
+
+	call(SYS_sched_setattr, 0, (long)&self->attributes, 0);
+	for (int turn = 1; turn < MAX_TURNS && !__atomic_load_n(&self->is_over, __ATOMIC_RELAXED); turn++) {
+		const int cpu = __atomic_load_n(&self->wanted_cpu, __ATOMIC_RELAXED);
+
+		if (cpu != self->cpu) {
+			/* Between the two it is anywhere; pairs with look, on the same CPU. */
+			__atomic_store_n(&self->cpu, -1, __ATOMIC_RELEASE);
+			if (!pin(self, (unsigned)cpu))
+				return;
+			__atomic_store_n(&self->cpu, cpu, __ATOMIC_RELEASE);
+		}
+		call(SYS_nanosleep, (long)&pause, 0, 0);
+		__atomic_store_n(&self->turns, turn, __ATOMIC_RELAXED);
+	}
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+/* Looks until they have been enough, or the time is over. */
+static enum percpu__aborts watch(struct neighbour *neighbour, char *area)
+{
+	const uint64_t end = now_ns() + LIMIT_NS;
+	const int *cpu_id = (const int *)(area + 4);
+	unsigned nr_aborts = 0;
+
+	while (nr_aborts < MIN_ABORTS) {
+		struct look at = { -1, -1, -1, 0 };
+
+		__atomic_store_n(&neighbour->wanted_cpu, __atomic_load_n(cpu_id, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+		look(&at, area, &neighbour->cpu, &neighbour->turns, LOOKS_AT_TURNS);
+		if (at.before == -1 || at.cpu == -1)
+			; /* it was elsewhere, or hardly began */
+		else if (!at.is_aborted && at.after != at.before)
+			return PERCPU__ABORTS_NOT;
+		else if (at.is_aborted && __atomic_load_n(&neighbour->turns, __ATOMIC_RELAXED) != at.before &&
+			 __atomic_load_n(cpu_id, __ATOMIC_RELAXED) == at.cpu)
+			nr_aborts++;
+		if (now_ns() > end)
+			return PERCPU__ABORTS_UNKNOWN;
+	}
+	return PERCPU__ABORTS;
+}
+
+/* A filter of system calls may kill whoever makes one that it does not know. */
+static bool is_confined(void)
+{
+	return prctl(PR_GET_SECCOMP) > 0;
+}
+
+static bool may_be_preempted(struct attributes *attributes)
+{
+	return syscall(SYS_sched_getattr, 0, attributes, sizeof(*attributes), 0) == 0 &&
+	       (attributes->policy == SCHED_OTHER || attributes->policy == SCHED_BATCH);
+}
+
+static enum percpu__aborts check(char *area)
+{
+	/* It is nobody's thread: no signal of its end, no tracer; it shares the memory, and copies nothing. */
+	const unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_UNTRACED;
+	struct neighbour neighbour = { .cpu = -1, .wanted_cpu = -1 };
+	enum percpu__aborts found;
+	pid_t pid;
+
+	if (*(int *)(area + 4) < 0 || is_confined() || !may_be_preempted(&neighbour.attributes))
+		return PERCPU__ABORTS_UNKNOWN;
+	neighbour.attributes.policy = SCHED_OTHER;
+	neighbour.attributes.runtime = SLICE_NS;
+	neighbour.wanted_cpu = *(int *)(area + 4);
+	pid = (pid_t)call_clone(flags, neighbour.stack + STACK_BYTES, work_beside, &neighbour);
+	if (pid < 0)
+		return PERCPU__ABORTS_UNKNOWN;
+	found = watch(&neighbour, area);
+	__atomic_store_n(&neighbour.is_over, 1, __ATOMIC_RELAXED);
+	while (syscall(SYS_wait4, pid, NULL, __WCLONE, NULL) < 0 && errno == EINTR)
+		;
+	return found;
+}
+
+enum percpu__aborts percpu__rseq_aborts(ptrdiff_t offset)
+{
+	const int saved_errno = errno;
+	const uint64_t all = UINT64_MAX;
+	enum percpu__aborts found;
+	uint64_t mask;
+
+	/* As the kernel sees it: a signal aborts sections, too, and libc leaves some of its own out of masks. */
+	if (syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask)))
+		return PERCPU__ABORTS_UNKNOWN;
+	found = check(thread_pointer() + offset);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+	errno = saved_errno;
+	return found;
+}
+
+#else
+
+enum percpu__aborts percpu__rseq_aborts(ptrdiff_t offset)
+{
+	return PERCPU__ABORTS_UNKNOWN;
+}
+
+#endif

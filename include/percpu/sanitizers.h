@@ -40,8 +40,8 @@ extern "C" {
 #if PERCPU__ASAN
 void __asan_loadN(void *address, long size);
 void __asan_storeN(void *address, long size);
-#define percpu__will_load(p, size) __asan_loadN((void *)percpu__copy_at((uintptr_t)(p), percpu_this_cpu()), (size))
-#define percpu__will_store(p, size) __asan_storeN((void *)percpu__copy_at((uintptr_t)(p), percpu_this_cpu()), (size))
+#define percpu__will_load(p, size) __asan_loadN((void *)percpu__copy_at((uintptr_t)(p), percpu_this_cpu()), (long)(size))
+#define percpu__will_store(p, size) __asan_storeN((void *)percpu__copy_at((uintptr_t)(p), percpu_this_cpu()), (long)(size))
 #else
 #define percpu__will_load(p, size) ((void)0)
 #define percpu__will_store(p, size) ((void)0)

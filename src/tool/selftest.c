@@ -190,9 +190,12 @@ int command_selftest(const struct options *options)
 {
 	const struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO };
 	const bool by_rseq = percpu_mode() == PERCPU_MODE_RSEQ;
+	const struct rseq_facts rseq = rseq_facts();
 	enum verdict preempted, signalled;
 
 	printf("%-12s%s: %s\n", "mode", by_rseq ? "rseq" : "atomic", percpu_mode_reason());
+	printf("%-12s", "rseq");
+	put_rseq(&rseq);
 	stay_here();
 	sigaction(SIGUSR1, &action, NULL);
 	preempted = race("preemption", false);

@@ -11,6 +11,7 @@
  *   group.c    which CPUs count together
  *   list.c, show.c, export.c, top.c, topo.c, selftest.c    a command each
  *   names.c    names and labels as Prometheus allows them
+ *   rseq.c     which rseq this process has
  *   serve.c    export by HTTP
  *   screen.c   the screen of top
  */
@@ -91,6 +92,22 @@ FILE *open_text(char **text, size_t *size);
 
 /* name{label="value",...} for people. */
 void put_metric(FILE *out, const struct percpu_metric *metric);
+
+/* ---- rseq.c ---- */
+
+struct rseq_facts {
+	const char *why_not;        /* libc registered none; NULL: it did */
+	unsigned area_bytes;        /* in use, as libc says; 0: none */
+	bool is_extended;           /* longer than what the first kernels with rseq had */
+	unsigned long kernel_bytes; /* of its features; 0: it does not say */
+	unsigned long kernel_align; /* the same */
+};
+
+struct rseq_facts rseq_facts(void);
+
+/* To standard output: a line, and an object. */
+void put_rseq(const struct rseq_facts *facts);
+void put_rseq_as_json(const struct rseq_facts *facts);
 
 /* ---- group.c ---- */
 

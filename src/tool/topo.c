@@ -168,7 +168,11 @@ static const char *mode_name(void)
 
 static void put_text(const struct machine *machine)
 {
+	const struct rseq_facts rseq = rseq_facts();
+
 	printf("mode      %s: %s\n", mode_name(), percpu_mode_reason());
+	printf("rseq      ");
+	put_rseq(&rseq);
 	for (int set = 0; set < NR_SETS; set++) {
 		printf("%-10s", set_names[set]);
 		put_cpus(machine, is_in_set, set);
@@ -196,8 +200,12 @@ static void put_node(const char *name, int node)
 
 static void put_as_json(const struct machine *machine)
 {
+	const struct rseq_facts rseq = rseq_facts();
+
 	printf("{\"mode\":\"%s\",\"reason\":", mode_name());
 	put_json(stdout, percpu_mode_reason());
+	printf(",\"rseq\":");
+	put_rseq_as_json(&rseq);
 	printf(",\"copies\":%u,\"stride\":%zu,\"chunk_bytes\":%zu,\"chunks\":%zu,\"unplaced_chunks\":%zu,"
 	       "\"misplaced_bytes\":",
 	       percpu_nr_copies(), (size_t)PERCPU_STRIDE,

@@ -68,6 +68,18 @@ if command -v python3 >/dev/null; then
 			    return lines or [f"{what:<9} not known: {unknown}"]
 
 			lines = [f"mode      {said['mode']}: {said['reason']}"]
+			rseq = said["rseq"]
+			lines += ["rseq      registered by "
+			          + (f"libc, {'extended' if rseq['extended'] else 'original'} area of {rseq['area_bytes']} bytes; "
+			             if rseq["registered_by"] == "libc" else f"nobody: {rseq['why_not']}; ")
+			          + (f"the kernel has {rseq['kernel_bytes']} bytes, aligned to {rseq['kernel_align']}"
+			             if rseq["kernel_bytes"] else "the kernel does not say what it has")]
+			vector = open("/proc/self/auxv", "rb").read()
+			words = [int.from_bytes(vector[at:at + 8], sys.byteorder) for at in range(0, len(vector), 8)]
+			vector = dict(zip(words[::2], words[1::2]))
+			assert [rseq["kernel_bytes"], rseq["kernel_align"]] == [vector.get(27), vector.get(28)], (rseq, vector)
+			assert rseq["extended"] == ((rseq["area_bytes"] or 0) > 32), rseq
+			assert (rseq["registered_by"] is None) == (rseq["area_bytes"] is None) == bool(rseq["why_not"]), rseq
 			lines += [f"{key:<9} {ranges(lambda cpu: cpu[key])}" for key in ("possible", "online", "allowed")]
 			lines += nodes("node", "node", "hwloc is not installed, or cannot look at this machine")
 			lines += [f"stride    {said['stride']} bytes, {said['copies']} copies"]
@@ -90,6 +102,13 @@ if command -v python3 >/dev/null; then
 else
 	skip "topo --json is JSON and says the same" "no python3"
 fi
+report "libc that was told not to has no rseq" "$(
+	GLIBC_TUNABLES=glibc.pthread.rseq=0 "$percpu" topo >"$tap_dir/other"
+	case $(line rseq) in
+	"registered by libc"*) grep -q '^mode *atomic: ' "$tap_dir/other" &&
+		grep -q '^rseq *registered by nobody: libc could not, or was told not to; ' "$tap_dir/other" ;;
+	*) cmp "$tap_dir/topo" "$tap_dir/other" ;;
+	esac || cat "$tap_dir/other")"
 for arguments in "topo 1" "selftest 1" "selftest --json" "topo --by cpu"; do
 	# shellcheck disable=SC2086
 	"$percpu" $arguments >"$tap_dir/out" 2>&1
@@ -107,6 +126,8 @@ for options in "" mode:atomic; do
 	*) report "selftest $options" "status $status
 $(cat "$tap_dir/said")" ;;
 	esac
+	report "selftest $options says which rseq it has" "$(
+		[ "$(sed -n 's/^rseq  *//p' "$tap_dir/said")" = "$(line rseq)" ] || cat "$tap_dir/said")"
 done
 
 # A kernel that aborts nothing: the areas that it knows are not those that the library is told of.

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * check aborts|not TIMES: whether the check at start finds, in as many processes, that this kernel aborts sections of a
- * thread that is preempted on its own CPU, or that it does not.
+ * thread that is preempted on its own CPU, or that it does not. A host that is busy may stop the guest until the check's
+ * time is over, so one in ten may find nothing; none may find what is wrong.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,11 +58,11 @@ int main(int argc, char **argv)
 		longest = milliseconds() - start > longest ? milliseconds() - start : longest;
 	}
 	for (unsigned i = 0; i < NR_NAMES; i++)
-		if (argc > 1 && found[i] != (strcmp(names[i], argv[1]) ? 0 : times))
+		if (argc > 1 && i != PERCPU__ABORTS_UNKNOWN && strcmp(names[i], argv[1]) && found[i])
 			is_right = false;
+	is_right = is_right && !found[NR_NAMES] && found[PERCPU__ABORTS_UNKNOWN] <= times / 10;
 	printf("# %u aborts, %u not, %u unknown, %u died; %.1f ms each, at most %.1f\n", found[PERCPU__ABORTS],
 	       found[PERCPU__ABORTS_NOT], found[PERCPU__ABORTS_UNKNOWN], found[NR_NAMES], times ? all / times : 0, longest);
-	printf("%s 1 - the check finds %s %u times of %u\n1..1\n", is_right ? "ok" : "not ok", argc > 1 ? argv[1] : "", times,
-	       times);
+	printf("%s 1 - the check finds %s in %u processes\n1..1\n", is_right ? "ok" : "not ok", argc > 1 ? argv[1] : "", times);
 	return !is_right;
 }

@@ -18,7 +18,7 @@
 all_machines="arm64 nodes interleaved unaborted old checked gaps absent wide uneven pages16k old_arm64 traced many"
 quick_machines="arm64 nodes interleaved"
 
-floors="platform/test_options platform/test_platform platform/test_memory topology/test_possible
+floors="platform/test_options platform/test_platform platform/test_abort platform/test_memory topology/test_possible
 	ops/test_words ops/test_kernel percpu/test_errors percpu/test_copies percpu/test_pool percpu/test_memory
 	percpu/test_watched counter/test_sum"
 slow_floors="percpu/test_model percpu/test_threads percpu/test_returned cache/test_stress"
@@ -154,7 +154,7 @@ machine_unaborted()
 	machine_arm64
 	version=7.0.13+deb13
 	mode=atomic
-	tests="platform/test_platform ops/test_words counter/test_sum vm/check~not~100"
+	tests="platform/test_platform platform/test_abort ops/test_words counter/test_sum vm/check~not~100"
 	races="vm/selftest vm/race vm/forced~vm/selftest vm/forced~vm/race"
 }
 

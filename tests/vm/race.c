@@ -35,7 +35,7 @@
 #define RACE_SECONDS_MAX 60
 #define CONTROL_SECONDS 300 /* at most */
 #define MIN_SIGNALS 100
-#define MIN_TURNS 500 /* of sleepers */
+#define MIN_TURNS 1500 /* of sleepers */
 
 struct racer {
 	pthread_t thread;

@@ -39,7 +39,7 @@ static int be_good(void)
 		if (percpu_alloc_bulk(8 + i, 8, 50, others))
 			return 1;
 		percpu_for_each_copy(copy)
-			memset(percpu_ptr((char *)others[i % 50], copy), 1, 8 + i);
+			memset(percpu_ptr((char __percpu *)others[i % 50], copy), 1, 8 + i);
 		percpu_free_bulk(50, others);
 		if (i % 100 == 0)
 			percpu_trim(NULL);

@@ -2,12 +2,17 @@
 /* Twice, and the chunk went back to the kernel between. */
 #include "misuse/misuse.h"
 
+#define NR 4 /* chunks; the one that goes last keeps its addresses for a while */
+
 int main(void)
 {
-	char *p = percpu_alloc(PERCPU_MAX_SIZE, 8), *q = percpu_alloc(PERCPU_MAX_SIZE, 8);
+	char *p[NR];
 
-	percpu_free(p);
-	percpu_free(q); /* of two empty chunks one goes: the one that was emptied last */
-	percpu_free(shown(q));
+	for (unsigned i = 0; i < NR; i++)
+		p[i] = percpu_alloc(PERCPU_MAX_SIZE, 8);
+	for (unsigned i = 0; i < NR; i++)
+		percpu_free(p[i]);
+	percpu_trim(NULL);
+	percpu_free(shown(p[1]));
 	return 0;
 }

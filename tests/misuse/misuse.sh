@@ -58,7 +58,10 @@ for options in "" mode:atomic check leaks cpus:1 cpus:64; do
 	dies size_of_freed percpu_usable_size "$freed"
 	dies size_of_copy percpu_usable_size "$copy"
 	dies before_any_allocation percpu_free "$none"
-	dies null_operation "operation on" "$none"
+	case ${CFLAGS-} in
+	*sanitize*) skip "null_operation${options:+, $options}" "a sanitizer looks at the copy first, and reports it" ;;
+	*) dies null_operation "operation on" "$none" ;;
+	esac
 	[ "$options" != mode:atomic ] || # elsewhere a section meets it first, and faults
 		dies null_counter "operation on" "$none"
 	[ "$options" = check ] || # which finds what it wrote

@@ -9,6 +9,9 @@
 # shellcheck source=tests/tool/publisher.sh
 . "$top_srcdir/tests/tool/publisher.sh"
 
+case ${CFLAGS-} in
+*sanitize*) skip_all "a sanitizer takes time and memory of its own" ;;
+esac
 users=${HOSTILE_USERS:-8} pools=${HOSTILE_POOLS:-40} mib=${HOSTILE_MIB:-2}
 limit_ms=${HOSTILE_CPU_MS:-10000} limit_kib=524288 # what percpu(1) says
 

@@ -181,9 +181,15 @@ fails 1 show same-$$
 publisher many-$$ 1 1 100000
 "$percpu" list many-$$ >"$tap_dir/said"
 report "100,000 metrics are listed" "$(awk 'NR == 2 && $3 == 100005 { fine = 1 } END { exit !fine }' "$tap_dir/said" || cat "$tap_dir/said")"
-"$percpu" export many-$$ >"$tap_dir/text"
-report "100,000 metrics are exported, each right" "$(awk '/^plain_/ { split($1, part, "[_{]"); if ($NF != part[2]) print; nr++ }
-	END { if (nr != 100000) print nr, "lines" }' "$tap_dir/text" | head)"
+name="100,000 metrics are exported, each right"
+case ${CFLAGS-} in
+*sanitize*) skip "$name" "a sanitizer takes more than the time that an export has" ;;
+*)
+	"$percpu" export many-$$ >"$tap_dir/text"
+	report "$name" "$(awk '/^plain_/ { split($1, part, "[_{]"); if ($NF != part[2]) print; nr++ }
+		END { if (nr != 100000) print nr, "lines" }' "$tap_dir/text" | head)"
+	;;
+esac
 
 other="setpriv --reuid 65534 --clear-groups"
 if [ "$(id -u)" = 0 ] && $other "$percpu" --version >/dev/null 2>&1; then

@@ -118,8 +118,9 @@ START_TEST(json)
 	allowed = random_online();
 	ck_assert(pin(allowed));
 	ask("percpu topo --json 2>&1");
-	snprintf(line, sizeof(line), "{\"mode\":\"rseq\",\"reason\":\"%s\",\"copies\":%u,\"stride\":%zu,\"chunk_bytes\":",
-		 percpu_mode_reason(), percpu_nr_copies(), (size_t)PERCPU_STRIDE);
+	snprintf(line, sizeof(line), "{\"mode\":\"rseq\",\"reason\":\"%s\",\"rseq\":{\"registered_by\":\"libc\",", percpu_mode_reason());
+	check_said(line);
+	snprintf(line, sizeof(line), "},\"copies\":%u,\"stride\":%zu,\"chunk_bytes\":", percpu_nr_copies(), (size_t)PERCPU_STRIDE);
 	check_said(line);
 	check_said("\"unplaced_chunks\":0,\"misplaced_bytes\":0,");
 	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++) {

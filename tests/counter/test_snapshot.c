@@ -132,6 +132,8 @@ START_TEST(without_memory_nobody_waits)
 	struct rlimit before, nothing_more;
 	uint64_t want[2] = { 0 };
 
+	if (PERCPU__ASAN || PERCPU__TSAN) /* which want more memory */
+		return;
 	if (copy < 0)
 		return;
 	ck_assert_int_eq(percpu_snapshot_init(&snapshot, 2), 0);

@@ -113,12 +113,13 @@ int main(void)
 	printf("%sok 3 - no descriptor is left\n", nr_descriptors() == before ? "" : "not ");
 	pool = percpu_pool_create("cancelled", &attr);
 	with_pool = nr_descriptors();
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < 2 && !PERCPU__ASAN; i++)
 		if (!pool || pthread_create(&thread, NULL, be_cancelled, &pids[i]) || pthread_join(thread, &result) ||
 		    result != PTHREAD_CANCELED || nr_descriptors() != with_pool)
 			are_fine = false;
 	percpu_pool_destroy(pool);
-	printf("%sok 4 - nor one by a callback that is cancelled\n", are_fine ? "" : "not ");
+	printf("%sok 4 - nor one by a callback that is cancelled%s\n", are_fine ? "" : "not ",
+	       PERCPU__ASAN ? " # SKIP AddressSanitizer takes the frames that it leaves for an overflow" : "");
 	percpu_free(percpu_alloc(100000, 8)); /* it would wait for a lock that is left */
 	printf("ok 5 - nor a lock\n1..5\n");
 	return 0;

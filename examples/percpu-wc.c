@@ -268,7 +268,7 @@ static void print_counts(const struct counts *c, int width, const char *name)
 	putchar('\n');
 }
 
-/* What each CPU counted, and what the foreign copy took; a copy that is all zero has no row. */
+/* What each CPU counted, and what the fallback copy took; a copy that is all zero has no row. */
 static void print_by_cpu(void)
 {
 	char label[24] = "cpu";
@@ -277,7 +277,7 @@ static void print_by_cpu(void)
 	percpu_for_each_copy(i) {
 		const struct counts *c = percpu_ptr(counts, i);
 
-		snprintf(label, sizeof(label), i < percpu_nr_cpus() ? "%u" : "foreign", i);
+		snprintf(label, sizeof(label), i < percpu_nr_cpus() ? "%u" : "fallback", i);
 		if (c->lines || c->words || c->bytes)
 			printf("%7s %14" PRIu64 " %14" PRIu64 " %14" PRIu64 "\n", label, c->lines, c->words,
 			       c->bytes);

@@ -16,7 +16,7 @@
 #define NR_THINGS 64u /* counters, groups, histograms */
 
 static uint64_t __percpu *adds[NR_THINGS];
-static struct percpu_snapshot pairs[NR_THINGS], fours[NR_THINGS];
+static struct percpu_group pairs[NR_THINGS], fours[NR_THINGS];
 static struct percpu_counter counters[NR_THINGS];
 static struct percpu_histogram histograms[NR_THINGS];
 
@@ -27,8 +27,8 @@ static uint64_t values[NR_STEPS];
 /* ---- loops: what a step does to the thing of a number ---- */
 
 #define DO_ADD(nr) percpu_add(adds[nr], 1)
-#define DO_PAIR(nr) percpu_snapshot_add(&pairs[nr], 1, 1500)
-#define DO_FOUR(nr) percpu_snapshot_add(&fours[nr], 1, 1500, 2, 3)
+#define DO_PAIR(nr) percpu_group_add(&pairs[nr], 1, 1500)
+#define DO_FOUR(nr) percpu_group_add(&fours[nr], 1, 1500, 2, 3)
 #define DO_COUNT(nr) percpu_counter_add(&counters[nr], i & 1 ? 1 : -1)
 #define DO_COUNT_UP(nr) percpu_counter_add(&counters[nr], 1)
 #define DO_RECORD(nr) percpu_histogram_record(&histograms[nr], 123456)
@@ -87,10 +87,10 @@ static const struct row {
 	enum bench_want want;
 	double target;
 } rows[] = {
-	{ "percpu_snapshot_add of 2 fields / percpu_add", pair_one, add_one, BENCH_AT_MOST, 2 },
-	{ "percpu_snapshot_add over 8 pairs / percpu_add over 8 counters", pair_eight, add_eight, BENCH_AT_MOST, 2 },
-	{ "percpu_snapshot_add to drawn pairs / percpu_add to drawn counters", pair_drawn, add_drawn, BENCH_AT_MOST, 2 },
-	{ "percpu_snapshot_add of 4 fields / percpu_add", four_one, add_one, BENCH_INFORMATION, 0 },
+	{ "percpu_group_add of 2 fields / percpu_add", pair_one, add_one, BENCH_AT_MOST, 2 },
+	{ "percpu_group_add over 8 pairs / percpu_add over 8 counters", pair_eight, add_eight, BENCH_AT_MOST, 2 },
+	{ "percpu_group_add to drawn pairs / percpu_add to drawn counters", pair_drawn, add_drawn, BENCH_AT_MOST, 2 },
+	{ "percpu_group_add of 4 fields / percpu_add", four_one, add_one, BENCH_INFORMATION, 0 },
 	{ "percpu_histogram_record / percpu_add", record_one, add_one, BENCH_AT_MOST, 4 },
 	{ "percpu_histogram_record in 8 / percpu_add over 8 counters", record_eight, add_eight, BENCH_AT_MOST, 4 },
 	{ "percpu_histogram_record of drawn values / percpu_add", record_values, add_one, BENCH_AT_MOST, 4 },
@@ -137,7 +137,7 @@ static void make_things(void)
 	for (unsigned i = 0; i < NR_THINGS; i++) {
 		adds[i] = (uint64_t __percpu *)percpu_alloc(sizeof(uint64_t), 64);
 		bench_check(adds[i]);
-		bench_check(!percpu_snapshot_init(&pairs[i], 2) && !percpu_snapshot_init(&fours[i], 4));
+		bench_check(!percpu_group_init(&pairs[i], 2) && !percpu_group_init(&fours[i], 4));
 		bench_check(!percpu_histogram_init(&histograms[i], NULL, 1, 60000000000, 5));
 	}
 	bench_check(!percpu_counter_init_bulk(NR_THINGS, counters, 0, 0));

@@ -4,7 +4,7 @@
 # and branches they came by, file by file; COVERAGE_LINES is the share that lines must have, in per cent.
 # Tests themselves are built as ever. Left out are those that run nothing of this build: checks of sources,
 # and what brings compilers and flags of its own; those that take sections apart, instruction by instruction; and
-# long histories of a floor that has shorter ones.
+# long histories of a layer that has shorter ones.
 set -eu
 
 : "${top_srcdir:?run by make coverage}"

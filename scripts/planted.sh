@@ -35,19 +35,19 @@ cd "$tap_dir" || exit 1
 plant_nothing
 
 echo '#include "percpu/percpu.h"' >>"$tree/src/area/area.h"
-finds floors "area includes downward only" "includes upward: percpu/percpu.h"
+finds layers "area includes downward only" "includes upward: percpu/percpu.h"
 mkdir -p "$tree/src/percpu" && printf '#include "area/area.h"\n#include "area/hidden.h"\n' >"$tree/src/percpu/planted.c"
-finds floors "percpu includes downward only" "goes past area/area.h: area/hidden.h"
+finds layers "percpu includes downward only" "goes past area/area.h: area/hidden.h"
 echo '#include "planted.c"' >>"$tree/src/area/area.h"
-finds floors "area includes downward only" "includes a .c: planted.c"
+finds layers "area includes downward only" "includes a .c: planted.c"
 echo 'static const char *planted(void) { return getenv("X"); }' >>"$tree/src/area/area.h"
-finds floors "area leaves the system to platform" 'getenv("")'
+finds layers "area leaves the system to platform" 'getenv("")'
 printf '#include <sys/mman.h>\n' >"$tree/src/percpu/planted.h"
-finds floors "percpu leaves the system to platform" "<sys/mman.h>"
+finds layers "percpu leaves the system to platform" "<sys/mman.h>"
 printf '#include "platform/platform.h"\n' >"$tree/src/tool/planted.c"
-finds floors "tool uses the public interface alone" "platform/platform.h"
+finds layers "tool uses the public interface alone" "platform/platform.h"
 mkdir "$tree/src/cellar" && : >"$tree/src/cellar/Makefile.inc"
-finds floors "every folder of src/ is a floor" "src/cellar/ is not in the order"
+finds layers "every folder of src/ is a layer" "src/cellar/ is not in the order"
 
 echo 'static inline size_t planted(void) { return 0; }' >"$tree/include/percpu/planted.h"
 finds headers "percpu/planted.h" "size_t"

@@ -2,7 +2,7 @@
 /*
  * What every compiled program depends on: the stride, and the one struct that all inline operations read.
  * Programs also have compiled in what other public headers declare for inline code or as storage of theirs: caches and
- * their lists and slabs, counters, snapshots, histograms, lists. Beside each an assertion holds its size. The names of
+ * their lists and slabs, counters, groups, histograms, lists. Beside each an assertion holds its size. The names of
  * the out-of-line halves are in src/libpercpu.map. What is in src/ may change without recompiling a program.
  */
 #ifndef PERCPU_ABI_H
@@ -72,7 +72,7 @@ extern "C" {
 struct percpu_abi {
 	ptrdiff_t rseq_offset; /* bytes from the thread pointer to libc's struct rseq; 0: there is none to use */
 	uint32_t cpu_limit;    /* a CPU number below it has a copy of its own, updated by rseq */
-	uint32_t nr_copies;    /* N + 1, the foreign copy included */
+	uint32_t nr_copies;    /* N + 1, the fallback copy included */
 	uint64_t reserved[6];
 } __attribute__((aligned(64)));
 

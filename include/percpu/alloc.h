@@ -2,11 +2,11 @@
 /*
  * Per-CPU memory: one allocation, one private copy per CPU.
  *
- *	chunk:  | guard | cpu 0 | cpu 1 | ... | cpu N-1 | foreign |	each box: PERCPU_STRIDE bytes
+ *	chunk:  | guard | cpu 0 | cpu 1 | ... | cpu N-1 | fallback |	each box: PERCPU_STRIDE bytes
  *	             ^p      p+STRIDE  p+2*STRIDE           p+(N+1)*STRIDE
  *
  * A per-CPU pointer points into the guard unit, where every access faults. The copy of a CPU is a
- * fixed distance away. The foreign copy takes the updates of threads that have no usable rseq area,
+ * fixed distance away. The fallback copy takes the updates of threads that have no usable rseq area,
  * and of CPUs whose number is N or more: whoever sums must visit it too.
  */
 #ifndef PERCPU_ALLOC_H
@@ -51,7 +51,7 @@ PERCPU_API void percpu_free_bulk(size_t n, void __percpu **ptrs);
 PERCPU_API size_t percpu_usable_size(const void __percpu *p);
 
 PERCPU_API unsigned percpu_nr_cpus(void);   /* N: highest possible CPU number + 1 */
-PERCPU_API unsigned percpu_nr_copies(void); /* N + 1: with the foreign copy */
+PERCPU_API unsigned percpu_nr_copies(void); /* N + 1: with the fallback copy */
 
 #define percpu_new(type) ((type __percpu *)percpu_alloc(sizeof(type), percpu__alignof(type)))
 #define percpu_new_array(type, n) ((type __percpu *)percpu_alloc_array((n), sizeof(type), percpu__alignof(type)))
@@ -59,7 +59,7 @@ PERCPU_API unsigned percpu_nr_copies(void); /* N + 1: with the foreign copy */
 /* Typed address of the copy of cpu, in [0, percpu_nr_copies()): arithmetic alone. */
 #define percpu_ptr(p, cpu) ((percpu__typeof(p) *)percpu__copy_at(percpu__address(p), cpu))
 
-/* For loops that sum: every copy, the foreign one too. */
+/* For loops that sum: every copy, the fallback one too. */
 #define percpu_for_each_copy(i) for (unsigned i = 0, i##_end_ = percpu_nr_copies(); i < i##_end_; i++)
 
 /*

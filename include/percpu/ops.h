@@ -90,7 +90,7 @@ struct percpu__stack {
 #endif
 
 /*
- * The slow halves, exported: each is the complete operation, cold start, atomic mode and foreign copy
+ * The slow halves, exported: each is the complete operation, cold start, atomic mode and fallback copy
  * included. They are all that the generic machine has.
  */
 #define PERCPU__SLOW_UPDATE(op, bits) PERCPU_API PERCPU__OUTLINE void percpu_op_##op##_u##bits(void *p, uint##bits##_t v);
@@ -111,7 +111,7 @@ PERCPU_API PERCPU__OUTLINE unsigned percpu_op_this_cpu(void);
 #define PERCPU__TRY(shape, op, bits) PERCPU__TRY_##shape(op, bits)
 PERCPU__OPERATIONS(PERCPU__TRY)
 
-/* Number of the copy of the CPU that the caller was on a moment ago; the foreign copy's where it has none. */
+/* Number of the copy of the CPU that the caller was on a moment ago; the fallback copy's where it has none. */
 PERCPU__INLINE unsigned percpu_this_cpu(void)
 {
 	uint32_t cpu = percpu__cpu_id();

@@ -6,11 +6,11 @@
 #include <percpu/alloc.h>
 #include <percpu/cache.h>
 #include <percpu/counter.h>
-#include <percpu/foreign.h>
+#include <percpu/fallback.h>
 #include <percpu/histogram.h>
 #include <percpu/ops.h>
 #include <percpu/pool.h>
-#include <percpu/snapshot.h>
+#include <percpu/group.h>
 #include <percpu/publish.h>
 #include <percpu/static.h>
 #include <percpu/sum.h>

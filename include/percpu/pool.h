@@ -79,7 +79,7 @@ struct percpu_pool_stats {
 PERCPU_API int percpu_pool_stats(struct percpu_pool *pool, struct percpu_pool_stats *out);
 
 /*
- * percpu_pool_misplaced - looks where the pages are. Each costs the kernel some 100 ns. The foreign copy belongs
+ * percpu_pool_misplaced - looks where the pages are. Each costs the kernel some 100 ns. The fallback copy belongs
  * nowhere, and so does that of a CPU whose node is not known.
  * Returns: bytes of copies that lie on another node than the nearest to their CPU that has memory, because that one
  * was full or the chunk is unplaced; 0 on a machine of one node; -errno where the kernel does not say; -ENOMEM as above.

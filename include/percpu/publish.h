@@ -109,7 +109,7 @@ struct percpu_reader;
 PERCPU_API struct percpu_reader *percpu_reader_open(pid_t pid, int fd);
 PERCPU_API void percpu_reader_close(struct percpu_reader *reader);
 
-/* Fixed when the pool was made. The name is whole; the CPUs are the publisher's, whose last copy is the foreign one. */
+/* Fixed when the pool was made. The name is whole; the CPUs are the publisher's, whose last copy is the fallback one. */
 PERCPU_API const char *percpu_reader_name(const struct percpu_reader *reader);
 PERCPU_API unsigned percpu_reader_nr_copies(const struct percpu_reader *reader);
 
@@ -117,11 +117,11 @@ PERCPU_API unsigned percpu_reader_nr_copies(const struct percpu_reader *reader);
 PERCPU_API pid_t percpu_reader_creator(const struct percpu_reader *reader);
 
 /*
- * percpu_reader_group - from the next update on, values are sums over groups of copies: copy i belongs to
- * group_of[i], below nr_groups, or to none (UINT32_MAX). NULL: one group of all, as in the beginning.
+ * percpu_reader_group - from the next update on, values are sums over domains of copies: copy i belongs to
+ * domain_of[i], below nr_domains, or to none (UINT32_MAX). NULL: one domain of all, as in the beginning.
  * Returns: 0, -EINVAL, -ENOMEM.
  */
-PERCPU_API int percpu_reader_group(struct percpu_reader *reader, const uint32_t *group_of, uint32_t nr_groups);
+PERCPU_API int percpu_reader_group(struct percpu_reader *reader, const uint32_t *domain_of, uint32_t nr_domains);
 
 /*
  * percpu_reader_update - reads all descriptions and values. What was added or removed meanwhile is there or not;
@@ -144,11 +144,11 @@ PERCPU_API size_t percpu_reader_nr(const struct percpu_reader *reader);
 PERCPU_API const struct percpu_metric *percpu_reader_metric(const struct percpu_reader *reader, size_t i);
 
 /*
- * The words of metric i, summed over the copies of a group; *nr of them (may be NULL). A gauge's is an int64_t; a
+ * The words of metric i, summed over the copies of a domain; *nr of them (may be NULL). A gauge's is an int64_t; a
  * histogram's are a merged struct percpu_histogram_copy, for percpu_histogram_data_add. A histogram's are valid until the
  * next call of this function with the same reader, those of others until the next update.
  */
-PERCPU_API const uint64_t *percpu_reader_words(const struct percpu_reader *reader, size_t i, uint32_t group, size_t *nr);
+PERCPU_API const uint64_t *percpu_reader_words(const struct percpu_reader *reader, size_t i, uint32_t domain, size_t *nr);
 
 /* Bytes of memory that the pool holds, and that the reader does. */
 PERCPU_API uint64_t percpu_reader_held_bytes(const struct percpu_reader *reader);

@@ -7,7 +7,7 @@ Only memory is read, nothing in the process is called, and no page comes into be
 published pools. What is known of the process, by what there is of symbols:
 
     percpu_abi                 number of copies, mode: even of a stripped shared library
-    types of the program       how to print copies, counters, histograms, snapshots
+    types of the program       how to print copies, counters, histograms, groups
     debug information of       which addresses are per-CPU pointers, and of what: whether they live; pools, and
     the library                names of caches
 
@@ -165,7 +165,7 @@ def copy_of(address, cpu):
 
 
 def name_of(cpu, nr):
-    return "foreign" if cpu == nr - 1 else "cpu %d" % cpu
+    return "fallback" if cpu == nr - 1 else "cpu %d" % cpu
 
 
 class NotKnown(Exception):
@@ -303,7 +303,7 @@ def checked_cpu(value):
     """The number of a copy."""
     cpu, nr = int(value), nr_copies()
     if not 0 <= cpu < nr:
-        fail("There is no copy %d: they are 0 to %d, the last one the foreign." % (cpu, nr - 1))
+        fail("There is no copy %d: they are 0 to %d, the last one the fallback." % (cpu, nr - 1))
     return cpu
 
 
@@ -428,7 +428,7 @@ class CounterPrinter(Printer):
         yield "error", (int(self.value["bounds"][0]) + 1) * nr_copies()
 
 
-class SnapshotPrinter(Printer):
+class GroupPrinter(Printer):
     CLAIMED = 1 << 63
     GROUP_BYTES, NR_SPARE = 128, 31  # of a page of spare groups, which begins with the address of the next
 
@@ -532,7 +532,7 @@ class CachePrinter(Printer):
 class Printers(gdb.printing.PrettyPrinter):
     BY_NAME = {
         "percpu_counter": CounterPrinter,
-        "percpu_snapshot": SnapshotPrinter,
+        "percpu_group": GroupPrinter,
         "percpu_histogram": HistogramPrinter,
         "percpu_pool": PoolPrinter,
         "percpu_cache": CachePrinter,
@@ -661,7 +661,7 @@ Usage: percpu cpus"""
     @told
     def invoke(self, text, from_tty):
         rseq_offset, _, nr = read_abi()
-        print("%d CPUs and the foreign copy, 0x%x bytes apart; %s mode" % (
+        print("%d CPUs and the fallback copy, 0x%x bytes apart; %s mode" % (
             nr - 1, STRIDE, "rseq" if rseq_offset else "atomic"))
 
 

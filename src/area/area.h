@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The floor of offsets: which ranges of a unit are taken. Pure C: no system call, no CPU, no memory
+ * The layer of offsets: which ranges of a unit are taken. Pure C: no system call, no CPU, no memory
  * of its own. Quantities are granules unless the name says otherwise.
  *
  *   bin     a class of sizes; every free area is in one (bin.h)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The floor of object caches. Who owns what:
+ * The layer of object caches. Who owns what:
  *
  *   arena.c   the address space of all slabs, and the descriptor of each
  *   chain.h   links on their way, with few objects touched
@@ -323,7 +323,7 @@ static inline struct percpu__batch __percpu *percpu__batch_for(struct percpu__ca
 	return &cache->homes->batch[home & (cache->nr_stacks - 1u)];
 }
 
-/* The foreign copy has no sections. */
+/* The fallback copy has no sections. */
 static inline bool percpu__has_sections(const struct percpu__cache *cache, const struct percpu__home *home)
 {
 	return cache->sections && home->copy + 1 < percpu_abi.nr_copies;
@@ -442,7 +442,7 @@ void percpu__batches_collect(struct percpu__cache *cache);
 
 /* ---- home.c ---- */
 
-/* The copy that the caller works on: its CPU's where it has a usable rseq area or rseq is off, else the foreign one. */
+/* The copy that the caller works on: its CPU's where it has a usable rseq area or rseq is off, else the fallback one. */
 struct percpu__home *percpu__home_here(struct percpu__cache *cache);
 
 /* The copy of that number, its lock ready. */

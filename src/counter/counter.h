@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The floor of counting: what is computed over all copies, and what is more than one word of a copy.
- * Its interface are <percpu/sum.h>, <percpu/counter.h>, <percpu/histogram.h> and <percpu/snapshot.h>.
+ * The layer of counting: what is computed over all copies, and what is more than one word of a copy.
+ * Its interface are <percpu/sum.h>, <percpu/counter.h>, <percpu/histogram.h> and <percpu/group.h>.
  */
 #ifndef PERCPU_COUNTER_FLOOR_H
 #define PERCPU_COUNTER_FLOOR_H
@@ -9,7 +9,7 @@
 #include <percpu/counter.h>
 #include <percpu/histogram.h>
 #include <percpu/pool.h>
-#include <percpu/snapshot.h>
+#include <percpu/group.h>
 #include <percpu/sum.h>
 
 /* ---- sum.c ---- */

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns sums by what CPUs share. Copy after copy is added to the sums of its group: the map of groups is read along
- * with the copies, and nothing is gone through twice.
+ * Owns groups of fields that agree: what <percpu/group.h> leaves out of line.
+ *
+ * In a copy with one writer a section commits. In a shared copy a writer first claims the group, by a bit
+ * of its word, and commits and lets go by one store. It may be interrupted in between, for long, or by a
+ * signal whose handler adds to the same group; so nobody waits for a claim. Who finds one takes a spare
+ * group, and makes a page of them where all are claimed. Where there is no page to be had it takes the copy of
+ * another CPU, if these are shared, too, and at last adds to the loose fields, which take any number of writers. Readers
+ * add up copies, spare groups and loose fields; a claim does not hinder them, for the slot that holds stays as it is.
  */
 #include <errno.h>
 #include <string.h>
@@ -9,120 +15,233 @@
 #include "counter/counter.h"
 #include "ops/ops.h"
 #include "percpu/percpu.h"
-#include "topology/topology.h"
+#include "platform/platform.h"
 
-_Static_assert((int)PERCPU__LEVEL_CORE == (int)PERCPU_LEVEL_CORE && (int)PERCPU__LEVEL_L3 == (int)PERCPU_LEVEL_L3 &&
-	       (int)PERCPU__LEVEL_NODE == (int)PERCPU_LEVEL_NODE && (int)PERCPU__LEVEL_PACKAGE == (int)PERCPU_LEVEL_PACKAGE,
-	       "the public levels");
+#define CLAIMED (UINT64_C(1) << 63)
+#define NOBODY ((void *)(UINT64_C(1) << 55)) /* no address of a program, whatever is added to it */
 
-static int groups_at(enum percpu_level level, const struct percpu__groups **groups)
+/* Spare groups are two lines apart each. */
+#define GROUP_WORDS 16u
+#define NR_SPARE 31u
+#define LOOSE_TRIES 1000u
+struct page {
+	struct page *next;
+	uint64_t reserved[15];
+	uint64_t group[NR_SPARE][GROUP_WORDS];
+};
+_Static_assert(sizeof(struct page) <= 4096, "fits in the smallest page");
+_Static_assert(sizeof(struct percpu__group4) <= GROUP_WORDS * sizeof(uint64_t), "holds any group");
+
+static size_t group_bytes(unsigned nr)
 {
-	return percpu__groups_at((enum percpu__level)level, percpu_nr_cpus(), groups);
+	return nr > 2 ? sizeof(struct percpu__group4) : sizeof(struct percpu__group2);
 }
 
-/* The foreign copy is in the last. */
-static unsigned group_of(const struct percpu__groups *groups, unsigned copy)
+/* What the word counts in: the bytes from slot to slot. */
+static uint64_t step_of(unsigned nr)
 {
-	return copy < percpu_nr_cpus() ? groups->of_cpu[copy] : groups->nr - 1;
+	return nr > 2 ? sizeof(((struct percpu__group4 *)0)->slot[0]) : sizeof(((struct percpu__group2 *)0)->slot[0]);
 }
 
-int percpu_nr_groups(enum percpu_level level)
+static uint64_t *slot_of(uint64_t *group, uint64_t word, unsigned nr)
 {
-	const struct percpu__groups *groups;
-	const int error = groups_at(level, &groups);
-
-	return error ? error : (int)groups->nr;
+	return group + 1 + (word & step_of(nr)) / sizeof(*group);
 }
 
-int percpu_group_of(enum percpu_level level, unsigned copy)
-{
-	const struct percpu__groups *groups;
-	const int error = groups_at(level, &groups);
+/* ---- init and fini ---- */
 
-	if (error)
-		return error;
-	return copy < percpu_nr_copies() ? (int)group_of(groups, copy) : -EINVAL;
+static void set_pointer(struct percpu_group *group, void *p, unsigned nr_fields)
+{
+	memset(group, 0, sizeof(*group));
+	for (unsigned i = 0; i <= PERCPU_GROUP_MAX_FIELDS; i++)
+		group->of[i] = i == nr_fields ? p : NOBODY;
+	group->nr_fields = nr_fields;
 }
 
-int percpu_group_number(enum percpu_level level, unsigned group)
+int percpu_group_init(struct percpu_group *group, unsigned nr_fields)
 {
-	const struct percpu__groups *groups;
-	const int error = groups_at(level, &groups);
+	void __percpu *p;
 
-	if (error)
-		return error;
-	if (group >= groups->nr)
+	set_pointer(group, NOBODY, 0);
+	if (nr_fields < 2 || nr_fields > PERCPU_GROUP_MAX_FIELDS)
 		return -EINVAL;
-	return group < groups->nr - 1 ? groups->number[group] : -ENOENT;
+	p = percpu_alloc(group_bytes(nr_fields), 64);
+	if (!p)
+		return -ENOMEM;
+	set_pointer(group, percpu__untyped(p), nr_fields);
+	return 0;
 }
 
-/* The groups, and room for their sums. */
-static int groups_within(enum percpu_level level, size_t nr, const struct percpu__groups **groups)
+void percpu_group_fini(struct percpu_group *group)
 {
-	const int error = groups_at(level, groups);
+	struct page *page = group->spare, *next;
 
-	if (error)
-		return error;
-	return nr < (*groups)->nr ? -ERANGE : 0;
-}
-
-#define ADD(type)                                                                                            \
-	{                                                                                                    \
-		typedef type integer __attribute__((may_alias));                                             \
-		*(integer *)sum += __atomic_load_n((const integer *)copy, __ATOMIC_RELAXED);                 \
-		break;                                                                                       \
+	if (group->nr_fields)
+		percpu_free((void __percpu *)(uintptr_t)group->of[group->nr_fields]);
+	for (; page; page = next) {
+		next = page->next;
+		percpu__release(page, percpu__page_bytes());
 	}
+	set_pointer(group, NOBODY, 0);
+}
 
-static void add_integer(void *sum, const void *copy, size_t bytes)
+/* ---- adding without a section ---- */
+
+/*
+ * false: claimed by somebody. The acquire pairs with the release of try_claimed_add, and the fence before
+ * the stores pairs with read_group.
+ */
+static bool try_claimed_add(uint64_t *group, const uint64_t *v, unsigned nr)
 {
-	switch (bytes) {
-	case 1:
-		ADD(uint8_t)
-	case 2:
-		ADD(uint16_t)
-	case 4:
-		ADD(uint32_t)
-	default:
-		ADD(uint64_t)
+	uint64_t word = __atomic_load_n(group, __ATOMIC_RELAXED), *from, *to;
+
+	if ((word & CLAIMED) || !__atomic_compare_exchange_n(group, &word, word | CLAIMED, false, __ATOMIC_ACQUIRE,
+							     __ATOMIC_RELAXED))
+		return false;
+	from = slot_of(group, word, nr);
+	to = slot_of(group, word + step_of(nr), nr);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	for (unsigned i = 0; i < nr; i++)
+		__atomic_store_n(&to[i], from[i] + v[i], __ATOMIC_RELAXED);
+	__atomic_store_n(group, word + step_of(nr), __ATOMIC_RELEASE);
+	return true;
+}
+
+static struct page *first_page(const struct percpu_group *group)
+{
+	return __atomic_load_n((struct page *const *)&group->spare, __ATOMIC_ACQUIRE); /* pairs with grow */
+}
+
+/* One page more. false: there is no memory. */
+static bool grow(struct percpu_group *group)
+{
+	struct page *page = percpu__map(percpu__page_bytes());
+
+	if (!page)
+		return false;
+	page->next = first_page(group);
+	while (!__atomic_compare_exchange_n((struct page **)&group->spare, &page->next, page, true,
+					    __ATOMIC_RELEASE, __ATOMIC_RELAXED)) /* pairs with first_page */
+		;
+	return true;
+}
+
+static bool try_spare_add(struct percpu_group *group, const uint64_t *v, unsigned nr)
+{
+	for (struct page *page = first_page(group); page; page = page->next)
+		for (unsigned i = 0; i < NR_SPARE; i++)
+			if (try_claimed_add(page->group[i], v, nr))
+				return true;
+	return false;
+}
+
+/* In atomic mode every copy is shared. */
+static bool try_others_add(struct percpu_group *group, const uint64_t *v, unsigned nr)
+{
+	if (percpu_mode() != PERCPU_MODE_ATOMIC)
+		return false;
+	percpu_for_each_copy(i)
+		if (try_claimed_add((uint64_t *)percpu__copy_at((uintptr_t)group->of[nr], i), v, nr))
+			return true;
+	return false;
+}
+
+/* What always works, whoever was interrupted where. Pairs with add_loose. */
+static void loose_add(struct percpu_group *group, const uint64_t *v, unsigned nr)
+{
+	__atomic_fetch_add(&group->loose_begun, 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	for (unsigned i = 0; i < nr; i++)
+		__atomic_fetch_add(&group->loose[i], v[i], __ATOMIC_RELAXED);
+	__atomic_fetch_add(&group->loose_ended, 1, __ATOMIC_RELEASE);
+}
+
+void percpu_group_add_slow(struct percpu_group *group, unsigned nr, uint64_t v0, uint64_t v1, uint64_t v2,
+			      uint64_t v3)
+{
+	const uint64_t v[PERCPU_GROUP_MAX_FIELDS] = { v0, v1, v2, v3 };
+
+	percpu__start();
+	if (percpu__unlikely(nr != group->nr_fields))
+		percpu__die("percpu_group_add", group, "another number of fields than it has");
+	if (percpu__try_group_add(group->of[nr], nr, v0, v1, v2, v3))
+		return;
+	while (!try_claimed_add(percpu__shared_copy(group->of[nr]), v, nr) && !try_spare_add(group, v, nr)) {
+		if (grow(group))
+			continue;
+		if (!try_others_add(group, v, nr))
+			loose_add(group, v, nr);
+		return;
 	}
 }
 
-int percpu_sum_integer_by(const void *p, size_t bytes, enum percpu_level level, void *sums, size_t nr)
-{
-	const struct percpu__groups *groups;
-	const int error = groups_within(level, nr, &groups);
-	struct percpu__present present;
+/* ---- reading ---- */
 
-	if (error)
-		return error;
-	present = percpu__present_of(p);
-	memset(sums, 0, groups->nr * bytes);
-	for (unsigned i = 0; i < percpu_nr_copies(); i++)
+/* The acquires pair with try_claimed_add, and with the sections' stores, which are in order. */
+static void read_group(uint64_t *group, uint64_t *fields, unsigned nr)
+{
+	uint64_t word, again;
+
+	do {
+		const uint64_t *slot;
+
+		word = __atomic_load_n(group, __ATOMIC_ACQUIRE);
+		slot = slot_of(group, word, nr);
+		for (unsigned i = 0; i < nr; i++)
+			fields[i] = __atomic_load_n(&slot[i], __ATOMIC_RELAXED);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		again = __atomic_load_n(group, __ATOMIC_RELAXED);
+	} while ((word ^ again) & ~CLAIMED);
+}
+
+static void add_group(uint64_t *group, uint64_t *fields, unsigned nr)
+{
+	uint64_t here[PERCPU_GROUP_MAX_FIELDS];
+
+	read_group(group, here, nr);
+	for (unsigned i = 0; i < nr; i++)
+		fields[i] += here[i];
+}
+
+/*
+ * The loose fields agree where no addition was under way meanwhile. One that the reader interrupted does not go on, so
+ * the number of tries is bounded: then they may be apart by what is under way. Pairs with loose_add.
+ */
+static void add_loose(const struct percpu_group *group, uint64_t *fields, unsigned nr)
+{
+	uint64_t here[PERCPU_GROUP_MAX_FIELDS];
+
+	for (unsigned tries = 0; tries < LOOSE_TRIES; tries++) {
+		const uint64_t ended = __atomic_load_n(&group->loose_ended, __ATOMIC_ACQUIRE);
+
+		for (unsigned i = 0; i < nr; i++)
+			here[i] = __atomic_load_n(&group->loose[i], __ATOMIC_RELAXED);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (__atomic_load_n(&group->loose_begun, __ATOMIC_RELAXED) == ended)
+			break;
+	}
+	for (unsigned i = 0; i < nr; i++)
+		fields[i] += here[i];
+}
+
+void percpu_group_read_copy(const struct percpu_group *group, unsigned copy, uint64_t *fields)
+{
+	const unsigned nr = group->nr_fields;
+
+	read_group((uint64_t *)percpu__copy_at((uintptr_t)group->of[nr], copy), fields, nr);
+}
+
+void percpu_group_read(const struct percpu_group *group, uint64_t *fields)
+{
+	const unsigned nr = group->nr_fields;
+	const struct percpu__present present = percpu__present_of(group->of[nr]);
+
+	memset(fields, 0, nr * sizeof(*fields));
+	percpu_for_each_copy(i)
 		if (percpu__is_present(present, i))
-			add_integer((char *)sums + group_of(groups, i) * bytes,
-				    (const void *)percpu__copy_at((uintptr_t)p, i), bytes);
-	return 0;
-}
-
-int percpu_sum_u64_by(uint64_t *dst, const uint64_t __percpu *p, size_t n, enum percpu_level level, size_t nr)
-{
-	percpu__add_fn *const add = percpu__best_add();
-	const struct percpu__groups *groups;
-	const int error = groups_within(level, nr, &groups);
-	size_t nr_in_page;
-
-	if (error)
-		return error;
-	memset(dst, 0, groups->nr * n * sizeof(*dst));
-	for (size_t from = 0; from < n; from += nr_in_page) {
-		const uint64_t *counters = (const uint64_t *)(uintptr_t)p + from;
-		const struct percpu__present present = percpu__present_of(counters);
-
-		nr_in_page = percpu__sum_to_page_end(counters, n - from);
-		for (unsigned i = 0; i < percpu_nr_copies(); i++)
-			if (percpu__is_present(present, i))
-				add(dst + group_of(groups, i) * n + from,
-				    (const void *)percpu__copy_at((uintptr_t)counters, i), nr_in_page, 1);
-	}
-	return 0;
+			add_group((uint64_t *)percpu__copy_at((uintptr_t)group->of[nr], i), fields, nr);
+	for (struct page *page = first_page(group); page; page = page->next)
+		for (unsigned i = 0; i < NR_SPARE; i++)
+			add_group(page->group[i], fields, nr);
+	add_loose(group, fields, nr);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Owns the slow halves of the per-CPU lists, for copies in which CPUs may meet: all of them in atomic
- * mode, the foreign one in rseq mode.
+ * mode, the fallback one in rseq mode.
  *
  * A push needs the head alone: it is right whatever happened to the list since the head was read, as
  * long as the head is the same. A pop is not, for the node may have been popped, used and pushed again

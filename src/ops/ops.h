@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The floor of this-CPU operations: how they start in a process (start.c), and their out-of-line
+ * The layer of this-CPU operations: how they start in a process (start.c), and their out-of-line
  * halves (outline.c, list.c). Their inline halves are the public headers.
  */
 #ifndef PERCPU_OPS_FLOOR_H
@@ -30,7 +30,7 @@ static inline void *percpu__started(void *p)
 }
 
 /*
- * Number of the copy for a caller whose sequence could not run: the foreign one in rseq mode, in atomic
+ * Number of the copy for a caller whose sequence could not run: the fallback one in rseq mode, in atomic
  * mode that of the CPU which getcpu() names. More than one CPU may update it at once, hence with atomic
  * instructions alone. Starts the library.
  */

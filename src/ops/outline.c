@@ -6,7 +6,7 @@
  * The first try failed for one of three reasons, told apart here: the library was cold (start it and
  * try once more), it is in atomic mode (an atomic instruction on the copy of the CPU that getcpu()
  * named, which may be stale by then), or this thread has no copy of its own at this moment: its area is
- * not registered, or its CPU is not below the limit (an atomic instruction on the foreign copy).
+ * not registered, or its CPU is not below the limit (an atomic instruction on the fallback copy).
  * So one copy sees sequences alone or atomic instructions alone, never both.
  *
  * Updates order nothing but themselves, as in the sequences. What hands data over (read, write, xchg,
@@ -22,14 +22,14 @@ __attribute__((cold)) void percpu__refuse_null(const void *p)
 
 unsigned percpu__shared_cpu(void)
 {
-	unsigned foreign, cpu;
+	unsigned fallback, cpu;
 
 	percpu__start();
-	foreign = percpu_abi.nr_copies - 1;
+	fallback = percpu_abi.nr_copies - 1;
 	if (percpu_abi.rseq_offset)
-		return foreign;
+		return fallback;
 	cpu = percpu__getcpu();
-	return cpu < foreign ? cpu : foreign;
+	return cpu < fallback ? cpu : fallback;
 }
 
 unsigned percpu_op_this_cpu(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The floor of per-CPU memory. Who owns what:
+ * The layer of per-CPU memory. Who owns what:
  *
  *   index.c   which chunk an address belongs to
  *   chunk.c   one reservation: its units, their placement, its bookkeeping
@@ -39,8 +39,8 @@ struct percpu__gone {
 };
 
 /*
- * chunk: | guard | cpu 0 | ... | cpu N-1 | foreign | fence page | struct percpu__chunk | words |
- * Units are PERCPU_STRIDE bytes. The fence page keeps an overrun of the foreign unit out of what follows.
+ * chunk: | guard | cpu 0 | ... | cpu N-1 | fallback | fence page | struct percpu__chunk | words |
+ * Units are PERCPU_STRIDE bytes. The fence page keeps an overrun of the fallback unit out of what follows.
  */
 struct percpu__chunk {
 	struct percpu__space space;   /* pool lock; sizes are read without it */
@@ -103,7 +103,7 @@ struct percpu__leaf {
 };
 extern struct percpu__leaf *percpu__root[1u << PERCPU__ROOT_BITS];
 
-/* Returns: the chunk that address lies in, guard unit to foreign unit; NULL. Needs no lock. */
+/* Returns: the chunk that address lies in, guard unit to fallback unit; NULL. Needs no lock. */
 static inline struct percpu__chunk *percpu__index_find(uintptr_t address)
 {
 	const uintptr_t unit = address >> PERCPU_STRIDE_SHIFT;
@@ -184,7 +184,7 @@ struct percpu__shared {
 	struct percpu__wire_map *maps;      /* of each slot; as header */
 	uint64_t space;                     /* of the owners' words */
 	uint64_t directory_offset, directory_bytes; /* as the header says: children may write that */
-	uint64_t used_bytes;                /* of the directory; of the publish floor; pool lock */
+	uint64_t used_bytes;                /* of the directory; of the publish layer; pool lock */
 	size_t front_bytes;                 /* of the file, before the first chunk */
 	char *slots;
 	size_t slot_bytes, nr_slots;
@@ -193,8 +193,8 @@ struct percpu__shared {
 	uint64_t generation;                /* of the process that owns it, if that is this one; pool lock, read without */
 	bool is_second_hand;                /* taken over: what lives is what others say; pool lock, read without */
 	uint64_t owner;                     /* its word, as this process last knew; pool lock */
-	uint64_t directory_generation;      /* of the process that knows the directory; of the publish floor; pool lock */
-	uint64_t vacant[PERCPU__SHARED_CLASSES]; /* of the publish floor; pool lock */
+	uint64_t directory_generation;      /* of the process that knows the directory; of the publish layer; pool lock */
+	uint64_t vacant[PERCPU__SHARED_CLASSES]; /* of the publish layer; pool lock */
 };
 
 /* A file for chunks of chunk_bytes each, with room for limit_bytes of every copy; 0: what is usual. 0 or -errno. */

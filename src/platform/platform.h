@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lowest floor: all that ties the library to Linux and libc. Higher floors make no system call,
+ * The lowest layer: all that ties the library to Linux and libc. Higher layers make no system call,
  * read no environment and map no memory but through these functions. Readers of published pools have memory of malloc's
  * beside, libnuma and hwloc make system calls of their own.
  */

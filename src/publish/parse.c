@@ -7,7 +7,7 @@
 
 #include "publish/publish.h"
 
-#define MAX_COPIES 65537u /* as many CPUs as any Linux may have, and the foreign copy */
+#define MAX_COPIES 65537u /* as many CPUs as any Linux may have, and the fallback copy */
 
 /* Whether [offset, offset + bytes) lies below end. */
 static bool fits(uint64_t offset, uint64_t bytes, uint64_t end)

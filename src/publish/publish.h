@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The floor of published statistics. Who owns what:
+ * The layer of published statistics. Who owns what:
  *
  *   publish.c   descriptions in the directory of a published pool: the writer
  *   find.c      which processes have such a pool open
@@ -82,9 +82,9 @@ struct percpu__piece {
 	uint16_t row_at;   /* where it goes in a row of the page */
 };
 
-/* The words of all pieces of a page, summed over the copies of a group. Found by page and group, in a hash table. */
+/* The words of all pieces of a page, summed over the copies of a domain. Found by page and domain, in a hash table. */
 struct percpu__row {
-	uint32_t page, group;
+	uint32_t page, domain;
 	uint64_t words; /* where they are among the reader's, and 1; 0: no row */
 };
 
@@ -118,8 +118,8 @@ struct percpu_reader {
 	uint64_t nr_words;
 	uint64_t rows_mask;
 	struct percpu__room image, entries, labels, order, pieces, of_pages, runs, rows, words, scratch;
-	uint32_t *group_of; /* NULL: all copies are one group */
-	uint32_t nr_groups;
+	uint32_t *domain_of; /* NULL: all copies are one domain */
+	uint32_t nr_domains;
 	uint64_t *unit;
 	uint64_t max_bytes;          /* of all that */
 	uint64_t max_ns, deadline_ns; /* of the thread's time; 0: none */
@@ -178,17 +178,17 @@ void percpu__rows_clear(struct percpu_reader *reader);
 /* Room for nr rows more, so that percpu__row_make needs but words. 0, -ENOMEM, -E2BIG. */
 int percpu__rows_prepare(struct percpu_reader *reader, size_t nr);
 
-/* *words: of the row of page and group, nr_words of them, zero where it is new. 0, -ENOMEM, -E2BIG. */
-int percpu__row_make(struct percpu_reader *reader, uint32_t page, uint32_t group, size_t nr_words, uint64_t **words);
+/* *words: of the row of page and domain, nr_words of them, zero where it is new. 0, -ENOMEM, -E2BIG. */
+int percpu__row_make(struct percpu_reader *reader, uint32_t page, uint32_t domain, size_t nr_words, uint64_t **words);
 
 /* The same of a row that may be there, or NULL. */
-const uint64_t *percpu__row_find(const struct percpu_reader *reader, uint32_t page, uint32_t group);
+const uint64_t *percpu__row_find(const struct percpu_reader *reader, uint32_t page, uint32_t domain);
 
 /* ---- values.c ---- */
 
 int percpu__values_read(struct percpu_reader *reader);
 
-/* The words of an entry in a group; those of a histogram until the next call. */
-const uint64_t *percpu__values_of(const struct percpu_reader *reader, const struct percpu__entry *entry, uint32_t group);
+/* The words of an entry in a domain; those of a histogram until the next call. */
+const uint64_t *percpu__values_of(const struct percpu_reader *reader, const struct percpu__entry *entry, uint32_t domain);
 
 #endif

@@ -130,7 +130,7 @@ struct percpu_reader *percpu_reader_open(pid_t pid, int fd)
 	if (!reader)
 		return NULL;
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
-	reader->nr_groups = 1;
+	reader->nr_domains = 1;
 	reader->max_bytes = PERCPU__READER_MAX_BYTES;
 	reader->watch = percpu__watch_process(pid);
 	reader->fd = percpu__open_memfd(path);
@@ -180,27 +180,27 @@ void percpu_reader_close(struct percpu_reader *reader)
 	close_files(reader);
 	drop_rooms(reader);
 	free(reader->name);
-	free(reader->group_of);
+	free(reader->domain_of);
 	free(reader->unit);
 	free(reader);
 }
 
-int percpu_reader_group(struct percpu_reader *reader, const uint32_t *group_of_copy, uint32_t nr_groups)
+int percpu_reader_group(struct percpu_reader *reader, const uint32_t *domain_of_copy, uint32_t nr_domains)
 {
-	const size_t bytes = reader->header.nr_copies * sizeof(*group_of_copy);
+	const size_t bytes = reader->header.nr_copies * sizeof(*domain_of_copy);
 	uint32_t *copied = NULL;
 
-	if (group_of_copy && !nr_groups)
+	if (domain_of_copy && !nr_domains)
 		return -EINVAL;
-	if (group_of_copy) {
+	if (domain_of_copy) {
 		copied = malloc(bytes);
 		if (!copied)
 			return -ENOMEM;
-		memcpy(copied, group_of_copy, bytes);
+		memcpy(copied, domain_of_copy, bytes);
 	}
-	free(reader->group_of);
-	reader->group_of = copied;
-	reader->nr_groups = copied ? nr_groups : 1;
+	free(reader->domain_of);
+	reader->domain_of = copied;
+	reader->nr_domains = copied ? nr_domains : 1;
 	reader->nr = 0;
 	return 0;
 }
@@ -230,13 +230,13 @@ const struct percpu_metric *percpu_reader_metric(const struct percpu_reader *rea
 	return &percpu__reader_entries(reader)[i].metric;
 }
 
-const uint64_t *percpu_reader_words(const struct percpu_reader *reader, size_t i, uint32_t group, size_t *nr)
+const uint64_t *percpu_reader_words(const struct percpu_reader *reader, size_t i, uint32_t domain, size_t *nr)
 {
 	const struct percpu__entry *entry = &percpu__reader_entries(reader)[i];
 
 	if (nr)
 		*nr = entry->nr_words;
-	return percpu__values_of(reader, entry, group);
+	return percpu__values_of(reader, entry, domain);
 }
 
 uint64_t percpu_reader_held_bytes(const struct percpu_reader *reader)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the rows of a reader: a hash table of open addresses, by page and group, at most half full, and behind it the words
+ * Owns the rows of a reader: a hash table of open addresses, by page and domain, at most half full, and behind it the words
  * of all rows, one row after the other as they were made.
  */
 #include <errno.h>
@@ -10,16 +10,16 @@
 
 #define FIRST_ROWS 64u /* places of the smallest table */
 
-/* The row of page and group, or the place for it. */
-static struct percpu__row *place_of(const struct percpu_reader *reader, uint32_t page, uint32_t group)
+/* The row of page and domain, or the place for it. */
+static struct percpu__row *place_of(const struct percpu_reader *reader, uint32_t page, uint32_t domain)
 {
 	struct percpu__row *rows = reader->rows.memory;
-	uint64_t at = ((uint64_t)group << 32 | page) * UINT64_C(0x9e3779b97f4a7c15) >> 20;
+	uint64_t at = ((uint64_t)domain << 32 | page) * UINT64_C(0x9e3779b97f4a7c15) >> 20;
 
 	for (;; at++) {
 		struct percpu__row *row = &rows[at & reader->rows_mask];
 
-		if (!row->words || (row->page == page && row->group == group))
+		if (!row->words || (row->page == page && row->domain == domain))
 			return row;
 	}
 }
@@ -55,22 +55,22 @@ int percpu__rows_prepare(struct percpu_reader *reader, size_t nr)
 		const struct percpu__row *row = (struct percpu__row *)old.memory + i;
 
 		if (row->words)
-			*place_of(reader, row->page, row->group) = *row;
+			*place_of(reader, row->page, row->domain) = *row;
 	}
 	percpu__reader_drop(&(struct percpu__room){ old.memory, old.capacity });
 	return 0;
 }
 
-int percpu__row_make(struct percpu_reader *reader, uint32_t page, uint32_t group, size_t nr_words, uint64_t **words)
+int percpu__row_make(struct percpu_reader *reader, uint32_t page, uint32_t domain, size_t nr_words, uint64_t **words)
 {
-	struct percpu__row *row = place_of(reader, page, group);
+	struct percpu__row *row = place_of(reader, page, domain);
 
 	if (!row->words) {
 		const int error = percpu__reader_room(reader, &reader->words, (reader->nr_words + nr_words) * sizeof(uint64_t));
 
 		if (error)
 			return error;
-		*row = (struct percpu__row){ .page = page, .group = group, .words = reader->nr_words + 1 };
+		*row = (struct percpu__row){ .page = page, .domain = domain, .words = reader->nr_words + 1 };
 		memset((uint64_t *)reader->words.memory + reader->nr_words, 0, nr_words * sizeof(uint64_t));
 		reader->nr_words += nr_words;
 		reader->nr_rows++;
@@ -79,9 +79,9 @@ int percpu__row_make(struct percpu_reader *reader, uint32_t page, uint32_t group
 	return 0;
 }
 
-const uint64_t *percpu__row_find(const struct percpu_reader *reader, uint32_t page, uint32_t group)
+const uint64_t *percpu__row_find(const struct percpu_reader *reader, uint32_t page, uint32_t domain)
 {
-	const struct percpu__row *row = reader->nr_rows ? place_of(reader, page, group) : NULL;
+	const struct percpu__row *row = reader->nr_rows ? place_of(reader, page, domain) : NULL;
 
 	return row && row->words ? (uint64_t *)reader->words.memory + row->words - 1 : NULL;
 }

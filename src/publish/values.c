@@ -4,7 +4,7 @@
  *
  *	entries       |  a  |      b       |  c  |        (places in a copy, by order)
  *	pages            0          1            2        (of 1 no copy has memory: it has no number, b no piece there)
- *	row of 0, g   | a | b |                           (summed over the copies of group g that have memory there)
+ *	row of 0, g   | a | b |                           (summed over the copies of domain g that have memory there)
  *
  * Names may overlap, and each has its own words in a row, since sums and maxima are merged differently. How many words a
  * page's names have in all is bounded, so that a row is no more than some times what it is made of.
@@ -168,7 +168,7 @@ static void merge(const struct percpu__piece *piece, uint64_t *to, const uint64_
 
 /* words: of the block. */
 static int add_block(struct percpu_reader *reader, const struct pages *pages, uint32_t block, const uint64_t *words,
-		     uint32_t group)
+		     uint32_t domain)
 {
 	const uint32_t *of_pages = reader->of_pages.memory;
 	const struct percpu__piece *pieces = reader->pieces.memory;
@@ -177,7 +177,7 @@ static int add_block(struct percpu_reader *reader, const struct pages *pages, ui
 
 	if (!pages->row_words[block] || is_zero(words))
 		return 0;
-	error = percpu__row_make(reader, pages->number[block], group, pages->row_words[block], &row);
+	error = percpu__row_make(reader, pages->number[block], domain, pages->row_words[block], &row);
 	for (uint32_t i = pages->first[block]; i < pages->first[block + 1] && !error; i++) {
 		const struct percpu__piece *piece = &pieces[of_pages[i]];
 
@@ -188,7 +188,7 @@ static int add_block(struct percpu_reader *reader, const struct pages *pages, ui
 
 static int read_run(struct percpu_reader *reader, const struct pages *pages, uint64_t chunk_at, struct percpu__run run)
 {
-	const uint32_t group = reader->group_of ? reader->group_of[run.copy] : 0;
+	const uint32_t domain = reader->domain_of ? reader->domain_of[run.copy] : 0;
 	const uint64_t unit_at = chunk_at + run.copy * reader->header.unit_bytes;
 	int error = percpu__reader_has_time(reader);
 
@@ -198,7 +198,7 @@ static int read_run(struct percpu_reader *reader, const struct pages *pages, uin
 		error = percpu__reader_read(reader, reader->unit, (size_t)run.nr * PERCPU__BLOCK_BYTES,
 					    unit_at + (uint64_t)run.first * PERCPU__BLOCK_BYTES);
 	for (uint32_t i = 0; i < run.nr && !error; i++)
-		error = add_block(reader, pages, run.first + i, reader->unit + i * PERCPU__BLOCK_WORDS, group);
+		error = add_block(reader, pages, run.first + i, reader->unit + i * PERCPU__BLOCK_WORDS, domain);
 	return error;
 }
 
@@ -242,7 +242,7 @@ int percpu__values_read(struct percpu_reader *reader)
 	return error;
 }
 
-const uint64_t *percpu__values_of(const struct percpu_reader *reader, const struct percpu__entry *entry, uint32_t group)
+const uint64_t *percpu__values_of(const struct percpu_reader *reader, const struct percpu__entry *entry, uint32_t domain)
 {
 	static const uint64_t zero;
 	const struct percpu__piece *pieces = reader->pieces.memory; /* NULL where no entry has any */
@@ -252,7 +252,7 @@ const uint64_t *percpu__values_of(const struct percpu_reader *reader, const stru
 	if (!is_word)
 		memset(words, 0, entry->nr_words * sizeof(*words));
 	for (uint32_t i = entry->first_piece; i < entry->first_piece + entry->nr_pieces; i++) {
-		const uint64_t *row = percpu__row_find(reader, pieces[i].page, group);
+		const uint64_t *row = percpu__row_find(reader, pieces[i].page, domain);
 
 		if (row && is_word)
 			return row + pieces[i].row_at;

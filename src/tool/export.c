@@ -33,12 +33,12 @@ struct page {
 
 /* ---- samples ---- */
 
-/* Where a group's samples go: its name, and the label that tells it apart. */
+/* Where a domain's samples go: its name, and the label that tells it apart. */
 struct place {
 	FILE *out;
 	const struct source *source;
 	const char *family, *labels;
-	const char *by, *group; /* NULL: all are one */
+	const char *by, *domain; /* NULL: all are one */
 	size_t begun_at;        /* the series, in out */
 };
 
@@ -46,7 +46,7 @@ static void begin_sample(const struct place *place, const char *suffix)
 {
 	fprintf(place->out, "%s%s{%s", place->family, suffix, place->labels);
 	if (place->by)
-		fprintf(place->out, ",%s=\"%s\"", place->by, place->group);
+		fprintf(place->out, ",%s=\"%s\"", place->by, place->domain);
 }
 
 static void put_count(const struct place *place, const char *suffix, uint64_t count)
@@ -93,12 +93,12 @@ static void put_histogram(const struct place *place, const struct percpu_histogr
 	put_count(place, "_count", data->nr);
 }
 
-static void put_group(const struct place *place, size_t i, uint32_t group)
+static void put_domain(const struct place *place, size_t i, uint32_t domain)
 {
 	const struct percpu_metric *metric = percpu_reader_metric(place->source->reader, i);
 
 	if (metric->shape) {
-		struct percpu_histogram_data data = source_histogram(place->source, i, group);
+		struct percpu_histogram_data data = source_histogram(place->source, i, domain);
 
 		put_histogram(place, &data, metric->scale);
 		free(data.counts);
@@ -106,7 +106,7 @@ static void put_group(const struct place *place, size_t i, uint32_t group)
 	}
 	begin_sample(place, "");
 	fputs("} ", place->out);
-	put_value(place->out, metric, *percpu_reader_words(place->source->reader, i, group, NULL));
+	put_value(place->out, metric, *percpu_reader_words(place->source->reader, i, domain, NULL));
 	putc('\n', place->out);
 }
 
@@ -136,7 +136,7 @@ static char *labels_of(const struct page *page, const struct source *source, con
 static void add_series(struct page *page, const struct source *source, size_t i)
 {
 	const struct percpu_metric *metric = percpu_reader_metric(source->reader, i);
-	const struct groups *groups = &source->groups;
+	const struct domains *domains = &source->domains;
 	struct series series = { .kind = metric->kind, .user = source->user };
 	char *family = family_name(metric), *labels = labels_of(page, source, metric);
 	struct place place = { .out = page->out, .source = source, .family = family, .labels = labels,
@@ -148,10 +148,10 @@ static void add_series(struct page *page, const struct source *source, size_t i)
 	series.labels = put_string(page->out, labels);
 	series.samples_bytes = ftello(page->out);
 	series.samples = (char *)(uintptr_t)series.samples_bytes;
-	for (uint32_t group = 0; group < source_nr_groups(source) && has_room(&place); group++) {
-		place.by = groups->nr ? page->by : NULL;
-		place.group = groups->nr ? groups->name[group] : NULL;
-		put_group(&place, i, group);
+	for (uint32_t domain = 0; domain < source_nr_domains(source) && has_room(&place); domain++) {
+		place.by = domains->nr ? page->by : NULL;
+		place.domain = domains->nr ? domains->name[domain] : NULL;
+		put_domain(&place, i, domain);
 	}
 	series.samples_bytes = ftello(page->out) - series.samples_bytes;
 	free(family);

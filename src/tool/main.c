@@ -151,7 +151,7 @@ static int set_knob(int knob, const char *value, struct options *options)
 	switch (knob) {
 	case BY:
 		options->by = value;
-		return group_is_known(value) ? STATUS_OK
+		return domain_is_known(value) ? STATUS_OK
 					     : complain_of_usage("--by takes cpu, core, l3, node or package, not \"%s\"", value);
 	case JSON:
 		options->json = true;

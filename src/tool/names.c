@@ -154,7 +154,7 @@ void put_series_labels(FILE *out, const struct source *source, const struct perc
 	put_label_value(out, percpu_reader_name(source->reader));
 	fprintf(out, "\",pid=\"%d\"", source->pid);
 	/* A descriptor may have been handed to another's process: what is counted there is not that process's word. */
-	if (source->is_foreign)
+	if (source->is_fallback)
 		fprintf(out, ",pool_uid=\"%u\"", source->user);
 	put_labels(out, metric, by);
 }

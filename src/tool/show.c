@@ -39,16 +39,16 @@ static void show_histogram(FILE *out, const struct percpu_metric *metric, struct
 	free(data.counts);
 }
 
-static void show_group(FILE *out, const struct source *source, size_t i, uint32_t group, const char *by)
+static void show_domain(FILE *out, const struct source *source, size_t i, uint32_t domain, const char *by)
 {
 	const struct percpu_metric *metric = percpu_reader_metric(source->reader, i);
-	const uint64_t word = *percpu_reader_words(source->reader, i, group, NULL);
+	const uint64_t word = *percpu_reader_words(source->reader, i, domain, NULL);
 
 	if (!word)
 		return; /* a histogram's first is its sum */
-	fprintf(out, "    %s %-8s ", by, source->groups.name[group]);
+	fprintf(out, "    %s %-8s ", by, source->domains.name[domain]);
 	if (metric->shape)
-		show_histogram(out, metric, source_histogram(source, i, group));
+		show_histogram(out, metric, source_histogram(source, i, domain));
 	else
 		put_value(out, metric, word);
 	putc('\n', out);
@@ -67,8 +67,8 @@ static void show_metric(FILE *out, const struct source *source, size_t i, const 
 		put_unit(out, metric);
 	}
 	putc('\n', out);
-	for (uint32_t group = 0; group < source->groups.nr && ledger_ns(source->ledger); group++)
-		show_group(out, source, i, group, by);
+	for (uint32_t domain = 0; domain < source->domains.nr && ledger_ns(source->ledger); domain++)
+		show_domain(out, source, i, domain, by);
 }
 
 /* ---- as JSON ---- */
@@ -104,17 +104,17 @@ static void json_histogram(FILE *out, const struct percpu_metric *metric, struct
 	free(data.counts);
 }
 
-static void json_groups(FILE *out, const struct source *source, size_t i, const char *by)
+static void json_domains(FILE *out, const struct source *source, size_t i, const char *by)
 {
 	const struct percpu_metric *metric = percpu_reader_metric(source->reader, i);
 
 	fprintf(out, ",\"%s\":{", by);
-	for (uint32_t group = 0; group < source->groups.nr; group++) {
-		fprintf(out, "%s\"%s\":", group ? "," : "", source->groups.name[group]);
+	for (uint32_t domain = 0; domain < source->domains.nr; domain++) {
+		fprintf(out, "%s\"%s\":", domain ? "," : "", source->domains.name[domain]);
 		if (metric->shape)
-			json_histogram(out, metric, source_histogram(source, i, group));
+			json_histogram(out, metric, source_histogram(source, i, domain));
 		else
-			put_value(out, metric, *percpu_reader_words(source->reader, i, group, NULL));
+			put_value(out, metric, *percpu_reader_words(source->reader, i, domain, NULL));
 	}
 	putc('}', out);
 }
@@ -153,8 +153,8 @@ static void json_metric(FILE *out, const struct source *source, size_t i, const 
 		json_histogram(out, metric, source_histogram_total(source, i));
 	else
 		put_value(out, metric, source_total(source, i));
-	if (source->groups.nr)
-		json_groups(out, source, i, by);
+	if (source->domains.nr)
+		json_domains(out, source, i, by);
 	putc('}', out);
 }
 

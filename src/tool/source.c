@@ -254,10 +254,10 @@ static void read_source(struct look *look, struct source *source, const struct h
 	const uint64_t ns = ledger_ns(look->ledger);
 	int error;
 
-	source->groups = group_copies(by, percpu_reader_nr_copies(source->reader));
+	source->domains = domain_copies(by, percpu_reader_nr_copies(source->reader));
 	percpu_reader_limit(source->reader, READER_BYTES, ns ? ns : 1);
-	if (source->groups.nr)
-		percpu_reader_group(source->reader, source->groups.of_copy, source->groups.nr);
+	if (source->domains.nr)
+		percpu_reader_group(source->reader, source->domains.of_copy, source->domains.nr);
 	error = percpu_reader_update(source->reader);
 	source->has_ended = error == -ESRCH;
 	if (error && !source->has_ended) {
@@ -266,7 +266,7 @@ static void read_source(struct look *look, struct source *source, const struct h
 		look->nr_shown++;
 		look->visit(source, look->arg);
 	}
-	group_free(&source->groups);
+	domain_free(&source->domains);
 }
 
 static void look_at(struct look *look, const struct hit *hit, size_t nr)
@@ -285,7 +285,7 @@ static void look_at(struct look *look, const struct hit *hit, size_t nr)
 		return;
 	}
 	source.pid = through->pid;
-	source.is_foreign = hit->user && hit->user != through->process_user;
+	source.is_fallback = hit->user && hit->user != through->process_user;
 	if (!look->name || !strcmp(percpu_reader_name(source.reader), look->name)) {
 		if (strnlen(percpu_reader_name(source.reader), NAME_BYTES_MAX + 1) > NAME_BYTES_MAX) {
 			ledger_leave_out(look->ledger, hit->user, LEFT_FOR_LABELS, 1);

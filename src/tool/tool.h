@@ -8,7 +8,7 @@
  *   source.c   the published pools that a command is about, one after the other
  *   value.c    which of their metrics there is room for, and their values
  *   sheet.c    text of pools and metrics, kept until it stands in its order
- *   group.c    which CPUs count together
+ *   domain.c    which CPUs count together
  *   list.c, show.c, export.c, top.c, topo.c, selftest.c    a command each
  *   names.c    names and labels as Prometheus allows them
  *   rseq.c     which rseq this process has
@@ -47,7 +47,7 @@ void *grow(void *memory, size_t nr, size_t bytes);
 
 struct options {
 	const char *target; /* a PID or a name; NULL: all */
-	const char *by;     /* NULL, or what group_by_name knows */
+	const char *by;     /* NULL, or what domain_by_name knows */
 	const char *listen; /* NULL, or ADDR:PORT */
 	const char *hosts;  /* NULL, or names that --listen is called by, with commas between */
 	const char *sort;   /* NULL, or a column of top */
@@ -109,21 +109,21 @@ struct rseq_facts rseq_facts(void);
 void put_rseq(const struct rseq_facts *facts);
 void put_rseq_as_json(const struct rseq_facts *facts);
 
-/* ---- group.c ---- */
+/* ---- domain.c ---- */
 
 /* CPUs that count together, and what to call them. */
-struct groups {
+struct domains {
 	uint32_t nr;       /* 0: nothing is told apart */
 	uint32_t *of_copy; /* nr_copies of them */
-	char **name;       /* "0", "foreign"; of groups */
+	char **name;       /* "0", "fallback"; of domains */
 };
 
-/* Whether there is such a way to group; NULL is one. */
-bool group_is_known(const char *by);
+/* Whether there is such a way to domain; NULL is one. */
+bool domain_is_known(const char *by);
 
 /* For a reader of so many copies. */
-struct groups group_copies(const char *by, unsigned nr_copies);
-void group_free(struct groups *groups);
+struct domains domain_copies(const char *by, unsigned nr_copies);
+void domain_free(struct domains *domains);
 
 /* ---- ledger.c ---- */
 
@@ -188,14 +188,14 @@ struct source {
 	uint64_t file;
 	unsigned nr_processes;  /* that have it open */
 	uid_t user;             /* whose memory it is */
-	bool is_foreign;        /* another user than the process's, and not root */
-	struct groups groups;
+	bool is_fallback;        /* another user than the process's, and not root */
+	struct domains domains;
 	bool has_ended;         /* the process, at the update */
 	struct ledger *ledger;
 };
 
 /*
- * sources_visit - calls visit for each pool that options name, grouped as they say, with its values. Users who hold little
+ * sources_visit - calls visit for each pool that options name, domained as they say, with its values. Users who hold little
  * come first. Those that cannot be read are complained of.
  * Returns: a status; with a target, finding nothing is STATUS_FAILED.
  */
@@ -216,15 +216,15 @@ double metric_value(const struct percpu_metric *metric, uint64_t word);
 /* As text: exactly, where the scale is 1. */
 void put_value(FILE *out, const struct percpu_metric *metric, uint64_t word);
 
-/* The histogram of a group; free counts. */
-struct percpu_histogram_data source_histogram(const struct source *source, size_t metric, uint32_t group);
+/* The histogram of a domain; free counts. */
+struct percpu_histogram_data source_histogram(const struct source *source, size_t metric, uint32_t domain);
 
-/* All groups together. */
+/* All domains together. */
 struct percpu_histogram_data source_histogram_total(const struct source *source, size_t metric);
 uint64_t source_total(const struct source *source, size_t metric);
 
-/* Rows of values there are for each metric: groups, or the one of all. */
-uint32_t source_nr_groups(const struct source *source);
+/* Rows of values there are for each metric: domains, or the one of all. */
+uint32_t source_nr_domains(const struct source *source);
 
 /* ---- sheet.c ---- */
 

@@ -12,15 +12,15 @@
 
 /* ---- what a metric has counted ---- */
 
-/* By now, in one group: of a histogram, how many values. */
-static double counted(const struct source *source, size_t metric, uint32_t group)
+/* By now, in one domain: of a histogram, how many values. */
+static double counted(const struct source *source, size_t metric, uint32_t domain)
 {
 	const struct percpu_metric *described = percpu_reader_metric(source->reader, metric);
 	const uint64_t *words;
 	uint64_t count = 0;
 	size_t nr;
 
-	words = percpu_reader_words(source->reader, metric, group, &nr);
+	words = percpu_reader_words(source->reader, metric, domain, &nr);
 	if (!described->shape)
 		return metric_value(described, *words);
 	for (size_t i = nr - described->shape->nr_buckets; i < nr; i++)
@@ -61,15 +61,15 @@ static void add_row(struct sample *sample, const struct source *source, size_t m
 		.pool = pool_text(source),
 		.name = name_text(described),
 		.only_grows = described->kind != PERCPU_METRIC_GAUGE,
-		.nr_cpus = source->groups.nr - 1, /* the last group is the foreign copy */
-		.counted = grow(NULL, source->groups.nr, sizeof(*row.counted)),
-		.rates = grow(NULL, source->groups.nr, sizeof(*row.rates)),
+		.nr_cpus = source->domains.nr - 1, /* the last domain is the fallback copy */
+		.counted = grow(NULL, source->domains.nr, sizeof(*row.counted)),
+		.rates = grow(NULL, source->domains.nr, sizeof(*row.rates)),
 	};
 
-	for (uint32_t group = 0; group < source->groups.nr; group++) {
-		row.counted[group] = counted(source, metric, group);
-		row.value += row.counted[group];
-		row.rates[group] = 0;
+	for (uint32_t domain = 0; domain < source->domains.nr; domain++) {
+		row.counted[domain] = counted(source, metric, domain);
+		row.value += row.counted[domain];
+		row.rates[domain] = 0;
 	}
 	sample->row[sample->nr++] = row;
 }
@@ -86,14 +86,14 @@ static void compare(struct row *row, const struct row *earlier, double seconds)
 {
 	double sum = 0, most = 0;
 
-	for (unsigned group = 0; group <= row->nr_cpus; group++) {
-		double added = row->counted[group] - earlier->counted[group];
+	for (unsigned domain = 0; domain <= row->nr_cpus; domain++) {
+		double added = row->counted[domain] - earlier->counted[domain];
 
 		if (row->only_grows && added < 0)
-			added = row->counted[group];
-		row->rates[group] = added / seconds;
-		row->rate += row->rates[group];
-		if (group == row->nr_cpus)
+			added = row->counted[domain];
+		row->rates[domain] = added / seconds;
+		row->rate += row->rates[domain];
+		if (domain == row->nr_cpus)
 			continue;
 		sum += fabs(added);
 		most = fmax(most, fabs(added));
@@ -114,7 +114,7 @@ static void add_pool(struct source *source, void *arg)
 {
 	struct sample *sample = arg;
 	const size_t nr = percpu_reader_nr(source->reader);
-	const size_t cost = sizeof(struct row) + 2 * source->groups.nr * sizeof(double);
+	const size_t cost = sizeof(struct row) + 2 * source->domains.nr * sizeof(double);
 
 	sample->nr_pools++;
 	sample->row = grow(sample->row, sample->nr + nr + 1, sizeof(*sample->row));

@@ -12,7 +12,7 @@ struct row {
 	bool only_grows;
 	bool has_rate;     /* there is an earlier sample of it */
 	unsigned nr_cpus;
-	double *counted;   /* by CPU; beyond them, the foreign copy */
+	double *counted;   /* by CPU; beyond them, the fallback copy */
 	double *rates;     /* a second; likewise */
 	double value, rate;
 	double skew;       /* the busiest CPU's part, held against the mean of all; 0: nothing was counted */

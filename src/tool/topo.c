@@ -66,11 +66,11 @@ static void read_allowed(struct machine *machine)
 
 static void read_nodes(struct machine *machine)
 {
-	machine->has_nodes = percpu_nr_groups(PERCPU_LEVEL_NODE) > 0;
+	machine->has_nodes = percpu_nr_domains(PERCPU_LEVEL_NODE) > 0;
 	for (unsigned cpu = 0; cpu < machine->nr_cpus; cpu++) {
-		const int group = percpu_group_of(PERCPU_LEVEL_NODE, cpu);
+		const int domain = percpu_domain_of(PERCPU_LEVEL_NODE, cpu);
 
-		machine->cpus[cpu].node = group < 0 ? -1 : percpu_group_number(PERCPU_LEVEL_NODE, (unsigned)group);
+		machine->cpus[cpu].node = domain < 0 ? -1 : percpu_domain_number(PERCPU_LEVEL_NODE, (unsigned)domain);
 	}
 }
 

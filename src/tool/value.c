@@ -73,16 +73,16 @@ static struct percpu_histogram_data empty_histogram(const struct source *source,
 	return data;
 }
 
-static void add_histogram(struct percpu_histogram_data *data, const struct source *source, size_t metric, uint32_t group)
+static void add_histogram(struct percpu_histogram_data *data, const struct source *source, size_t metric, uint32_t domain)
 {
-	percpu_histogram_data_add(data, (const void *)percpu_reader_words(source->reader, metric, group, NULL));
+	percpu_histogram_data_add(data, (const void *)percpu_reader_words(source->reader, metric, domain, NULL));
 }
 
-struct percpu_histogram_data source_histogram(const struct source *source, size_t metric, uint32_t group)
+struct percpu_histogram_data source_histogram(const struct source *source, size_t metric, uint32_t domain)
 {
 	struct percpu_histogram_data data = empty_histogram(source, metric);
 
-	add_histogram(&data, source, metric, group);
+	add_histogram(&data, source, metric, domain);
 	return data;
 }
 
@@ -90,8 +90,8 @@ struct percpu_histogram_data source_histogram_total(const struct source *source,
 {
 	struct percpu_histogram_data data = empty_histogram(source, metric);
 
-	for (uint32_t group = 0; group < source_nr_groups(source); group++)
-		add_histogram(&data, source, metric, group);
+	for (uint32_t domain = 0; domain < source_nr_domains(source); domain++)
+		add_histogram(&data, source, metric, domain);
 	return data;
 }
 
@@ -99,12 +99,12 @@ uint64_t source_total(const struct source *source, size_t metric)
 {
 	uint64_t total = 0;
 
-	for (uint32_t group = 0; group < source_nr_groups(source); group++)
-		total += *percpu_reader_words(source->reader, metric, group, NULL);
+	for (uint32_t domain = 0; domain < source_nr_domains(source); domain++)
+		total += *percpu_reader_words(source->reader, metric, domain, NULL);
 	return total;
 }
 
-uint32_t source_nr_groups(const struct source *source)
+uint32_t source_nr_domains(const struct source *source)
 {
-	return source->groups.nr ? source->groups.nr : 1;
+	return source->domains.nr ? source->domains.nr : 1;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The floor of CPUs, nodes and groups: how many CPUs there may ever be, which memory is near which, and which CPUs share
+ * The layer of CPUs, nodes and domains: how many CPUs there may ever be, which memory is near which, and which CPUs share
  * a core, a cache, a node or a package.
  */
 #ifndef PERCPU_TOPOLOGY_H
@@ -53,19 +53,19 @@ int percpu__cpu_to_memory_node(unsigned cpu);
  */
 void percpu__find_new_cpus(const char *sysfs, unsigned nr_cpus);
 
-/* ---- group.c ---- */
+/* ---- domain.c ---- */
 
 /* In the order of the public enum percpu_level. */
 enum percpu__level { PERCPU__LEVEL_CORE, PERCPU__LEVEL_L3, PERCPU__LEVEL_NODE, PERCPU__LEVEL_PACKAGE, PERCPU__NR_LEVELS };
 
-/* CPUs that are in none of the level's objects make up the last group, which may be empty. */
-struct percpu__groups {
+/* CPUs that are in none of the level's objects make up the last domain, which may be empty. */
+struct percpu__domains {
 	unsigned nr;      /* the last one included */
 	uint16_t *of_cpu; /* by CPU, below nr */
-	int *number;      /* by group but the last: the system's number of the core, node or package */
+	int *number;      /* by domain but the last: the system's number of the core, node or package */
 };
 
 /* For CPUs below nr_cpus, the same in every call. 0; -EINVAL, -ENOTSUP (no hwloc here), -ENOMEM. */
-int percpu__groups_at(enum percpu__level level, unsigned nr_cpus, const struct percpu__groups **groups);
+int percpu__domains_at(enum percpu__level level, unsigned nr_cpus, const struct percpu__domains **domains);
 
 #endif

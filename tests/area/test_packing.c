@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How well the floor packs: live requested bytes per byte of the pages that hold them, on workloads that
+ * How well the layer packs: live requested bytes per byte of the pages that hold them, on workloads that
  * repeat from run to run. Bounds are what the library promises; counts, not time.
  */
 #include <string.h>
@@ -32,7 +32,7 @@ static size_t written_bytes(const void *memory, size_t bytes)
 	return written;
 }
 
-/* The floor's own pages per page of one unit that holds a live area. */
+/* The layer's own pages per page of one unit that holds a live area. */
 static double bookkeeping_percent(void)
 {
 	size_t own = written_bytes(world.shelf_memory, percpu__shelf_bytes(world.shelf.capacity)), used = 0;

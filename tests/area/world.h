@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A shelf with as many spaces as it needs, and no unit behind them: offsets alone. What a caller of the
- * floor would do, the counts by which packing is judged, and numbers that repeat from run to run.
+ * layer would do, the counts by which packing is judged, and numbers that repeat from run to run.
  */
 #ifndef TESTS_AREA_WORLD_H
 #define TESTS_AREA_WORLD_H

@@ -238,7 +238,7 @@ START_TEST(statistics_under_use_do_not_wrap)
 			worst = stats.nr_objects;
 		}
 	}
-	over = true;
+	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
 	for (int i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
 	ck_assert_msg(!nr_absurd, "nr_objects was absurd %zu times, such as %zu", nr_absurd, worst);

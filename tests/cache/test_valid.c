@@ -239,13 +239,13 @@ static void sees_damage_of_chains(void)
 
 static void sees_damage_of_homes(void)
 {
-	struct percpu__home *foreign = percpu__home_at(cache, percpu_abi.nr_copies - 1);
+	struct percpu__home *fallback = percpu__home_at(cache, percpu_abi.nr_copies - 1);
 
 	ck_assert(is_valid());
-	sees(foreign->ready, false);
-	sees(foreign->copy, home->copy);
-	sees(foreign->list.limit, cache->limit);
-	sees(foreign->batch[0].head.limit, cache->batch);
+	sees(fallback->ready, false);
+	sees(fallback->copy, home->copy);
+	sees(fallback->list.limit, cache->limit);
+	sees(fallback->batch[0].head.limit, cache->batch);
 	sees(home->list.limit, cache->limit + 1);
 	if (cache->sections)
 		sees(home->list.limit, 0);

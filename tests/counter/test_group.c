@@ -1,193 +1,256 @@
 /* SPDX-License-Identifier: MIT */
-/* Sums by what CPUs share, on machines that hwloc makes up: HWLOC_SYNTHETIC describes them. */
-#include <dlfcn.h>
-#include <errno.h>
-#include <string.h>
-
-#include <percpu/percpu.h>
-
+/* Fields that agree: a million reads in storms find none torn; additions that are no group are found torn. */
 #include "harness/harness.h"
 
-#define NR_CPUS 16
-#define MAX_GROUPS 17
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
-static const struct machine {
-	const char *synthetic;
-	const char *groups[4]; /* of CPUs 0 to 15 at each level, a digit each */
-	int nr[4];             /* the last group included */
-} machines[] = {
-	{ "pack:2 numa:1 l3:2 core:2 pu:2", { "0011223344556677", "0000111122223333", "0000000011111111", "0000000011111111" },
-	  { 9, 5, 3, 3 } },
-	/* CPU i in package i mod 2, as most firmware numbers them. */
-	{ "pack:2 numa:1 l3:1 core:8 pu:1(indexes=0,2,4,6,8,10,12,14,1,3,5,7,9,11,13,15)",
-	  { "08192a3b4c5d6e7f", "0101010101010101", "0101010101010101", "0101010101010101" }, { 17, 3, 3, 3 } },
-	/* Fewer CPUs than are possible, neither L3 nor packages: the rest is in no group. */
-	{ "numa:4 core:3 pu:1", { "0123456789abgggg", "gggggggggggggggg", "000111222333gggg", "gggggggggggggggg" }, { 13, 1, 5, 1 } },
-};
-#define NR_MACHINES (int)(sizeof(machines) / sizeof(machines[0]))
+#define require(condition) ck_assert(condition)
+#include "ops/storm.h"
 
-static const struct machine *enter(int i)
+#define MAX PERCPU_GROUP_MAX_FIELDS
+#define NR_READS 1000000u
+#define CLAIMED (UINT64_C(1) << 63)
+
+static struct percpu_group group;
+
+static void check_fields(const uint64_t *want)
 {
-	setenv("PERCPU_OPTIONS", "cpus:16", 1);
-	setenv("HWLOC_SYNTHETIC", machines[i].synthetic, 1);
-	return &machines[i];
+	uint64_t fields[MAX];
+
+	percpu_group_read(&group, fields);
+	for (unsigned i = 0; i < group.nr_fields; i++)
+		ck_assert_uint_eq(fields[i], want[i]);
 }
 
-/* 'g' stands for the last group. */
-static int group_in(const struct machine *machine, int level, unsigned cpu)
+/* ---- one thread, in every state ---- */
+
+START_TEST(adds_in_every_state)
 {
-	const char digit = cpu < NR_CPUS ? machine->groups[level][cpu] : 'g';
+	const int copy = enter((enum state)_i);
+	uint64_t want[MAX], fields[MAX];
 
-	return digit == 'g' ? machine->nr[level] - 1 : digit >= 'a' ? digit - 'a' + 10 : digit - '0';
-}
+	if (copy < 0)
+		return;
+	for (unsigned nr = 2; nr <= MAX; nr++) {
+		memset(want, 0, sizeof(want));
+		ck_assert_int_eq(percpu_group_init(&group, nr), 0);
+		check_fields(want);
+		for (unsigned i = 0; i < 1000; i++) {
+			const int32_t odd = i % 3 ? (int32_t)i : -7;
 
-START_TEST(every_copy_is_in_its_group)
-{
-	const struct machine *machine = enter(_i);
-
-	ck_assert_uint_eq(percpu_nr_cpus(), NR_CPUS);
-	for (int level = 0; level < 4; level++) {
-		ck_assert_int_eq(percpu_nr_groups(level), machine->nr[level]);
-		for (unsigned copy = 0; copy <= NR_CPUS; copy++)
-			ck_assert_msg(percpu_group_of(level, copy) == group_in(machine, level, copy),
-				      "%s, level %d, copy %u: %d", machine->synthetic, level, copy,
-				      percpu_group_of(level, copy));
-		for (int group = 0; group < machine->nr[level] - 1; group++)
-			ck_assert_int_ge(percpu_group_number(level, group), 0);
-		ck_assert_int_eq(percpu_group_number(level, machine->nr[level] - 1), -ENOENT);
+			if (nr == 2)
+				percpu_group_add(&group, 1, odd);
+			else if (nr == 3)
+				percpu_group_add(&group, 1, odd, UINT64_MAX / 3 * i);
+			else
+				percpu_group_add(&group, 1, odd, UINT64_MAX / 3 * i, 0 - ((uint64_t)i << 33));
+			want[0]++;
+			want[1] += (uint64_t)odd;
+			want[2] += UINT64_MAX / 3 * i;
+			want[3] -= (uint64_t)i << 33;
+			check_fields(want);
+		}
+		percpu_group_read_copy(&group, (unsigned)copy, fields);
+		for (unsigned i = 0; i < nr; i++)
+			ck_assert_uint_eq(fields[i], want[i]);
+		percpu_group_fini(&group);
+		percpu_group_fini(&group);
 	}
 }
 END_TEST
 
-#define CHECK_TYPE(type)                                                                                     \
-	{                                                                                                    \
-		type *p = percpu_new(type), sums[MAX_GROUPS + 1], want[MAX_GROUPS + 1], total = 0;           \
-                                                                                                             \
-		memset(sums, 0x55, sizeof(sums));                                                            \
-		memset(want, 0x55, sizeof(want));                                                            \
-		memset(want, 0, machine->nr[level] * sizeof(type));                                          \
-		percpu_for_each_copy(i) {                                                                    \
-			*percpu_ptr(p, i) = (type)(i * UINT64_C(0x123456789abcdef1));                        \
-			want[group_in(machine, level, i)] =                                                  \
-				(type)((uint64_t)want[group_in(machine, level, i)] + (uint64_t)*percpu_ptr(p, i)); \
-		}                                                                                            \
-		ck_assert_int_eq(percpu_sum_by(p, level, sums, MAX_GROUPS + 1), 0);                          \
-		ck_assert_int_eq(memcmp(sums, want, sizeof(sums)), 0);                                       \
-		for (int i = 0; i < machine->nr[level]; i++)                                                 \
-			total = (type)((uint64_t)total + (uint64_t)sums[i]);                                 \
-		ck_assert(total == percpu_sum(p));                                                           \
-		percpu_free(p);                                                                              \
-	}
-
-START_TEST(sums_of_every_type)
+START_TEST(two_to_four_fields)
 {
-	const struct machine *machine = enter(_i);
-
-	for (int level = 0; level < 4; level++) {
-		CHECK_TYPE(uint8_t)
-		CHECK_TYPE(int8_t)
-		CHECK_TYPE(uint16_t)
-		CHECK_TYPE(int16_t)
-		CHECK_TYPE(uint32_t)
-		CHECK_TYPE(int)
-		CHECK_TYPE(uint64_t)
-		CHECK_TYPE(long)
-		CHECK_TYPE(long long)
-	}
+	ck_assert_int_eq(percpu_group_init(&group, 0), -EINVAL);
+	ck_assert_int_eq(percpu_group_init(&group, 1), -EINVAL);
+	ck_assert_int_eq(percpu_group_init(&group, MAX + 1), -EINVAL);
+	percpu_group_fini(&group);
 }
 END_TEST
 
-START_TEST(a_struct_of_counters_at_once)
+START_TEST(another_number_of_fields_ends_the_process)
 {
-	enum { N = 37 };
-	const struct machine *machine = enter(_i);
-	uint64_t *p = percpu_new_array(uint64_t, N);
-	uint64_t sums[MAX_GROUPS * N], one[MAX_GROUPS];
+	int status;
+	pid_t child;
 
-	percpu_for_each_copy(copy)
-		for (int i = 0; i < N; i++)
-			percpu_ptr(p, copy)[i] = copy * 1000 + i;
-	for (int level = 0; level < 4; level++) {
-		ck_assert_int_eq(percpu_sum_u64_by(sums, p, N, level, MAX_GROUPS), 0);
-		for (int i = 0; i < N; i++) {
-			ck_assert_int_eq(percpu_sum_by(&p[i], level, one, MAX_GROUPS), 0);
-			for (int group = 0; group < machine->nr[level]; group++)
-				ck_assert_uint_eq(sums[group * N + i], one[group]);
+	if (_i)
+		setenv("PERCPU_OPTIONS", "mode:atomic", 1);
+	ck_assert_int_eq(percpu_group_init(&group, 2), 0);
+	percpu_group_add(&group, 1, 2);
+	child = fork();
+	if (!child) {
+		fclose(stderr);
+		close(2);
+		percpu_group_add(&group, 1, 2, 3);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_ne(status, 0);
+	percpu_group_fini(&group);
+}
+END_TEST
+
+/* Writers that never come back: groups that stay claimed, in the copies and then in the spare ones. */
+START_TEST(claimed_groups_hold_up_nobody)
+{
+	const int copy = enter(ATOMIC);
+	uint64_t want[2] = { 0 }, *words;
+
+	ck_assert_int_ge(copy, 0);
+	ck_assert_int_eq(percpu_group_init(&group, 2), 0);
+	words = percpu_ptr((uint64_t *)group.of[2], (unsigned)copy);
+	for (unsigned i = 0; i < 200; i++) {
+		percpu_group_add(&group, 1, 10);
+		want[0] += 1;
+		want[1] += 10;
+		check_fields(want);
+		*words |= CLAIMED;
+		check_fields(want);
+		/* Where the last one went: the groups of a page are as far apart as its head is long. */
+		if (group.spare) {
+			words = (uint64_t *)group.spare;
+			do
+				words += 16;
+			while (*words & CLAIMED && words < (uint64_t *)group.spare + 31 * 16);
 		}
 	}
-	percpu_free(p);
+	ck_assert_ptr_nonnull(group.spare);
+	ck_assert_ptr_nonnull(*(void **)group.spare);
+	percpu_group_fini(&group);
 }
 END_TEST
 
-START_TEST(what_is_wrong_is_said)
+/*
+ * As a handler finds it that interrupted its own thread, whose claim will not go while the handler runs, and there is no
+ * memory: no groups but those that are claimed, then in atomic mode those of the other CPUs, then none.
+ */
+START_TEST(without_memory_nobody_waits)
 {
-	const struct machine *machine = enter(0);
-	uint64_t *p = percpu_new(uint64_t), sums[MAX_GROUPS];
+	const int copy = enter(_i ? ATOMIC : UNREGISTERED);
+	struct rlimit before, nothing_more;
+	uint64_t want[2] = { 0 };
 
-	memset(sums, 0x55, sizeof(sums));
-	for (int level = 0; level < 4; level++) {
-		ck_assert_int_eq(percpu_sum_by(p, level, sums, (size_t)machine->nr[level] - 1), -ERANGE);
-		ck_assert_int_eq(percpu_sum_u64_by(sums, p, 1, level, (size_t)machine->nr[level] - 1), -ERANGE);
-		ck_assert_uint_eq(sums[0], 0x5555555555555555);
-		ck_assert_int_eq(percpu_group_of(level, NR_CPUS + 1), -EINVAL);
-		ck_assert_int_eq(percpu_group_number(level, (unsigned)machine->nr[level]), -EINVAL);
+	if (PERCPU__ASAN || PERCPU__TSAN) /* which want more memory */
+		return;
+	if (copy < 0)
+		return;
+	ck_assert_int_eq(percpu_group_init(&group, 2), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+	nothing_more = (struct rlimit){ 1, before.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &nothing_more), 0);
+	*percpu_ptr((uint64_t *)group.of[2], (unsigned)copy) |= CLAIMED;
+	alarm(60); /* it would not come back */
+	for (unsigned i = 0; i < 2000; i++) {
+		percpu_group_add(&group, 1, -10);
+		want[0] += 1;
+		want[1] -= 10;
+		check_fields(want);
+		if (i == 1000)
+			percpu_for_each_copy(other)
+				*percpu_ptr((uint64_t *)group.of[2], other) |= CLAIMED;
 	}
-	ck_assert_int_eq(percpu_nr_groups(4), -EINVAL);
-	ck_assert_int_eq(percpu_sum_by(p, -1, sums, MAX_GROUPS), -EINVAL);
-	percpu_free(p);
+	alarm(0);
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+	ck_assert_ptr_null(group.spare);
+	ck_assert_uint_eq(group.loose_ended, _i ? 999 : 2000);
+	percpu_group_fini(&group);
 }
 END_TEST
 
-/* It costs its loading time only those who ask. */
-START_TEST(hwloc_is_there_when_it_is_asked_alone)
-{
-	char maps[65536];
-	FILE *file;
-	size_t nr;
+/* ---- storms ---- */
 
-	percpu_free(percpu_alloc(8, 8));
-	file = fopen("/proc/self/maps", "r");
-	ck_assert_ptr_nonnull(file);
-	nr = fread(maps, 1, sizeof(maps) - 1, file);
-	fclose(file);
-	maps[nr] = '\0';
-	ck_assert_ptr_null(strstr(maps, "libhwloc"));
-	ck_assert_int_ge(percpu_nr_groups(PERCPU_LEVEL_CORE), 1);
+static uint64_t nr_reads, nr_torn;
+static bool broken; /* each field is added by itself */
+
+static void read_once(void)
+{
+	uint64_t fields[MAX];
+	bool agree;
+
+	percpu_group_read(&group, fields);
+	agree = fields[0] == fields[1];
+	if (group.nr_fields == 4)
+		agree &= fields[2] == 3 * fields[0] && fields[3] == 0 - fields[0];
+	__atomic_fetch_add(&nr_reads, 1, __ATOMIC_RELAXED);
+	if (!agree)
+		__atomic_fetch_add(&nr_torn, 1, __ATOMIC_RELAXED);
+}
+
+static void step_group(struct storm_thread *self, bool in_handler)
+{
+	if (self->number == 3 && self->steps == 100 && !in_handler && self->state)
+		unregister_rseq();
+	if (broken) {
+		struct percpu__group2 *words = (struct percpu__group2 *)group.of[2];
+
+		percpu_inc(&words->slot[0][0]);
+		percpu_inc(&words->slot[0][1]);
+	} else if (group.nr_fields == 2) {
+		percpu_group_add(&group, 1, 1);
+	} else {
+		percpu_group_add(&group, 1, 1, 3, -1);
+	}
+	/* Two threads read, and so do handlers on top of all. */
+	if (self->number < 2 || in_handler)
+		read_once();
+}
+
+static void storm_of_groups(enum state state, unsigned nr_fields, uint64_t reads)
+{
+	uint64_t steps = 0, fields[MAX];
+
+	if (state == ATOMIC)
+		setenv("PERCPU_OPTIONS", "mode:atomic", 1);
+	if (state == CPU_TOO_HIGH)
+		setenv("PERCPU_OPTIONS", "cpus:1", 1);
+	ck_assert_int_eq(percpu_group_init(&group, nr_fields), 0);
+	storm_threads[3].state = state == UNREGISTERED && percpu_mode() == PERCPU_MODE_RSEQ ? &group : NULL;
+	do
+		steps += storm(step_group, 0.5);
+	while (nr_reads < reads);
+	ck_assert_msg(!nr_torn, "%ju of %ju reads torn", (uintmax_t)nr_torn, (uintmax_t)nr_reads);
+	percpu_group_read(&group, fields);
+	ck_assert_uint_eq(fields[0], steps);
+	percpu_group_fini(&group);
+}
+
+START_TEST(a_million_reads_in_a_storm_and_none_torn)
+{
+	storm_of_groups((enum state)_i, 2, NR_READS);
 }
 END_TEST
 
-/* This machine: CPUs of one core are of one package. */
-START_TEST(levels_agree_on_this_machine)
+START_TEST(of_four_fields_neither)
 {
-	for (unsigned a = 0; a < percpu_nr_cpus(); a++)
-		for (unsigned b = 0; b < a; b++)
-			if (percpu_group_of(PERCPU_LEVEL_CORE, a) == percpu_group_of(PERCPU_LEVEL_CORE, b))
-				ck_assert_int_eq(percpu_group_of(PERCPU_LEVEL_PACKAGE, a),
-						 percpu_group_of(PERCPU_LEVEL_PACKAGE, b));
+	storm_of_groups((enum state)_i, 4, NR_READS / 10);
 }
 END_TEST
 
-static Suite *suite(void)
+START_TEST(control_is_torn)
 {
-	Suite *suite = suite_create("counter: groups");
-	TCase *tcase = tcase_create("groups");
-
-	tcase_add_loop_test(tcase, every_copy_is_in_its_group, 0, NR_MACHINES);
-	tcase_add_loop_test(tcase, sums_of_every_type, 0, NR_MACHINES);
-	tcase_add_loop_test(tcase, a_struct_of_counters_at_once, 0, NR_MACHINES);
-	tcase_add_test(tcase, what_is_wrong_is_said);
-	tcase_add_test(tcase, hwloc_is_there_when_it_is_asked_alone);
-	tcase_add_test(tcase, levels_agree_on_this_machine);
-	suite_add_tcase(suite, tcase);
-	return suite;
+	broken = true;
+	ck_assert_int_eq(percpu_group_init(&group, 2), 0);
+	for (unsigned tries = 0; tries < 20 && !nr_torn; tries++)
+		storm(step_group, 0.5);
+	ck_assert_msg(nr_torn, "two additions never seen apart: this storm proves nothing");
+	percpu_group_fini(&group);
 }
+END_TEST
 
 int main(void)
 {
-	void *hwloc = dlopen("libhwloc.so.15", RTLD_NOW);
+	const TTest *const tests[] = { two_to_four_fields, claimed_groups_hold_up_nobody, control_is_torn, NULL };
+	Suite *suite = suite_of("counter: groups", tests, 120);
+	TCase *modes = tcase_create("modes");
 
-	if (!hwloc)
-		return printf("1..0 # SKIP libhwloc is not installed\n") < 0;
-	dlclose(hwloc);
-	return run_suite(suite());
+	tcase_set_timeout(modes, 300);
+	tcase_add_loop_test(modes, adds_in_every_state, 0, NR_STATES);
+	tcase_add_loop_test(modes, without_memory_nobody_waits, 0, 2);
+	tcase_add_loop_test(modes, another_number_of_fields_ends_the_process, 0, 2);
+	tcase_add_loop_test(modes, a_million_reads_in_a_storm_and_none_torn, 0, NR_STATES);
+	tcase_add_loop_test(modes, of_four_fields_neither, 0, NR_STATES);
+	suite_add_tcase(suite, modes);
+	return run_suite(suite);
 }

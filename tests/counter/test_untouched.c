@@ -211,32 +211,32 @@ START_TEST(a_counter)
 }
 END_TEST
 
-START_TEST(a_snapshot)
+START_TEST(a_group)
 {
-	uint64_t fields[PERCPU_SNAPSHOT_MAX_FIELDS];
-	struct percpu_snapshot snapshot;
+	uint64_t fields[PERCPU_GROUP_MAX_FIELDS];
+	struct percpu_group group;
 
 	with_options("cpus:512");
-	for (unsigned nr = 2; nr <= PERCPU_SNAPSHOT_MAX_FIELDS; nr++) {
-		ck_assert_int_eq(percpu_snapshot_init(&snapshot, nr), 0);
-		percpu_snapshot_read(&snapshot, fields);
+	for (unsigned nr = 2; nr <= PERCPU_GROUP_MAX_FIELDS; nr++) {
+		ck_assert_int_eq(percpu_group_init(&group, nr), 0);
+		percpu_group_read(&group, fields);
 		ck_assert_uint_eq(fields[0] | fields[1], 0);
 	}
-	ck_assert_uint_eq(nr_touched(snapshot.of[PERCPU_SNAPSHOT_MAX_FIELDS], 8), 0);
+	ck_assert_uint_eq(nr_touched(group.of[PERCPU_GROUP_MAX_FIELDS], 8), 0);
 	for (unsigned i = 0; i < 100; i++)
-		percpu_snapshot_add(&snapshot, 1, 2, 3, 4);
-	percpu_snapshot_read(&snapshot, fields);
+		percpu_group_add(&group, 1, 2, 3, 4);
+	percpu_group_read(&group, fields);
 	for (unsigned i = 0; i < 4; i++)
 		ck_assert_uint_eq(fields[i], 100 * (i + 1));
-	ck_assert_uint_le(nr_touched(snapshot.of[PERCPU_SNAPSHOT_MAX_FIELDS], 8), 2);
+	ck_assert_uint_le(nr_touched(group.of[PERCPU_GROUP_MAX_FIELDS], 8), 2);
 }
 END_TEST
 
-START_TEST(sums_by_group)
+START_TEST(sums_by_domain)
 {
 	struct percpu_pool *pool = pool_of(_i);
 	uint64_t *p = alloc_in(pool, 10000), *sums;
-	const int nr = percpu_nr_groups(PERCPU_LEVEL_PACKAGE);
+	const int nr = percpu_nr_domains(PERCPU_LEVEL_PACKAGE);
 	uint64_t total = 0;
 
 	if (nr < 0) /* no hwloc: that is said elsewhere */
@@ -361,9 +361,9 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const both[] = { a_sum, sums_of_an_array, a_histogram, areas_that_are_used_again, sums_by_group,
+	const TTest *const both[] = { a_sum, sums_of_an_array, a_histogram, areas_that_are_used_again, sums_by_domain,
 				      beside_writers, in_a_child, NULL };
-	const TTest *const private[] = { a_counter, a_snapshot, eight_thousand_sums_take_no_memory,
+	const TTest *const private[] = { a_counter, a_group, eight_thousand_sums_take_no_memory,
 					 pages_that_were_purged, NULL };
 	uintptr_t at = (uintptr_t)&at & -page_bytes();
 	struct percpu__extent extent;

@@ -99,8 +99,8 @@ fi
 # ---- without what configure would find ----
 
 # The whole library and everything.c in one program.
-for floor in platform topology area ops percpu counter cache publish; do
-	set -- "$@" "$top_srcdir/src/$floor"/*.c
+for layer in platform topology area ops percpu counter cache publish; do
+	set -- "$@" "$top_srcdir/src/$layer"/*.c
 done
 set -- -std=gnu11 -D_GNU_SOURCE -O1 -pthread -iquote "$top_srcdir/src" -I"$top_srcdir/include" "$@" "$dir/everything.c"
 # shellcheck disable=SC2086

@@ -39,7 +39,7 @@ static struct percpu_cache *cache;
 static struct percpu_pool *pool, *published; /* the second one where memfds are to be had */
 static uint64_t __percpu *seen_outside;
 static struct percpu_counter counter;
-static struct percpu_snapshot pair;
+static struct percpu_group pair;
 static struct percpu_histogram histogram;
 static struct percpu_list_node nodes[NR_NODES];
 
@@ -55,7 +55,7 @@ static void step(unsigned number, unsigned i)
 	percpu_add_return(&counts->doubles, 5);
 	percpu_inc(static_count);
 	percpu_counter_add(&counter, 2);
-	percpu_snapshot_add(&pair, 1, 2);
+	percpu_group_add(&pair, 1, 2);
 	percpu_histogram_record(&histogram, i);
 	percpu_inc(seen_outside);
 	if (node)
@@ -111,7 +111,7 @@ static void look_at_statistics(uint64_t nr)
 	uint64_t fields[2];
 
 	must(histogram.shape.nr_buckets <= sizeof(counts) / sizeof(counts[0]));
-	percpu_snapshot_read(&pair, fields);
+	percpu_group_read(&pair, fields);
 	percpu_histogram_read(&histogram, &data);
 	must(percpu_counter_sum(&counter) == (int64_t)(2 * nr) && fields[0] == nr && fields[1] == 2 * nr);
 	must(data.nr == nr && data.max == NR_STEPS - 1 && data.sum == NR_THREADS * (uint64_t)NR_STEPS * (NR_STEPS - 1) / 2);
@@ -158,7 +158,7 @@ int main(int argc, char **argv)
 	must((counts = percpu_new(struct counts)) && (list = percpu_new(struct percpu_list)));
 	must((cache = percpu_cache_create("everything", 100, 0, 0, NULL)));
 	must((pool = percpu_pool_create("everything", NULL)));
-	must(!percpu_counter_init(&counter, 0, 0) && !percpu_snapshot_init(&pair, 2));
+	must(!percpu_counter_init(&counter, 0, 0) && !percpu_group_init(&pair, 2));
 	must(!percpu_histogram_init(&histogram, NULL, 1, NR_STEPS, 5));
 	publish();
 	for (unsigned i = 0; i < NR_NODES; i++)
@@ -177,7 +177,7 @@ int main(int argc, char **argv)
 	must(!percpu_pool_destroy(pool));
 	must(percpu_trim(NULL) >= 0);
 	percpu_counter_fini(&counter);
-	percpu_snapshot_fini(&pair);
+	percpu_group_fini(&pair);
 	percpu_histogram_fini(&histogram);
 	percpu_free(seen_outside);
 	must(!published || !percpu_pool_destroy(published));

@@ -70,7 +70,7 @@ int main(int argc, char **argv)
 	free_them();
 	if (!strcmp(what, "first"))
 		seen += percpu_ptr(stats, 0)->packets;
-	if (!strcmp(what, "foreign"))
+	if (!strcmp(what, "fallback"))
 		seen += percpu_ptr(stats, percpu_nr_copies() - 1)->bytes;
 	if (!strcmp(what, "write"))
 		percpu_this_ptr(stats)->bytes = 1;

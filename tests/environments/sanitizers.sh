@@ -35,7 +35,7 @@ for cc in gcc clang; do
 	try "$cc: built with AddressSanitizer" $cc $flags -fsanitize=address "$top_srcdir/tests/environments/freed.c" -o "$program" $library
 	try "$cc: a program that is good" env ASAN_OPTIONS=detect_leaks=0 "$program" good
 	words="use-after-poison which.were freed.here allocated.here in.free_them in.allocate_them"
-	for what in first foreign write operation; do
+	for what in first fallback write operation; do
 		report "$cc: used after the free: $what" "$(reports env ASAN_OPTIONS=detect_leaks=0 "$program" $what)"
 	done
 	words="use-after-poison which.were freed.here allocated.here in.main"
@@ -67,7 +67,7 @@ if command -v valgrind >/dev/null && grep -q 'define HAVE_VALGRIND_MEMCHECK_H 1'
 	try "built for Valgrind" ${CC:-cc} $flags "$top_srcdir/tests/environments/freed.c" -o "$program" $library
 	try "Valgrind: a program that is good, and has no leaks" valgrind -q --leak-check=full --error-exitcode=9 "$program" good
 	words="Invalid.read free'd free_them Block.was.alloc'd allocate_them"
-	for what in first foreign; do
+	for what in first fallback; do
 		report "Valgrind: used after the free: $what" "$(reports valgrind -q --error-exitcode=9 "$program" $what)"
 	done
 	words="Invalid free'd free_them allocate_them"

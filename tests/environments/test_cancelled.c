@@ -67,7 +67,7 @@ static void *use_all(void *arg)
 	BEGIN(percpu_cache_stats(cache, &of_cache));
 	BEGIN(percpu_cache_shrink(cache));
 	BEGIN(percpu_cache_destroy(cache));
-	BEGIN(percpu_nr_groups(PERCPU_LEVEL_CORE));
+	BEGIN(percpu_nr_domains(PERCPU_LEVEL_CORE));
 	BEGIN(percpu_pool_stats(NULL, &stats));
 	BEGIN(percpu_pool_misplaced(NULL));
 	BEGIN(percpu_trim(NULL));
@@ -104,6 +104,10 @@ int main(void)
 	void *result = NULL;
 	pthread_t thread;
 
+	if (PERCPU__ASAN) {
+		printf("1..0 # SKIP AddressSanitizer reports an overflow in frames that a cancelled thread leaves\n");
+		return 0;
+	}
 	if (pthread_create(&thread, NULL, use_all, &nr_read) || pthread_join(thread, &result))
 		return 1;
 	printf("%sok 1 - it came through all functions\n", came_to ? "not " : "");
@@ -113,13 +117,12 @@ int main(void)
 	printf("%sok 3 - no descriptor is left\n", nr_descriptors() == before ? "" : "not ");
 	pool = percpu_pool_create("cancelled", &attr);
 	with_pool = nr_descriptors();
-	for (size_t i = 0; i < 2 && !PERCPU__ASAN; i++)
+	for (size_t i = 0; i < 2; i++)
 		if (!pool || pthread_create(&thread, NULL, be_cancelled, &pids[i]) || pthread_join(thread, &result) ||
 		    result != PTHREAD_CANCELED || nr_descriptors() != with_pool)
 			are_fine = false;
 	percpu_pool_destroy(pool);
-	printf("%sok 4 - nor one by a callback that is cancelled%s\n", are_fine ? "" : "not ",
-	       PERCPU__ASAN ? " # SKIP AddressSanitizer takes the frames that it leaves for an overflow" : "");
+	printf("%sok 4 - nor one by a callback that is cancelled\n", are_fine ? "" : "not ");
 	percpu_free(percpu_alloc(100000, 8)); /* it would wait for a lock that is left */
 	printf("ok 5 - nor a lock\n1..5\n");
 	return 0;

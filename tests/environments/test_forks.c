@@ -62,12 +62,12 @@ static bool is_over(void)
 
 /* ---- groups of fields that agree ---- */
 
-static struct percpu_snapshot snapshot;
+static struct percpu_group group;
 
 static void *add_pairs(void *arg)
 {
 	while (!is_over())
-		percpu_snapshot_add(&snapshot, 1, STEP);
+		percpu_group_add(&group, 1, STEP);
 	return NULL;
 }
 
@@ -76,30 +76,30 @@ static void look_at_pairs(void)
 {
 	uint64_t before[2], after[2];
 
-	percpu_snapshot_read(&snapshot, before);
+	percpu_group_read(&group, before);
 	must(before[1] == before[0] * STEP);
 	for (unsigned i = 0; i < 200; i++)
-		percpu_snapshot_add(&snapshot, 1, STEP);
-	percpu_snapshot_read(&snapshot, after);
+		percpu_group_add(&group, 1, STEP);
+	percpu_group_read(&group, after);
 	must(after[0] == before[0] + 200 && after[1] == after[0] * STEP);
 }
 
 static void pairs(const char *options)
 {
 	setenv("PERCPU_OPTIONS", options, 1);
-	ck_assert_int_eq(percpu_snapshot_init(&snapshot, 2), 0);
+	ck_assert_int_eq(percpu_group_init(&group, 2), 0);
 	fork_beside(add_pairs, look_at_pairs);
-	percpu_snapshot_fini(&snapshot);
+	percpu_group_fini(&group);
 }
 
-START_TEST(snapshots)
+START_TEST(groups)
 {
 	pairs("");
 }
 END_TEST
 
 /* A claim is left behind in the child, where nobody waits for it. */
-START_TEST(snapshots_without_sections)
+START_TEST(groups_without_sections)
 {
 	pairs("mode:atomic");
 }
@@ -332,7 +332,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { snapshots, snapshots_without_sections, histograms_with_sections,
+	const TTest *const tests[] = { groups, groups_without_sections, histograms_with_sections,
 				       histograms_without_sections, lists, counters, published_pools, NULL };
 	Suite *suite = suite_of("environments: forks", tests, 1800);
 	TCase *options = tcase_create("options");

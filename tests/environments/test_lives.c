@@ -42,14 +42,14 @@ static struct everything {
 	uint8_t added8, bits8;
 	uint16_t added16;
 	uint32_t added32, returned32;
-	uint64_t added64, exchanged, compared, foreign;
+	uint64_t added64, exchanged, compared, fallback;
 	bool flag;
 } __percpu *everything;
 static struct percpu_list __percpu *list;
 static struct percpu_list_node nodes[32];
 static uint64_t nr_handled, xchg_in, xchg_out;
 static struct percpu_counter counter;
-static struct percpu_snapshot pair;
+static struct percpu_group pair;
 static struct percpu_histogram histogram;
 
 static void use_everything(uint64_t number)
@@ -64,9 +64,9 @@ static void use_everything(uint64_t number)
 	(void)percpu_add_return(&everything->returned32, 7);
 	percpu_dec(&everything->added64);
 	percpu_write(&everything->flag, true);
-	percpu_foreign_add(&everything->foreign, 3);
+	percpu_fallback_add(&everything->fallback, 3);
 	percpu_counter_add(&counter, 5);
-	percpu_snapshot_add(&pair, 1, 7);
+	percpu_group_add(&pair, 1, 7);
 	percpu_histogram_record(&histogram, number % 1000);
 	__atomic_fetch_add(&xchg_in, number, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&xchg_out, percpu_xchg(&everything->exchanged, number), __ATOMIC_RELAXED);
@@ -112,7 +112,7 @@ START_TEST(signals_ten_thousand_times_a_second)
 
 	everything = percpu_new(struct everything);
 	list = percpu_new(struct percpu_list);
-	ck_assert(!percpu_counter_init(&counter, 0, 0) && !percpu_snapshot_init(&pair, 2));
+	ck_assert(!percpu_counter_init(&counter, 0, 0) && !percpu_group_init(&pair, 2));
 	ck_assert(!percpu_histogram_init(&histogram, NULL, 1, 1000, 9));
 	ck_assert_uint_le(histogram.shape.nr_buckets, sizeof(buckets) / sizeof(buckets[0]));
 	for (unsigned i = 0; i < 32; i++)
@@ -136,7 +136,7 @@ START_TEST(signals_ten_thousand_times_a_second)
 		sum.returned32 += copy->returned32;
 		sum.added64 += copy->added64;
 		sum.compared += copy->compared;
-		sum.foreign += copy->foreign;
+		sum.fallback += copy->fallback;
 		left += copy->exchanged;
 		ck_assert(copy->bits8 == 0 || copy->bits8 == 0x10);
 		for (struct percpu_list_node *node = percpu_ptr(list, i)->head; node; node = node->next)
@@ -150,9 +150,9 @@ START_TEST(signals_ten_thousand_times_a_second)
 	ck_assert_uint_eq(sum.compared, nr);
 	ck_assert_uint_eq(xchg_out + left, xchg_in);
 	ck_assert_uint_eq(nr_nodes, 32);
-	ck_assert_uint_eq(sum.foreign, 3 * nr);
+	ck_assert_uint_eq(sum.fallback, 3 * nr);
 	ck_assert_int_eq(percpu_counter_sum(&counter), 5 * nr);
-	percpu_snapshot_read(&pair, fields);
+	percpu_group_read(&pair, fields);
 	ck_assert(fields[0] == nr && fields[1] == 7 * nr);
 	percpu_histogram_read(&histogram, &data);
 	ck_assert_uint_eq(data.nr, nr);
@@ -189,17 +189,17 @@ static void wait_for(pid_t child)
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", status);
 }
 
-#define FOREIGN_EACH 1000
+#define FALLBACK_EACH 1000
 
 /* In a child that borrows this thread's storage: every operation that it may use. */
-static void count_as_foreigner(void)
+static void count_into_fallback(void)
 {
-	for (unsigned i = 0; i < FOREIGN_EACH; i++) {
-		percpu_foreign_inc(count);
-		percpu_foreign_add(count, 5);
-		percpu_foreign_sub(count, 4);
-		percpu_foreign_dec(count);
-		percpu_foreign_add(count, 1);
+	for (unsigned i = 0; i < FALLBACK_EACH; i++) {
+		percpu_fallback_inc(count);
+		percpu_fallback_add(count, 5);
+		percpu_fallback_sub(count, 4);
+		percpu_fallback_dec(count);
+		percpu_fallback_add(count, 1);
 	}
 }
 
@@ -213,13 +213,13 @@ START_TEST(children_of_vfork)
 		const pid_t child = vfork();
 
 		if (!child) {
-			count_as_foreigner();
+			count_into_fallback();
 			_exit(0);
 		}
 		wait_for(child);
 	}
-	ck_assert_uint_eq(end_counting(thread) + 20 * 2 * FOREIGN_EACH, percpu_sum(count));
-	ck_assert_uint_eq(*percpu_ptr(count, percpu_nr_copies() - 1), 20 * 2 * FOREIGN_EACH);
+	ck_assert_uint_eq(end_counting(thread) + 20 * 2 * FALLBACK_EACH, percpu_sum(count));
+	ck_assert_uint_eq(*percpu_ptr(count, percpu_nr_copies() - 1), 20 * 2 * FALLBACK_EACH);
 }
 END_TEST
 
@@ -229,7 +229,7 @@ static char stack[64 * 1024] __attribute__((aligned(16)));
 
 static int raw_child(void *unused)
 {
-	count_as_foreigner();
+	count_into_fallback();
 	syscall(SYS_exit, 0); /* not exit(), which is for the process */
 	return 0;
 }
@@ -247,8 +247,8 @@ START_TEST(raw_clones_that_share_memory)
 			percpu_inc(count);
 		wait_for(child);
 	}
-	ck_assert_uint_eq(percpu_sum(count), nr + 20 * 2 * FOREIGN_EACH);
-	ck_assert_uint_eq(*percpu_ptr(count, percpu_nr_copies() - 1), 20 * 2 * FOREIGN_EACH);
+	ck_assert_uint_eq(percpu_sum(count), nr + 20 * 2 * FALLBACK_EACH);
+	ck_assert_uint_eq(*percpu_ptr(count, percpu_nr_copies() - 1), 20 * 2 * FALLBACK_EACH);
 }
 END_TEST
 

@@ -32,7 +32,7 @@ static struct percpu_list_node node;
 static struct percpu_counter counter;
 static struct percpu_histogram histogram;
 static struct percpu_histogram_data data = { .counts = counts };
-static struct percpu_snapshot snapshot;
+static struct percpu_group group;
 static volatile uintptr_t seen;
 
 /* ---- the first call of all ---- */
@@ -50,7 +50,7 @@ static void make(void)
 {
 	word = percpu_new(long);
 	list = percpu_new(struct percpu_list);
-	if (!word || !list || percpu_counter_init(&counter, 0, 1) || percpu_snapshot_init(&snapshot, 2) ||
+	if (!word || !list || percpu_counter_init(&counter, 0, 1) || percpu_group_init(&group, 2) ||
 	    percpu_histogram_init(&histogram, NULL, 0, 1000, 5))
 		_exit(3);
 }
@@ -63,7 +63,7 @@ static void operate(void)
 	seen = percpu_read(word);
 }
 
-static void operate_foreign(void) { percpu_foreign_add(word, 3); }
+static void operate_fallback(void) { percpu_fallback_add(word, 3); }
 static void sum(void) { seen = percpu_sum(word); }
 static void sum_many(void) { percpu_sum_u64(sums, (uint64_t *)word, 1); }
 static void ask_size(void) { seen = percpu_usable_size(word); }
@@ -95,11 +95,11 @@ static void record(void)
 /* Every group that there is claimed, so that a page of them must be made. */
 static void add_together(void)
 {
-	percpu_snapshot_add(&snapshot, 1, 2);
+	percpu_group_add(&group, 1, 2);
 	percpu_for_each_copy(i)
-		*percpu_ptr((uint64_t *)snapshot.of[2], i) |= percpu_mode() == PERCPU_MODE_ATOMIC ? UINT64_C(1) << 63 : 0;
-	percpu_snapshot_add(&snapshot, 1, 2);
-	percpu_snapshot_read(&snapshot, fields);
+		*percpu_ptr((uint64_t *)group.of[2], i) |= percpu_mode() == PERCPU_MODE_ATOMIC ? UINT64_C(1) << 63 : 0;
+	percpu_group_add(&group, 1, 2);
+	percpu_group_read(&group, fields);
 }
 
 static const struct call {
@@ -114,14 +114,14 @@ static const struct call {
 	{ "percpu_this_cpu", ask_cpu, NULL },
 	{ "percpu_usable_size of NULL", ask_size_of_nothing, NULL },
 	{ "operations", operate, make },
-	{ "percpu_foreign_add", operate_foreign, make },
+	{ "percpu_fallback_add", operate_fallback, make },
 	{ "percpu_sum", sum, make },
 	{ "percpu_sum_u64", sum_many, make },
 	{ "percpu_usable_size", ask_size, make },
 	{ "lists", use_list, make },
 	{ "counters", count, make },
 	{ "histograms", record, make },
-	{ "snapshots", add_together, make },
+	{ "groups", add_together, make },
 };
 #define NR_CALLS (sizeof(calls) / sizeof(calls[0]))
 

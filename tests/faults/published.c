@@ -126,7 +126,7 @@ static void undo_open(void)
 /* A reader of its own each time, so that it has no room yet. */
 static bool attempt_to_read(void)
 {
-	const uint32_t groups[5000] = { 1 };
+	const uint32_t domains[5000] = { 1 };
 	bool all = attempt_open();
 	int error;
 
@@ -136,7 +136,7 @@ static bool attempt_to_read(void)
 	must(!error || (is_documented(-error) && !percpu_reader_nr(reader)));
 	must(error || (percpu_reader_nr(reader) == 1 && *percpu_reader_words(reader, 0, 0, NULL) == 5));
 	all = !error;
-	error = percpu_reader_group(reader, groups, 2);
+	error = percpu_reader_group(reader, domains, 2);
 	must(!error || error == -ENOMEM);
 	all &= !error;
 	error = percpu_reader_update(reader);

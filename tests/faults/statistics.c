@@ -5,7 +5,7 @@
 #define NR_COUNTERS 200
 static struct percpu_counter counters[NR_COUNTERS];
 static struct percpu_histogram histogram;
-static struct percpu_snapshot snapshot;
+static struct percpu_group group;
 
 static bool is_done(int error)
 {
@@ -75,22 +75,22 @@ static void undo_histogram(void)
 	must_keep_errno(percpu_histogram_fini(&histogram));
 }
 
-static bool attempt_snapshot(void)
+static bool attempt_group(void)
 {
 	uint64_t fields[3];
 
-	if (!is_done(percpu_snapshot_init(&snapshot, 3)))
+	if (!is_done(percpu_group_init(&group, 3)))
 		return false;
-	must_keep_errno(percpu_snapshot_add(&snapshot, 1, 2, 3));
-	must_keep_errno(percpu_snapshot_read(&snapshot, fields));
+	must_keep_errno(percpu_group_add(&group, 1, 2, 3));
+	must_keep_errno(percpu_group_read(&group, fields));
 	must(fields[0] == 1 && fields[1] == 2 && fields[2] == 3);
 	return true;
 }
 
-static void undo_snapshot(void)
+static void undo_group(void)
 {
-	must_keep_errno(percpu_snapshot_fini(&snapshot));
-	must_keep_errno(percpu_snapshot_fini(&snapshot));
+	must_keep_errno(percpu_group_fini(&group));
+	must_keep_errno(percpu_group_fini(&group));
 }
 
 /* ---- groups ---- */
@@ -105,10 +105,10 @@ static void prepare_word(void)
 	percpu_add(word, 5);
 }
 
-static bool attempt_groups(void)
+static bool attempt_domains(void)
 {
 	static uint64_t sums[5000];
-	const int nr = percpu_nr_groups(PERCPU_LEVEL_CORE);
+	const int nr = percpu_nr_domains(PERCPU_LEVEL_CORE);
 	uint64_t sum = 0;
 	int error;
 
@@ -130,10 +130,10 @@ static const struct scenario scenarios[] = {
 	  .attempt = attempt_counters, .undo = undo_counters },
 	{ "percpu_histogram_init, percpu_histogram_fini",
 	  .attempt = attempt_histogram, .undo = undo_histogram },
-	{ "percpu_snapshot_init, percpu_snapshot_fini", .attempt = attempt_snapshot, .undo = undo_snapshot },
+	{ "percpu_group_init, percpu_group_fini", .attempt = attempt_group, .undo = undo_group },
 #if !PERCPU__ASAN
-	{ "percpu_nr_groups, percpu_sum_by",
-	  .prepare = prepare_word, .attempt = attempt_groups, .spares_malloc = true },
+	{ "percpu_nr_domains, percpu_sum_by",
+	  .prepare = prepare_word, .attempt = attempt_domains, .spares_malloc = true },
 #endif
 };
 

@@ -21,8 +21,8 @@ if ! clang -fsanitize=fuzzer,address "$tap_dir/none.c" -o "$tap_dir/none" 2>/dev
 fi
 
 set --
-for floor in platform topology area ops percpu counter cache publish; do
-	set -- "$@" "$top_srcdir/src/$floor"/*.c
+for layer in platform topology area ops percpu counter cache publish; do
+	set -- "$@" "$top_srcdir/src/$layer"/*.c
 done
 sources=$*
 
@@ -38,7 +38,7 @@ found()
 for target in $targets; do
 	# Of the command, what makes pages.
 	tool=
-	[ "$target" != page ] || for part in export names ledger value text group; do
+	[ "$target" != page ] || for part in export names ledger value text domain; do
 		tool="$tool $top_srcdir/src/tool/$part.c"
 	done
 	mkdir -p "$tap_dir/$target"

@@ -42,7 +42,7 @@ int serve(const struct options *options)
 static struct file {
 	int fd;
 	uid_t user;
-	bool is_foreign;
+	bool is_fallback;
 } files[POOLS_MAX];
 static unsigned nr_files;
 
@@ -51,17 +51,17 @@ int sources_visit(const struct options *options, struct ledger *ledger, void (*v
 {
 	for (unsigned i = 0; i < nr_files; i++) {
 		struct source source = { .reader = percpu_reader_open(getpid(), files[i].fd), .pid = i & 1, .file = i,
-					 .nr_processes = 1, .user = files[i].user, .is_foreign = files[i].is_foreign,
+					 .nr_processes = 1, .user = files[i].user, .is_fallback = files[i].is_fallback,
 					 .ledger = ledger };
 
 		ledger_begin(ledger, nr_files - i);
 		if (source.reader) {
-			source.groups = group_copies(options->by, percpu_reader_nr_copies(source.reader));
-			if (source.groups.nr)
-				must(!percpu_reader_group(source.reader, source.groups.of_copy, source.groups.nr));
+			source.domains = domain_copies(options->by, percpu_reader_nr_copies(source.reader));
+			if (source.domains.nr)
+				must(!percpu_reader_group(source.reader, source.domains.of_copy, source.domains.nr));
 			if (!percpu_reader_update(source.reader))
 				visit(&source, arg);
-			group_free(&source.groups);
+			domain_free(&source.domains);
 		}
 		percpu_reader_close(source.reader);
 		ledger_end(ledger);

@@ -16,7 +16,7 @@
 static struct model_pool {
 	struct percpu_pool *pool; /* NULL: there is none */
 	struct percpu_reader *reader;
-	uint32_t nr_groups;
+	uint32_t nr_domains;
 } pools[NR_POOLS];
 
 static struct model_metric {
@@ -80,7 +80,7 @@ static void try_pool(struct input *input)
 	must(file > 0);
 	pool->reader = percpu_reader_open(getpid(), file - 1);
 	must(pool->reader && !strcmp(percpu_reader_name(pool->reader), names[which]));
-	pool->nr_groups = 1;
+	pool->nr_domains = 1;
 }
 
 /* ---- metrics ---- */
@@ -193,7 +193,7 @@ static void try_count(struct input *input)
 		percpu_add(metric->word, v);
 		metric->value += v;
 	} else {
-		percpu_foreign_add(metric->word, v);
+		percpu_fallback_add(metric->word, v);
 		metric->value += v;
 	}
 }
@@ -203,15 +203,15 @@ static void try_count(struct input *input)
 static void try_group(struct input *input)
 {
 	struct model_pool *pool = &pools[next_byte(input) % NR_POOLS];
-	uint32_t groups[64] = { 0 };
+	uint32_t domains[64] = { 0 };
 
 	if (!pool->pool)
 		return;
 	must(percpu_reader_nr_copies(pool->reader) <= 64);
-	pool->nr_groups = 1 + next_byte(input) % 4;
+	pool->nr_domains = 1 + next_byte(input) % 4;
 	for (unsigned i = 0; i < percpu_reader_nr_copies(pool->reader); i++)
-		groups[i] = next_byte(input) % pool->nr_groups;
-	must(!percpu_reader_group(pool->reader, groups, pool->nr_groups));
+		domains[i] = next_byte(input) % pool->nr_domains;
+	must(!percpu_reader_group(pool->reader, domains, pool->nr_domains));
 }
 
 static uint64_t value_of(const struct model_pool *pool, size_t at)
@@ -219,8 +219,8 @@ static uint64_t value_of(const struct model_pool *pool, size_t at)
 	uint64_t value = 0;
 	size_t nr;
 
-	for (uint32_t group = 0; group < pool->nr_groups; group++) {
-		const uint64_t *words = percpu_reader_words(pool->reader, at, group, &nr);
+	for (uint32_t domain = 0; domain < pool->nr_domains; domain++) {
+		const uint64_t *words = percpu_reader_words(pool->reader, at, domain, &nr);
 
 		if (nr == 1)
 			value += words[0];

@@ -61,32 +61,32 @@ session()
 
 ask_of_copies()
 {
-	ask "percpu cpus" "2 CPUs and the foreign copy, 0x40000 bytes apart; ${mode-rseq} mode"
+	ask "percpu cpus" "2 CPUs and the fallback copy, 0x40000 bytes apart; ${mode-rseq} mode"
 	ask "percpu print hits" "(long __percpu *) ADDRESS, 3 copies
-  cpu 0    10
-  cpu 1    20
-  foreign  30
-  sum      60"
+  cpu 0     10
+  cpu 1     20
+  fallback  30
+  sum       60"
 	ask "percpu print/x -cpu 1 hits" "(long __percpu *) ADDRESS, 3 copies
   cpu 1  0x14"
 	ask "percpu print small" "(unsigned char __percpu *) ADDRESS, 3 copies
-  cpu 0-1  200 '\\310'
-  foreign  200 '\\310'
-  sum      88 'X'"
+  cpu 0-1   200 '\\310'
+  fallback  200 '\\310'
+  sum       88 'X'"
 	ask "percpu print -cpu 1 stats" "(struct stats __percpu *) ADDRESS, 3 copies
   cpu 1  {packets = 7, flags = 120 'x', by_kind = {1, 2, 3}}"
 	ask "percpu print -cpu 1 stats->by_kind[1]" "(int __percpu *) ADDRESS, 3 copies
   cpu 1  2"
 	ask "percpu print (long (*)[1])hits" "(long [1] __percpu *) ADDRESS, 3 copies
-  cpu 0    {10}
-  cpu 1    {20}
-  foreign  {30}"
+  cpu 0     {10}
+  cpu 1     {20}
+  fallback  {30}"
 	for expression in depth "&depth"; do
 		ask "percpu print $expression" "(int __percpu *) ADDRESS, 3 copies
-  cpu 0    6
-  cpu 1    5
-  foreign  5
-  sum      16"
+  cpu 0     6
+  cpu 1     5
+  fallback  5
+  sum       16"
 	done
 	ask 'print $percpu_ptr(hits, 1) == copy_of_one' "1"
 	ask 'print $percpu_ptr(stats, 1)->packets' "7"
@@ -112,11 +112,11 @@ ask_for_errors()
 	ask "percpu print (void *)hits" "A pointer to what? Cast it, as in (long *) EXPR."
 	ask "percpu print 5" "That is no per-CPU pointer, nor what one points to, but of type int."
 	ask "percpu print nothing" 'No symbol "nothing" in current context.'
-	ask "percpu print -cpu 3 hits" "There is no copy 3: they are 0 to 2, the last one the foreign."
-	ask "percpu print -cpu -1 hits" "There is no copy -1: they are 0 to 2, the last one the foreign."
+	ask "percpu print -cpu 3 hits" "There is no copy 3: they are 0 to 2, the last one the fallback."
+	ask "percpu print -cpu -1 hits" "There is no copy -1: they are 0 to 2, the last one the fallback."
 	ask "percpu print" "Usage: percpu print [/FMT] [-cpu N] EXPR"
 	ask "percpu print /q hits" "Usage: percpu print [/FMT] [-cpu N] EXPR"
-	ask 'print $percpu_ptr(hits, 3)' "There is no copy 3: they are 0 to 2, the last one the foreign."
+	ask 'print $percpu_ptr(hits, 3)' "There is no copy 3: they are 0 to 2, the last one the fallback."
 	ask 'print $percpu_sum(stats)' "Only integers are summed, not struct stats."
 }
 
@@ -136,7 +136,7 @@ ask_of_pointers()
 		"ADDRESS: in the copy of cpu 1 of per-CPU pointer ADDRESS, 8 bytes of each copy, pool default"
 	ask "percpu info in_pool" "ADDRESS: per-CPU pointer, 64 bytes of each copy, pool sessions"
 	ask "percpu info \$percpu_ptr((char *)in_pool + 9, 2)" \
-		"ADDRESS: in the copy of foreign of per-CPU pointer ADDRESS, byte 9 of 64 bytes of each copy, pool sessions"
+		"ADDRESS: in the copy of fallback of per-CPU pointer ADDRESS, byte 9 of 64 bytes of each copy, pool sessions"
 	ask "percpu info freed" "ADDRESS: freed, or never allocated"
 	ask "print *pool" \
 		"{name = ADDRESS \"sessions\", taken_bytes = 64, limit_bytes = 4096, chunks = 1, published = no}"
@@ -164,9 +164,9 @@ gdb -nx -q -batch -ex 'break stop_here' -ex run ./program 2>&1 | grep -q '^Break
 	skip_all "no process may be traced here"
 ask_all
 ask "percpu print stats" "(struct stats __percpu *) ADDRESS, 3 copies
-  cpu 0    never touched
-  cpu 1    {packets = 7, flags = 120 'x', by_kind = {1, 2, 3}}
-  foreign  never touched"
+  cpu 0     never touched
+  cpu 1     {packets = 7, flags = 120 'x', by_kind = {1, 2, 3}}
+  fallback  never touched"
 session "a process" -ex 'break stop_here' -ex run -ex up ./program
 
 ask "percpu cpus" "There is no process and no core file."
@@ -191,19 +191,19 @@ wait $waiting 2>/dev/null
 # ---- cores ----
 
 not_there="(struct stats __percpu *) ADDRESS, 3 copies
-  cpu 0    not in this core
-  cpu 1    {packets = 7, flags = 120 'x', by_kind = {1, 2, 3}}
-  foreign  {packets = 0, flags = 0 '\\000', by_kind = {0, 0, 0}}"
+  cpu 0     not in this core
+  cpu 1     {packets = 7, flags = 120 'x', by_kind = {1, 2, 3}}
+  fallback  {packets = 0, flags = 0 '\\000', by_kind = {0, 0, 0}}"
 sum_of_packets="ADDRESS: not every copy is in this core"
 session "gcore" -ex 'break stop_here' -ex run -ex 'gcore gcore.core' ./program
 if [ -s gcore.core ]; then
 	ask_all
 	ask "percpu print stats" "$not_there"
 	ask "percpu print stats->packets" "(long __percpu *) ADDRESS, 3 copies
-  cpu 0    not in this core
-  cpu 1    7
-  foreign  0
-  sum      7, of those that are here"
+  cpu 0     not in this core
+  cpu 1     7
+  fallback  0
+  sum       7, of those that are here"
 	session "a core by gcore" ./program gcore.core
 else
 	report "a core by gcore" "there is none"
@@ -258,14 +258,14 @@ session "a stripped library" -ex 'break stop_here' -ex run -ex up ./program.stri
 # shellcheck disable=SC2086
 try "C++ is built" ${CXX:-c++} $flags -std=c++17 "$here/plus.cc" -o plus $shared
 ask "percpu print net::all" "(net::traffic __percpu *) ADDRESS, 3 copies
-  cpu 0    {packets = 3, port = 0}
-  cpu 1    {packets = 0, port = 80}
-  foreign  {packets = 0, port = 443}"
+  cpu 0     {packets = 3, port = 0}
+  cpu 1     {packets = 0, port = 80}
+  fallback  {packets = 0, port = 443}"
 ask "percpu print by_reference" "(long __percpu *) ADDRESS, 3 copies
-  cpu 0    0
-  cpu 1    9
-  foreign  0
-  sum      9"
+  cpu 0     0
+  cpu 1     9
+  fallback  0
+  sum       9"
 ask 'print $percpu_ptr(net::all, 1)->port' "80"
 ask "print net::hits" "(long __percpu *) ADDRESS, sum 9"
 ask "print net::requests" "{value = 5, read = 5, error = 96}"
@@ -281,7 +281,7 @@ ask "percpu print stats" "(struct stats __percpu *) ADDRESS, 65 copies
   cpu 0     never touched
   cpu 1     {packets = 7, flags = 120 'x', by_kind = {1, 2, 3}}
   cpu 2-63  never touched
-  foreign   never touched"
+  fallback  never touched"
 ask 'print $percpu_sum(hits)' "$((65 * 66 * 10 / 2))"
 session "64 CPUs" -ex 'break stop_here' -ex run -ex up ./program
 

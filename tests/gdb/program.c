@@ -24,8 +24,8 @@ __attribute__((__used__)) static long __percpu *garbage = (long __percpu *)0x123
 static long on_heap;
 static struct percpu_counter requests;
 static struct percpu_histogram latency;
-static struct percpu_snapshot traffic;
-__attribute__((__used__)) static struct percpu_snapshot none;
+static struct percpu_group traffic;
+__attribute__((__used__)) static struct percpu_group none;
 static struct percpu_pool *pool;
 static long __percpu *in_pool;
 static struct percpu_cache *cache;
@@ -68,16 +68,16 @@ static void count(void)
 	percpu_histogram_read(&latency, &data);
 	for (int i = 0; i < 3; i++)
 		percentiles[i] = percpu_histogram_percentile(&data, (double[]){ 50, 90, 99 }[i]);
-	percpu_snapshot_init(&traffic, 2);
+	percpu_group_init(&traffic, 2);
 	for (int i = 0; i < 5; i++)
-		percpu_snapshot_add(&traffic, 1, 100);
+		percpu_group_add(&traffic, 1, 100);
 	/* Every copy claimed for good, by the bit that says so: what is added in atomic mode goes to a spare group. */
 	percpu_for_each_copy(i) {
 		word = percpu_ptr((uint64_t *)traffic.of[2], i);
 		*word |= percpu_mode() == PERCPU_MODE_ATOMIC ? UINT64_C(1) << 63 : 0;
 	}
-	percpu_snapshot_add(&traffic, 1, 100);
-	percpu_snapshot_read(&traffic, fields);
+	percpu_group_add(&traffic, 1, 100);
+	percpu_group_read(&traffic, fields);
 
 	pool = percpu_pool_create("sessions", &attr);
 	in_pool = percpu_pool_alloc(pool, 64, 8);

@@ -52,7 +52,7 @@ for options in "" mode:atomic check leaks cpus:1 cpus:64; do
 	dies minus_one percpu_free "$none"
 	dies non_canonical percpu_free "$none"
 	dies copy percpu_free "$copy"
-	dies foreign_copy percpu_free "$copy"
+	dies fallback_copy percpu_free "$copy"
 	dies destroyed_pool percpu_free "$none"
 	dies size_of_garbage percpu_usable_size "$none"
 	dies size_of_freed percpu_usable_size "$freed"

@@ -53,6 +53,6 @@ int own_take(void)
 	percpu_inc(own_handle);
 	this_cpu_inc(own_variable);
 	percpu_free(small);
-	percpu_nr_groups(PERCPU_LEVEL_CORE);
+	percpu_nr_domains(PERCPU_LEVEL_CORE);
 	return percpu_sum(own_handle) != 1 || take_areas(NULL) || take_objects() || publish();
 }

@@ -14,8 +14,8 @@ if ! command -v "$cc" >/dev/null || [ ! "$emulator" ]; then
 	skip_all "no $cc, or no emulator for aarch64"
 fi
 dir=$tap_dir
-for floor in platform topology area ops percpu counter; do
-	set -- "$@" "$top_srcdir/src/$floor"/*.c
+for layer in platform topology area ops percpu counter; do
+	set -- "$@" "$top_srcdir/src/$layer"/*.c
 done
 "$cc" -static -std=gnu11 -D_GNU_SOURCE -O2 -g -DFEW_TYPES -fwrapv -Wall -pthread -iquote "$top_srcdir/src" \
 	-I"$top_srcdir/include" -I"$top_srcdir/tests" "$@" "$top_srcdir/tests/ops/portable.c" -o "$dir/portable" >&2

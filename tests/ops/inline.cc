@@ -36,14 +36,14 @@ template <typename T> T summed(T __percpu *p)
 struct statistics {
 	struct percpu_counter packets;
 	struct percpu_histogram sizes;
-	struct percpu_snapshot traffic;
+	struct percpu_group traffic;
 };
 
 inline void received(statistics &s, int bytes)
 {
 	percpu_counter_inc(&s.packets);
 	percpu_histogram_record(&s.sizes, (uint64_t)bytes);
-	percpu_snapshot_add(&s.traffic, 1, bytes);
+	percpu_group_add(&s.traffic, 1, bytes);
 }
 
 enum class color : short { red, green };
@@ -70,7 +70,7 @@ int main()
 
 	percpu_counter_init(&s.packets, 0, GFP_KERNEL);
 	percpu_histogram_init(&s.sizes, nullptr, 1, 9000, 7);
-	percpu_snapshot_init(&s.traffic, 2);
+	percpu_group_init(&s.traffic, 2);
 	received(s, 60);
 
 	counted(p, 4);
@@ -84,7 +84,7 @@ int main()
 	exchanged(text, (const char *)"text");
 	good = part_two(p, list, nodes, s) == 10 && summed(p) == 10 && summed(counter) == 3 && summed(small) == 44 &&
 	       percpu_list_pop_all(list) == &nodes[1];
-	percpu_snapshot_read(&s.traffic, traffic);
+	percpu_group_read(&s.traffic, traffic);
 	good &= percpu_counter_sum(&s.packets) == 2 && traffic[0] == 2 && traffic[1] == 1560 &&
 		percpu_sum(&s.sizes.copies->sum) == 1560;
 	std::puts(good ? "ok 1 - inline functions" : "not ok 1 - inline functions");

@@ -80,12 +80,12 @@ static void words_atomic(void)
 	require(words_in(ATOMIC));
 }
 
-static void words_foreign(void)
+static void words_fallback(void)
 {
 	words_in(CPU_TOO_HIGH);
 }
 
-static struct percpu_snapshot snapshot;
+static struct percpu_group group;
 static struct percpu_counter counter;
 static struct percpu_histogram histogram;
 
@@ -93,11 +93,11 @@ static void step_statistics(struct storm_thread *self, bool in_handler)
 {
 	uint64_t fields[3];
 
-	percpu_snapshot_add(&snapshot, 1, 2, -1);
+	percpu_group_add(&group, 1, 2, -1);
 	percpu_counter_add(&counter, self->steps % 100 ? 1 : 100);
 	percpu_counter_add(&counter, self->steps % 100 ? 0 : -99);
 	percpu_histogram_record(&histogram, self->steps);
-	percpu_snapshot_read(&snapshot, fields);
+	percpu_group_read(&group, fields);
 	must(fields[1] == 2 * fields[0] && fields[2] == 0 - fields[0]);
 }
 
@@ -106,17 +106,17 @@ static void statistics_in_a_storm(void)
 	struct percpu_histogram_data data;
 	uint64_t fields[3], steps;
 
-	require(!percpu_snapshot_init(&snapshot, 3) && !percpu_counter_init(&counter, 0, 0));
+	require(!percpu_group_init(&group, 3) && !percpu_counter_init(&counter, 0, 0));
 	require(!percpu_histogram_init(&histogram, NULL, 1, 1000000, 3));
 	steps = storm(step_statistics, 0.3);
-	percpu_snapshot_read(&snapshot, fields);
+	percpu_group_read(&group, fields);
 	require(fields[0] == steps);
 	require(percpu_counter_sum(&counter) == (int64_t)steps && percpu_counter_reset(&counter) == (int64_t)steps);
 	data.counts = malloc(histogram.shape.nr_buckets * sizeof(uint64_t));
 	percpu_histogram_read(&histogram, &data);
 	require(data.nr == steps && data.min == 0);
 	free(data.counts);
-	percpu_snapshot_fini(&snapshot);
+	percpu_group_fini(&group);
 	percpu_counter_fini(&counter);
 	percpu_histogram_fini(&histogram);
 }
@@ -134,7 +134,7 @@ int main(void)
 	} tests[] = {
 		{ "words as it comes", words },
 		{ "words in atomic mode", words_atomic },
-		{ "words on a CPU without a copy", words_foreign },
+		{ "words on a CPU without a copy", words_fallback },
 		{ "words in a thread without an area", words_unregistered },
 		{ "lists and stacks", lists_and_stacks },
 		{ "hits in a storm", hits_in_a_storm },

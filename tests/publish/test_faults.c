@@ -15,7 +15,7 @@
 #include "publish/world.h"
 
 /* Reads all there is, so that whoever watches memory sees it. Returns: a number that depends on it. */
-static uint64_t touch(const struct percpu_reader *reader, uint32_t nr_groups)
+static uint64_t touch(const struct percpu_reader *reader, uint32_t nr_domains)
 {
 	uint64_t sum = percpu_reader_held_bytes(reader) + strlen(percpu_reader_name(reader));
 
@@ -25,9 +25,9 @@ static uint64_t touch(const struct percpu_reader *reader, uint32_t nr_groups)
 		sum += strlen(metric->name) + strlen(metric->unit) + strlen(metric->help);
 		for (uint32_t label = 0; label < metric->nr_labels; label++)
 			sum += strlen(metric->labels[label].name) + strlen(metric->labels[label].value);
-		for (uint32_t group = 0; group < nr_groups; group++) {
+		for (uint32_t domain = 0; domain < nr_domains; domain++) {
 			size_t nr;
-			const uint64_t *words = percpu_reader_words(reader, i, group, &nr);
+			const uint64_t *words = percpu_reader_words(reader, i, domain, &nr);
 
 			for (size_t word = 0; word < nr; word++)
 				sum += words[word];
@@ -253,7 +253,7 @@ static bool read_lie(int fd)
 	errno = 0;
 	reader = percpu_reader_open(getpid(), fd);
 	if (reader) {
-		uint32_t group_of[65537];
+		uint32_t domain_of[65537];
 
 		result = percpu_reader_update(reader);
 		ck_assert_msg(!result || is_documented(result), "%s", strerror(-result));
@@ -261,8 +261,8 @@ static bool read_lie(int fd)
 		touch(reader, 1);
 		believed = percpu_reader_nr(reader);
 		for (unsigned i = 0; i < 65537; i++)
-			group_of[i] = i % 3;
-		ck_assert_int_eq(percpu_reader_group(reader, group_of, 3), 0);
+			domain_of[i] = i % 3;
+		ck_assert_int_eq(percpu_reader_group(reader, domain_of, 3), 0);
 		percpu_reader_update(reader);
 		touch(reader, 3);
 		percpu_reader_close(reader);

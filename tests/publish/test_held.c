@@ -42,15 +42,15 @@ static struct percpu_reader *open_fd(int fd)
 }
 
 /* Updates, and asks for everything. Returns: what the update said. */
-static int read_all(struct percpu_reader *reader, uint32_t nr_groups, uint64_t *sum)
+static int read_all(struct percpu_reader *reader, uint32_t nr_domains, uint64_t *sum)
 {
 	const int error = percpu_reader_update(reader);
 
 	*sum = 0;
 	for (size_t i = 0; i < percpu_reader_nr(reader); i++)
-		for (uint32_t group = 0; group < nr_groups; group++) {
+		for (uint32_t domain = 0; domain < nr_domains; domain++) {
 			size_t nr;
-			const uint64_t *words = percpu_reader_words(reader, i, group, &nr);
+			const uint64_t *words = percpu_reader_words(reader, i, domain, &nr);
 
 			while (nr--)
 				*sum += words[nr];
@@ -93,20 +93,20 @@ END_TEST
 /* A page in each copy, and copies told apart. */
 static void read_by_copy(struct liar *liar, int fd, uint32_t nr_copies, int want, uint64_t want_sum)
 {
-	uint32_t *group_of = calloc(nr_copies, sizeof(*group_of));
+	uint32_t *domain_of = calloc(nr_copies, sizeof(*domain_of));
 	struct percpu_reader *reader = open_fd(fd);
 	uint64_t sum;
 
 	for (uint32_t i = 0; i < nr_copies; i++) {
-		group_of[i] = i;
+		domain_of[i] = i;
 		liar_count(liar, fd, i, 0, 1);
 	}
-	ck_assert_int_eq(percpu_reader_group(reader, group_of, nr_copies), 0);
+	ck_assert_int_eq(percpu_reader_group(reader, domain_of, nr_copies), 0);
 	ck_assert_int_eq(read_all(reader, nr_copies, &sum), want);
 	ck_assert_uint_eq(sum, want_sum);
 	check_costs(reader);
 	percpu_reader_close(reader);
-	free(group_of);
+	free(domain_of);
 }
 
 START_TEST(copies_that_are_told_apart_take_what_they_hold)

@@ -209,15 +209,15 @@ START_TEST(what_was_removed_is_gone_and_its_room_is_used_again)
 }
 END_TEST
 
-START_TEST(values_by_group)
+START_TEST(values_by_domain)
 {
 	struct percpu_pool *pool;
 	uint64_t __percpu *p;
 	struct percpu_reader *reader;
-	uint32_t group_of[21];
+	uint32_t domain_of[21];
 
 	with_options("cpus:20");
-	pool = published_pool("groups", 0);
+	pool = published_pool("domains", 0);
 	p = word_in(pool);
 	publish_as(p, PERCPU_METRIC_COUNTER, "n");
 	percpu_for_each_copy(i)
@@ -225,16 +225,16 @@ START_TEST(values_by_group)
 			*percpu_ptr(p, i) = i;
 	reader = reader_of(getpid());
 	for (unsigned i = 0; i < 21; i++)
-		group_of[i] = i % 7 == 6 ? UINT32_MAX : i % 7;
-	ck_assert_int_eq(percpu_reader_group(reader, group_of, 0), -EINVAL);
-	ck_assert_int_eq(percpu_reader_group(reader, group_of, 6), 0);
+		domain_of[i] = i % 7 == 6 ? UINT32_MAX : i % 7;
+	ck_assert_int_eq(percpu_reader_group(reader, domain_of, 0), -EINVAL);
+	ck_assert_int_eq(percpu_reader_group(reader, domain_of, 6), 0);
 	ck_assert_int_eq(percpu_reader_update(reader), 0);
-	for (unsigned group = 0; group < 6; group++) {
+	for (unsigned domain = 0; domain < 6; domain++) {
 		uint64_t sum = 0;
 
-		for (unsigned i = group; i < 21; i += 7)
+		for (unsigned i = domain; i < 21; i += 7)
 			sum += i % 2 ? i : 0;
-		ck_assert_uint_eq(*percpu_reader_words(reader, 0, group, NULL), sum);
+		ck_assert_uint_eq(*percpu_reader_words(reader, 0, domain, NULL), sum);
 	}
 	ck_assert_int_eq(percpu_reader_group(reader, NULL, 0), 0);
 	ck_assert_uint_eq(percpu_reader_nr(reader), 0);
@@ -625,7 +625,7 @@ START_TEST(all_publishers_are_found)
 END_TEST
 
 TEST_MAIN("publish", 120, what_is_published_is_read, what_cannot_be_published_is_refused, names_and_labels_of_any_length,
-	  the_room_for_descriptions_ends_in_an_error, what_was_removed_is_gone_and_its_room_is_used_again, values_by_group, histograms_are_merged,
+	  the_room_for_descriptions_ends_in_an_error, what_was_removed_is_gone_and_its_room_is_used_again, values_by_domain, histograms_are_merged,
 	  a_hundred_thousand_metrics, reading_makes_no_page, what_is_used_again_is_zero, the_limit_is_kept,
 	  a_pool_that_cannot_be_is_an_error, a_descriptor_that_is_taken_over_is_left_alone,
 	  workers_count_into_the_same_copies, workers_count_without_rseq, only_the_creator_changes_a_pool,

@@ -13,10 +13,10 @@
 /* One copy's words, and what the operation said; of all copies, in a world. */
 typedef uint64_t site[NR_WORDS];
 struct world {
-	site copies[3]; /* of the first CPU, of the second, and the foreign one */
+	site copies[3]; /* of the first CPU, of the second, and the fallback one */
 	uint64_t result;
 };
-enum { FIRST, SECOND, FOREIGN, NR_PLACES };
+enum { FIRST, SECOND, FALLBACK, NR_PLACES };
 
 struct operation {
 	void (*real)(void);
@@ -31,14 +31,14 @@ static uint64_t result;
 
 static unsigned place_of(unsigned cpu)
 {
-	return cpu >= percpu_nr_cpus() ? FOREIGN : cpu == first_cpu ? FIRST : SECOND;
+	return cpu >= percpu_nr_cpus() ? FALLBACK : cpu == first_cpu ? FIRST : SECOND;
 }
 
 static uint64_t *copy_at(unsigned place)
 {
 	const unsigned copies[] = { first_cpu, second_cpu, percpu_nr_copies() - 1 };
 
-	return place == FOREIGN || copies[place] < percpu_nr_cpus() ? *percpu_ptr(real_site, copies[place]) : NULL;
+	return place == FALLBACK || copies[place] < percpu_nr_cpus() ? *percpu_ptr(real_site, copies[place]) : NULL;
 }
 
 /* ---- groups: an addition of 5 and 7, and what follows ---- */
@@ -220,7 +220,7 @@ static bool is_as_if_at(const struct operation *operation, const struct moves *m
 		const unsigned place = place_of(moves->cpu[i]);
 
 		if (i == done_at)
-			w.result = place == FOREIGN ? false : operation->plain(w.copies[place]);
+			w.result = place == FALLBACK ? false : operation->plain(w.copies[place]);
 		if (i < moves->nr_stops)
 			operation->compete(w.copies[place]);
 	}

@@ -31,7 +31,7 @@ union site {
 };
 
 /* Copies in a world: those of the two CPUs, and the one for whoever has none of his own. */
-enum { FIRST, SECOND, FOREIGN, NR_PLACES };
+enum { FIRST, SECOND, FALLBACK, NR_PLACES };
 
 struct world {
 	union site copies[NR_PLACES];
@@ -57,7 +57,7 @@ static char *line_now;
 static unsigned place_of(unsigned cpu)
 {
 	if (cpu >= percpu_nr_cpus())
-		return FOREIGN;
+		return FALLBACK;
 	return cpu == first_cpu ? FIRST : SECOND;
 }
 
@@ -65,7 +65,7 @@ static union site *copy_at(unsigned place)
 {
 	const unsigned copies[] = { first_cpu, second_cpu, percpu_nr_copies() - 1 };
 
-	return copies[place] < percpu_nr_copies() && (place == FOREIGN || copies[place] < percpu_nr_cpus())
+	return copies[place] < percpu_nr_copies() && (place == FALLBACK || copies[place] < percpu_nr_cpus())
 		       ? percpu_ptr(site, copies[place])
 		       : NULL;
 }
@@ -259,7 +259,7 @@ static void plain_pop(struct world *w, unsigned place)
 	if (!list->head)
 		return;
 	list->head = in(w, list->head)->next;
-	list->tag += place == FOREIGN; /* the foreign copy's is no sequence */
+	list->tag += place == FALLBACK; /* the fallback copy's is no sequence */
 }
 
 static void plain_pop_all(struct world *w, unsigned place)
@@ -267,7 +267,7 @@ static void plain_pop_all(struct world *w, unsigned place)
 	struct percpu_list *list = &w->copies[place].list;
 
 	w->result = (uintptr_t)list->head;
-	list->tag += place == FOREIGN && list->head;
+	list->tag += place == FALLBACK && list->head;
 	list->head = NULL;
 }
 
@@ -301,11 +301,11 @@ static void outline_pop_all(void)
 	result = (uintptr_t)percpu_op_list_pop_all((struct percpu_list *)site);
 }
 
-/* ---- stacks: all but the foreign one open, as in the library ---- */
+/* ---- stacks: all but the fallback one open, as in the library ---- */
 
 static void begin_stacks_of(struct world *w, uint32_t nr_on_first, uint32_t limit_on_first)
 {
-	for (unsigned place = 0; place < FOREIGN; place++) {
+	for (unsigned place = 0; place < FALLBACK; place++) {
 		w->copies[place].stack.head.nr = place == FIRST ? nr_on_first : 2;
 		w->copies[place].stack.head.limit = place == FIRST ? limit_on_first : NR_SLOTS;
 		for (unsigned i = 0; i < NR_SLOTS; i++)
@@ -364,7 +364,7 @@ static void plain_stack_push(struct world *w, unsigned place)
 {
 	struct percpu__stack *stack = &w->copies[place].stack.head;
 
-	w->result = place != FOREIGN && stack->nr < stack->limit;
+	w->result = place != FALLBACK && stack->nr < stack->limit;
 	if (w->result)
 		w->copies[place].stack.slot[stack->nr++] = &nodes[TO_PUSH];
 }
@@ -372,7 +372,7 @@ static void plain_stack_push(struct world *w, unsigned place)
 static void plain_stack_pop(struct world *w, unsigned place)
 {
 	struct percpu__stack *stack = &w->copies[place].stack.head;
-	const bool done = place != FOREIGN && stack->limit && stack->nr;
+	const bool done = place != FALLBACK && stack->limit && stack->nr;
 
 	w->result = done ? (uintptr_t)w->copies[place].stack.slot[--stack->nr] : 0;
 }
@@ -404,7 +404,7 @@ static void count(struct cache_list *list, unsigned nr)
 
 static void begin_objects_of(struct world *w, unsigned nr_on_first, uint64_t nr_operations)
 {
-	for (unsigned place = 0; place < FOREIGN; place++) {
+	for (unsigned place = 0; place < FALLBACK; place++) {
 		struct cache_list *list = &w->copies[place].objects;
 		const unsigned nr = place == FIRST ? nr_on_first : 4;
 
@@ -493,7 +493,7 @@ static void plain_take(struct world *w, unsigned place)
 	struct cache_list *list = &w->copies[place].objects;
 
 	w->result = 0;
-	if (place == FOREIGN || w->is_closed || !length(list))
+	if (place == FALLBACK || w->is_closed || !length(list))
 		return;
 	count(list, length(list) - 1);
 	w->result = (uintptr_t)list->slot[length(list)];
@@ -501,7 +501,7 @@ static void plain_take(struct world *w, unsigned place)
 
 static void plain_take_from(struct world *w, unsigned place)
 {
-	plain_take(w, place == FIRST ? FIRST : FOREIGN);
+	plain_take(w, place == FIRST ? FIRST : FALLBACK);
 }
 
 static void plain_put(struct world *w, unsigned place)

@@ -57,7 +57,7 @@ static struct percpu_list_node nodes[NR_NODES];
 static struct percpu_cache *cache;
 static struct percpu_pool *pool, *seen_outside;
 static struct percpu_counter counter;
-static struct percpu_snapshot pair; /* ones, and threes */
+static struct percpu_group pair; /* ones, and threes */
 static struct percpu_histogram histogram;
 static uint64_t __percpu *published;
 static struct object *places[NR_PLACES];
@@ -145,7 +145,7 @@ static void *work(void *argument)
 		percpu_inc(count);
 		percpu_add(narrow, 3);
 		percpu_counter_add(&counter, worker->steps % 2 ? -1 : 3);
-		percpu_snapshot_add(&pair, 1, 3);
+		percpu_group_add(&pair, 1, 3);
 		percpu_histogram_record(&histogram, worker->steps % 100000);
 		percpu_inc(published);
 		worker->steps++;
@@ -166,7 +166,7 @@ static void handle(int signal)
 {
 	percpu_inc(handled);
 	percpu_add(narrow, 3);
-	percpu_snapshot_add(&pair, 1, 3);
+	percpu_group_add(&pair, 1, 3);
 	if (self)
 		self->handled++;
 	else
@@ -211,7 +211,7 @@ static void look(void)
 	static uint64_t last;
 	uint64_t fields[2], now = percpu_sum(published);
 
-	percpu_snapshot_read(&pair, fields);
+	percpu_group_read(&pair, fields);
 	must(fields[1] == 3 * fields[0]);
 	must(now >= last);
 	last = now;
@@ -332,7 +332,7 @@ static void prepare_statistics(void)
 	must((seen_outside = percpu_pool_create("soak", &attr)));
 	must((published = (uint64_t __percpu *)percpu_pool_alloc(seen_outside, sizeof(*published), 8)));
 	must(percpu_publish(published, &metric));
-	must(!percpu_counter_init(&counter, 0, 0) && !percpu_snapshot_init(&pair, 2));
+	must(!percpu_counter_init(&counter, 0, 0) && !percpu_group_init(&pair, 2));
 	must(!percpu_histogram_init(&histogram, NULL, 1, 1000000, 5));
 }
 
@@ -351,7 +351,7 @@ static bool statistics_are_exact(uint64_t steps, uint64_t nr_handled)
 		expected += 3 * (int64_t)(own - own / 2) - (int64_t)(own / 2);
 		sum += rounds * (UINT64_C(100000) * 99999 / 2) + rest * (rest - 1) / 2;
 	}
-	percpu_snapshot_read(&pair, fields);
+	percpu_group_read(&pair, fields);
 	percpu_histogram_read(&histogram, &data);
 	return percpu_sum(published) == steps && percpu_counter_sum(&counter) == expected && data.nr == steps &&
 	       data.sum == sum && fields[0] == steps + nr_handled && fields[1] == 3 * fields[0];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * huge GROUPS: eight neighbouring copies whose CPUs are on one node share a huge page of that node, on this machine so
+ * huge DOMAINS: eight neighbouring copies whose CPUs are on one node share a huge page of that node, on this machine so
  * many times; eight that are not have small ones, each on its own.
  */
 #include "percpu/huge.h"

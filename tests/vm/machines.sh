@@ -18,13 +18,13 @@
 all_machines="arm64 nodes interleaved unaborted old checked gaps absent wide uneven pages16k old_arm64 traced many"
 quick_machines="arm64 nodes interleaved"
 
-floors="platform/test_options platform/test_platform platform/test_abort platform/test_memory topology/test_possible
+layers="platform/test_options platform/test_platform platform/test_abort platform/test_memory topology/test_possible
 	ops/test_words ops/test_kernel percpu/test_errors percpu/test_copies percpu/test_pool percpu/test_memory
 	percpu/test_watched counter/test_sum"
 slow_floors="percpu/test_model percpu/test_threads percpu/test_returned cache/test_stress"
-places="vm/placement vm/late vm/slabs vm/hotplug vm/early vm/groups vm/topo"
+places="vm/placement vm/late vm/slabs vm/hotplug vm/early vm/domains vm/topo"
 # Where the shape of the machine is what matters.
-shapes="$places vm/refused topology/test_possible percpu/test_copies counter/test_group"
+shapes="$places vm/refused topology/test_possible percpu/test_copies counter/test_domain"
 
 # ---- their parts ----
 
@@ -84,7 +84,7 @@ machine_arm64()
 	suite=trixie-backports
 	qemu="-M virt,gic-version=3 -cpu max,pauth-impdef=on $(cpus 4 4 1) $(memory 768 768) $(sockets 0 0 1 1)"
 	shape=4~2~2~2~4096
-	tests="$places $floors vm/check~aborts~100"
+	tests="$places $layers vm/check~aborts~100"
 	races="vm/selftest vm/race ops/test_storm"
 	limit=1800
 }
@@ -95,7 +95,7 @@ machine_nodes()
 	x86 $(cpus 8 8 2) $(memory 512 512 512 512) $(sockets $(in_turn 8 1 4))
 	hot_add="5 1"
 	shape=16~4~4~4~4096
-	tests="$places $floors faults/test_calls~first~cache_alloc,"
+	tests="$places $layers faults/test_calls~first~cache_alloc,"
 	races="vm/selftest vm/race"
 }
 
@@ -116,7 +116,7 @@ machine_old()
 {
 	machine_nodes
 	suite=bookworm
-	tests="$tests vm/refused counter/test_group $slow_floors cache/test_cache"
+	tests="$tests vm/refused counter/test_domain $slow_floors cache/test_cache"
 	races="$races ops/test_storm"
 	limit=3600
 }

@@ -353,10 +353,10 @@ PERCPU__INLINE bool percpu__try_histogram_note(void *p, uint64_t value)
 }
 
 /*
- * A copy of a group of fields (percpu/snapshot.h): a word, and two slots that are `apart` bytes apart. The
+ * A copy of a group of fields (percpu/group.h): a word, and two slots that are `apart` bytes apart. The
  * word counts in steps of that, so that the bit of it which is worth as much says which slot holds. All
  * fields go into the other one, and the word commits. The barriers keep the stores of one operation
- * behind the commit before it, and ahead of its own; they pair with percpu_snapshot_read.
+ * behind the commit before it, and ahead of its own; they pair with percpu_group_read.
  */
 #define PERCPU__GROUP_STEP(at, v) /* to[at] = from[at] + v */                                                \
 	"	ldr	x17, [%[from], #" #at "]\n"                                                          \

@@ -374,7 +374,7 @@ PERCPU__INLINE bool percpu__try_histogram_note(void *p, uint64_t value)
 }
 
 /*
- * A copy of a group of fields (percpu/snapshot.h): a word, and two slots that are `apart` bytes apart. The
+ * A copy of a group of fields (percpu/group.h): a word, and two slots that are `apart` bytes apart. The
  * word counts in steps of that, so that the bit of it which is worth as much says which slot holds. All
  * fields go into the other one, and the word commits. The slots are at computed addresses: a branch on
  * that bit would be wrong every other time.

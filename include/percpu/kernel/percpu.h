@@ -176,7 +176,7 @@ PERCPU__INLINE void *percpu__located(uintptr_t address)
 #define __smp_processor_id() percpu_this_cpu()
 
 /*
- * A sum over the possible CPUs must be exact, and so it has to visit the foreign copy, which belongs to
+ * A sum over the possible CPUs must be exact, and so it has to visit the fallback copy, which belongs to
  * no CPU. Therefore CPUs, possible, present or online, are the copies here, wherever they are counted or walked.
  */
 #define nr_cpu_ids percpu_nr_copies()

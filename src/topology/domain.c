@@ -25,7 +25,7 @@ static const hwloc_obj_type_t types[PERCPU__NR_LEVELS] = {
 /* Two arrays a level lie behind it; nr_cpus of each. */
 struct map {
 	size_t bytes;
-	struct percpu__groups level[PERCPU__NR_LEVELS];
+	struct percpu__domains level[PERCPU__NR_LEVELS];
 };
 
 static struct map *published; /* set once */
@@ -81,32 +81,32 @@ static struct map *make_map(unsigned nr_cpus)
 	return map;
 }
 
-/* Objects without a CPU of ours are no groups. */
-static void fill_level(struct percpu__groups *groups, unsigned nr_cpus, const struct calls *call,
+/* Objects without a CPU of ours are no domains. */
+static void fill_level(struct percpu__domains *domains, unsigned nr_cpus, const struct calls *call,
 		       hwloc_topology_t topology, hwloc_obj_type_t type)
 {
 	const int depth = call->hwloc_get_type_depth(topology, type);
 	const unsigned nr_objects = depth == HWLOC_TYPE_DEPTH_UNKNOWN ? 0 : call->hwloc_get_nbobjs_by_depth(topology, depth);
 
 	for (unsigned cpu = 0; cpu < nr_cpus; cpu++)
-		groups->of_cpu[cpu] = UINT16_MAX;
+		domains->of_cpu[cpu] = UINT16_MAX;
 	for (unsigned i = 0; i < nr_objects; i++) {
 		const hwloc_obj_t object = call->hwloc_get_obj_by_depth(topology, depth, i);
 		bool has_cpu = false;
 
 		for (int cpu = call->hwloc_bitmap_next(object->cpuset, -1); cpu >= 0 && cpu < (int)nr_cpus;
 		     cpu = call->hwloc_bitmap_next(object->cpuset, cpu))
-			if (groups->of_cpu[cpu] == UINT16_MAX) {
-				groups->of_cpu[cpu] = groups->nr;
+			if (domains->of_cpu[cpu] == UINT16_MAX) {
+				domains->of_cpu[cpu] = domains->nr;
 				has_cpu = true;
 			}
 		if (has_cpu)
-			groups->number[groups->nr++] = object->os_index == HWLOC_UNKNOWN_INDEX ? i : object->os_index;
+			domains->number[domains->nr++] = object->os_index == HWLOC_UNKNOWN_INDEX ? i : object->os_index;
 	}
 	for (unsigned cpu = 0; cpu < nr_cpus; cpu++)
-		if (groups->of_cpu[cpu] == UINT16_MAX)
-			groups->of_cpu[cpu] = groups->nr;
-	groups->nr++;
+		if (domains->of_cpu[cpu] == UINT16_MAX)
+			domains->of_cpu[cpu] = domains->nr;
+	domains->nr++;
 }
 
 static int ask_hwloc(struct map *map, unsigned nr_cpus)
@@ -136,14 +136,14 @@ static struct map *publish(struct map *mine)
 {
 	struct map *first = NULL;
 
-	/* pairs with percpu__groups_at */
+	/* pairs with percpu__domains_at */
 	if (__atomic_compare_exchange_n(&published, &first, mine, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return mine;
 	percpu__release(mine, mine->bytes);
 	return first;
 }
 
-int percpu__groups_at(enum percpu__level level, unsigned nr_cpus, const struct percpu__groups **groups)
+int percpu__domains_at(enum percpu__level level, unsigned nr_cpus, const struct percpu__domains **domains)
 {
 	struct map *map = __atomic_load_n(&published, __ATOMIC_ACQUIRE); /* pairs with publish */
 	int error, cancel_state;
@@ -167,11 +167,11 @@ int percpu__groups_at(enum percpu__level level, unsigned nr_cpus, const struct p
 		}
 		map = publish(map);
 	}
-	*groups = &map->level[level];
+	*domains = &map->level[level];
 	return 0;
 }
 #else
-int percpu__groups_at(enum percpu__level level, unsigned nr_cpus, const struct percpu__groups **groups)
+int percpu__domains_at(enum percpu__level level, unsigned nr_cpus, const struct percpu__domains **domains)
 {
 	return (unsigned)level < PERCPU__NR_LEVELS ? -ENOTSUP : -EINVAL;
 }

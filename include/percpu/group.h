@@ -2,9 +2,9 @@
 /*
  * Groups of fields that agree: bytes with packets, requests with errors.
  *
- *	struct percpu_snapshot traffic;
- *	percpu_snapshot_init(&traffic, 2);
- *	percpu_snapshot_add(&traffic, 1, nr_bytes);		both or neither, whoever reads
+ *	struct percpu_group traffic;
+ *	percpu_group_init(&traffic, 2);
+ *	percpu_group_add(&traffic, 1, nr_bytes);		both or neither, whoever reads
  *
  *	copy:	| word | slot 0: fields | slot 1: fields |
  *
@@ -12,8 +12,8 @@
  * next word, which commits. A reader takes the slot that holds, and again where the word
  * changed meanwhile: no writer waits for it, and none that was interrupted keeps it waiting.
  */
-#ifndef PERCPU_SNAPSHOT_H
-#define PERCPU_SNAPSHOT_H
+#ifndef PERCPU_GROUP_H
+#define PERCPU_GROUP_H
 
 #include <percpu/ops.h>
 
@@ -21,7 +21,7 @@
 extern "C" {
 #endif
 
-#define PERCPU_SNAPSHOT_MAX_FIELDS 4u
+#define PERCPU_GROUP_MAX_FIELDS 4u
 
 /*
  * One copy: of two fields, and of three and four. The word counts in steps of the bytes from one slot to
@@ -40,37 +40,37 @@ struct percpu__group4 {
  * The caller's storage; all of it belongs to the library. of[i] is the per-CPU pointer where there are i
  * fields, and elsewhere an address that nobody has: an addition of another number of fields faults.
  */
-struct percpu_snapshot {
-	void *of[PERCPU_SNAPSHOT_MAX_FIELDS + 1];
+struct percpu_group {
+	void *of[PERCPU_GROUP_MAX_FIELDS + 1];
 	uint64_t nr_fields;
 	void *spare; /* groups for whoever finds a shared copy taken */
 	/* For whoever finds no group at all: additions, begun and ended, and what they added. */
-	uint64_t loose_begun, loose[PERCPU_SNAPSHOT_MAX_FIELDS], loose_ended;
+	uint64_t loose_begun, loose[PERCPU_GROUP_MAX_FIELDS], loose_ended;
 	uint64_t reserved[3];
 };
 
 #ifdef __cplusplus
-static_assert(sizeof(struct percpu_snapshot) == 128 && sizeof(struct percpu__group2) == 40 &&
+static_assert(sizeof(struct percpu_group) == 128 && sizeof(struct percpu__group2) == 40 &&
 		      sizeof(struct percpu__group4) == 72, "ABI");
 #else
-_Static_assert(sizeof(struct percpu_snapshot) == 128 && sizeof(struct percpu__group2) == 40 &&
+_Static_assert(sizeof(struct percpu_group) == 128 && sizeof(struct percpu__group2) == 40 &&
 		       sizeof(struct percpu__group4) == 72, "ABI");
 _Static_assert(offsetof(struct percpu__group2, slot) == 8 && offsetof(struct percpu__group4, slot) == 8,
 	       "what the sections say");
 #endif
 
 /*
- * percpu_snapshot_init - nr_fields (2 to PERCPU_SNAPSHOT_MAX_FIELDS) of 64 bits, all zero.
+ * percpu_group_init - nr_fields (2 to PERCPU_GROUP_MAX_FIELDS) of 64 bits, all zero.
  * Context: MT-safe; not async-signal-safe.
  * Returns: 0, -EINVAL (nr_fields) or -ENOMEM.
  */
-PERCPU_API int percpu_snapshot_init(struct percpu_snapshot *snapshot, unsigned nr_fields);
+PERCPU_API int percpu_group_init(struct percpu_group *group, unsigned nr_fields);
 
 /* Gives the copies back. Zeroed storage, and what was given back before, are fine. */
-PERCPU_API void percpu_snapshot_fini(struct percpu_snapshot *snapshot);
+PERCPU_API void percpu_group_fini(struct percpu_group *group);
 
 /* The slow half, complete in itself; those of four values that there are fields for. */
-PERCPU_API PERCPU__OUTLINE void percpu_snapshot_add_slow(struct percpu_snapshot *snapshot, unsigned nr, uint64_t v0,
+PERCPU_API PERCPU__OUTLINE void percpu_group_add_slow(struct percpu_group *group, unsigned nr, uint64_t v0,
 							 uint64_t v1, uint64_t v2, uint64_t v3);
 
 PERCPU__INLINE bool percpu__try_group_add(void *p, unsigned nr, uint64_t v0, uint64_t v1, uint64_t v2, uint64_t v3)
@@ -82,14 +82,14 @@ PERCPU__INLINE bool percpu__try_group_add(void *p, unsigned nr, uint64_t v0, uin
 	}
 }
 
-PERCPU__INLINE void percpu__snapshot_add(struct percpu_snapshot *snapshot, unsigned nr, uint64_t v0, uint64_t v1,
+PERCPU__INLINE void percpu__group_add(struct percpu_group *group, unsigned nr, uint64_t v0, uint64_t v1,
 					 uint64_t v2, uint64_t v3)
 {
-	void *const p = snapshot->of[nr];
+	void *const p = group->of[nr];
 
 	percpu__will_store(p, nr > 2 ? sizeof(struct percpu__group4) : sizeof(struct percpu__group2));
 	if (__builtin_expect(!percpu__try_group_add(p, nr, v0, v1, v2, v3), 0))
-		percpu_snapshot_add_slow(snapshot, nr, v0, v1, v2, v3);
+		percpu_group_add_slow(group, nr, v0, v1, v2, v3);
 }
 
 /* How many arguments there are, two to four, and four values. */
@@ -101,22 +101,22 @@ PERCPU__INLINE void percpu__snapshot_add(struct percpu_snapshot *snapshot, unsig
 	PERCPU__VALUES_OF(__VA_ARGS__, PERCPU__VALUES_4, PERCPU__VALUES_3, PERCPU__VALUES_2, )(__VA_ARGS__)
 
 /*
- * percpu_snapshot_add(snapshot, v0, v1, ...) - adds to each field its v, as many as there are fields,
+ * percpu_group_add(group, v0, v1, ...) - adds to each field its v, as many as there are fields,
  * modulo 2^64. One step for whoever reads.
  * Context: any thread, any time, signal handlers too. Nothing fails, and nothing waits for another addition.
  */
-#define percpu_snapshot_add(snapshot, ...) percpu__snapshot_add((snapshot), PERCPU__VALUES(__VA_ARGS__))
+#define percpu_group_add(group, ...) percpu__group_add((group), PERCPU__VALUES(__VA_ARGS__))
 
 /*
- * percpu_snapshot_read - fields[i] = the sum of field i over all copies, each copy read at one moment.
+ * percpu_group_read - fields[i] = the sum of field i over all copies, each copy read at one moment.
  * Whatever holds after each addition, and then of sums of such (one is the other, or at most that), holds
  * of these fields, too, while others add. Once they stopped it is exact.
  * Context: MT-safe, async-signal-safe.
  */
-PERCPU_API void percpu_snapshot_read(const struct percpu_snapshot *snapshot, uint64_t *fields);
+PERCPU_API void percpu_group_read(const struct percpu_group *group, uint64_t *fields);
 
 /* The fields of one copy, below percpu_nr_copies(), at one moment. Without rseq the sum may have more. */
-PERCPU_API void percpu_snapshot_read_copy(const struct percpu_snapshot *snapshot, unsigned copy, uint64_t *fields);
+PERCPU_API void percpu_group_read_copy(const struct percpu_group *group, unsigned copy, uint64_t *fields);
 
 #ifdef __cplusplus
 }

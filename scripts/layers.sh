@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A file of src/ includes its own floor and, of lower floors, only floor/floor.h; never upward, never
-# a .c. What talks to the system lives in src/platform/ alone. The highest floor is a program, not a part of the
+# A file of src/ includes its own layer and, of lower layers, only layer/layer.h; never upward, never
+# a .c. What talks to the system lives in src/platform/ alone. The highest layer is a program, not a part of the
 # library: it talks to the system as it likes, and uses the library as any program does.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
-floors="platform topology area ops percpu counter cache publish tool"
+layers="platform topology area ops percpu counter cache publish tool"
 system_headers="sys/mman.h sys/syscall.h sys/ioctl.h sys/stat.h sys/auxv.h sys/utsname.h sys/prctl.h unistd.h
 	fcntl.h sched.h signal.h syscall.h linux/ asm/ numaif.h"
 system_calls="syscall getenv secure_getenv mmap mmap64 munmap mremap mprotect madvise mlock mbind move_pages
@@ -17,10 +17,10 @@ system_calls="syscall getenv secure_getenv mmap mmap64 munmap mremap mprotect ma
 
 cd "$top_srcdir/src" || exit 1
 
-report "every folder of src/ is a floor" "$(for dir in */; do
-	case " $floors " in
+report "every folder of src/ is a layer" "$(for dir in */; do
+	case " $layers " in
 	*" ${dir%/} "*) ;;
-	*) [ ! -e "${dir}Makefile.inc" ] || echo "src/$dir is not in the order: $floors" ;;
+	*) [ ! -e "${dir}Makefile.inc" ] || echo "src/$dir is not in the order: $layers" ;;
 	esac
 done)"
 
@@ -48,11 +48,11 @@ strip_comments()
 	}' "$1"
 }
 
-# The rank of a floor in the order, or nothing.
+# The rank of a layer in the order, or nothing.
 rank_of()
 {
 	rank=0
-	for f in $floors; do
+	for f in $layers; do
 		[ "$f" = "$1" ] && echo "$rank" && return
 		rank=$((rank + 1))
 	done
@@ -60,23 +60,23 @@ rank_of()
 
 check_includes()
 {
-	floor=${1%%/*}
+	layer=${1%%/*}
 	strip_comments "$1" | sed -n 's/^\([^ ]*\) [ \t]*#[ \t]*include[ \t]*"\([^"]*\)".*/\1 \2/p' |
 	while read -r where header; do
 		case $header in
 		*.c) echo "src/$where includes a .c: $header" && continue ;;
 		config.h) continue ;;
-		*/*/*) echo "src/$where reaches into a folder of a floor: $header" && continue ;;
+		*/*/*) echo "src/$where reaches into a folder of a layer: $header" && continue ;;
 		*/*) ;;
-		*) [ -e "$floor/$header" ] || echo "src/$where: no such file in its own floor: $header"
+		*) [ -e "$layer/$header" ] || echo "src/$where: no such file in its own layer: $header"
 		   continue ;;
 		esac
 		of=${header%%/*}
-		if [ "$of" = "$floor" ]; then
+		if [ "$of" = "$layer" ]; then
 			[ -e "$header" ] || echo "src/$where: no such file: $header"
 		elif [ -z "$(rank_of "$of")" ]; then
-			echo "src/$where: no such floor: $header"
-		elif [ "$(rank_of "$of")" -gt "$(rank_of "$floor")" ]; then
+			echo "src/$where: no such layer: $header"
+		elif [ "$(rank_of "$of")" -gt "$(rank_of "$layer")" ]; then
 			echo "src/$where includes upward: $header"
 		elif [ "$header" != "$of/$of.h" ]; then
 			echo "src/$where goes past $of/$of.h: $header"
@@ -93,17 +93,17 @@ check_system()
 }
 
 sources=$(find . -name '*.[chS]' -o -name '*.cc' | sed 's,^\./,,' | grep / | sort)
-for floor in $floors; do
-	[ -d "$floor" ] || continue
-	files=$(echo "$sources" | grep "^$floor/")
-	report "$floor includes downward only" "$(for file in $files; do check_includes "$file"; done)"
-	[ "$floor" != tool ] || report "tool uses the public interface alone" "$(for file in $files; do
+for layer in $layers; do
+	[ -d "$layer" ] || continue
+	files=$(echo "$sources" | grep "^$layer/")
+	report "$layer includes downward only" "$(for file in $files; do check_includes "$file"; done)"
+	[ "$layer" != tool ] || report "tool uses the public interface alone" "$(for file in $files; do
 		strip_comments "$file" | grep -E '#[[:space:]]*include[[:space:]]*"|percpu__' | grep -v '"tool/'
 	done)"
-	[ "$floor" = platform ] || [ "$floor" = tool ] ||
-		report "$floor leaves the system to platform" "$(for file in $files; do check_system "$file"; done)"
+	[ "$layer" = platform ] || [ "$layer" = tool ] ||
+		report "$layer leaves the system to platform" "$(for file in $files; do check_system "$file"; done)"
 done
-report "no source lies outside the floors" "$(find . -maxdepth 1 -name '*.[chS]' | sed 's,^\.,src,')"
+report "no source lies outside the layers" "$(find . -maxdepth 1 -name '*.[chS]' | sed 's,^\.,src,')"
 
 cd "$top_srcdir" || exit 1
 report "public headers include public headers alone" "$(find include -name '*.h*' | while read -r file; do

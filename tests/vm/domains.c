@@ -24,7 +24,7 @@ static const char *sysfs_of(unsigned cpu, const char *name)
 	return line;
 }
 
-/* Text that CPUs of one group have in common, and others do not; empty: there is no such level here. */
+/* Text that CPUs of one domain have in common, and others do not; empty: there is no such level here. */
 static void kernels_word(enum percpu_level level, unsigned cpu, char *word, size_t size)
 {
 	unsigned is_cpu, node;
@@ -49,30 +49,30 @@ static void ask_kernel(enum percpu_level level)
 			kernels_word(level, cpu, words[cpu], sizeof(words[cpu]));
 }
 
-static bool is_last(enum percpu_level level, int group)
+static bool is_last(enum percpu_level level, int domain)
 {
-	return group == percpu_nr_groups(level) - 1;
+	return domain == percpu_nr_domains(level) - 1;
 }
 
-START_TEST(groups_are_those_of_the_kernel)
+START_TEST(domains_are_those_of_the_kernel)
 {
 	ask_nodes();
 	for (const enum percpu_level *level = levels; level < levels + NR_LEVELS; level++) {
 		ask_kernel(*level);
-		printf("# level %d: %d groups\n", (int)*level, percpu_nr_groups(*level) - 1);
+		printf("# level %d: %d domains\n", (int)*level, percpu_nr_domains(*level) - 1);
 		fflush(stdout);
 		for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++) {
-			const int group = percpu_group_of(*level, cpu);
+			const int domain = percpu_domain_of(*level, cpu);
 
-			ck_assert_int_ge(group, 0);
-			ck_assert_msg(is_last(*level, group) == (node_of[cpu] < 0 || !*words[cpu]),
-				      "level %d: CPU %u in group %d, the kernel says %s", (int)*level, cpu, group, words[cpu]);
+			ck_assert_int_ge(domain, 0);
+			ck_assert_msg(is_last(*level, domain) == (node_of[cpu] < 0 || !*words[cpu]),
+				      "level %d: CPU %u in domain %d, the kernel says %s", (int)*level, cpu, domain, words[cpu]);
 			for (unsigned other = 0; node_of[cpu] >= 0 && other < cpu; other++)
-				ck_assert_msg(node_of[other] < 0 || (percpu_group_of(*level, other) == group) ==
+				ck_assert_msg(node_of[other] < 0 || (percpu_domain_of(*level, other) == domain) ==
 									    !strcmp(words[cpu], words[other]),
 					      "level %d: CPUs %u and %u", (int)*level, cpu, other);
 		}
-		ck_assert(is_last(*level, percpu_group_of(*level, percpu_nr_copies() - 1)));
+		ck_assert(is_last(*level, percpu_domain_of(*level, percpu_nr_copies() - 1)));
 	}
 }
 END_TEST
@@ -87,7 +87,7 @@ START_TEST(so_are_their_numbers)
 		ask_kernel(numbered[i]);
 		for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
 			if (node_of[cpu] >= 0)
-				ck_assert_int_eq(percpu_group_number(numbered[i], (unsigned)percpu_group_of(numbered[i], cpu)),
+				ck_assert_int_eq(percpu_domain_number(numbered[i], (unsigned)percpu_domain_of(numbered[i], cpu)),
 						 atoi(words[cpu]));
 	}
 }
@@ -108,14 +108,14 @@ START_TEST(sums_are_those_of_who_counted)
 			if (node_of[cpu] >= 0 && pin(cpu)) {
 				percpu_add(&counter[0], cpu + 1);
 				percpu_add(&counter[1], 1);
-				want[percpu_group_of(*level, cpu)] += cpu + 1;
+				want[percpu_domain_of(*level, cpu)] += cpu + 1;
 			}
 		ck_assert_int_eq(percpu_sum_by(&counter[0], *level, sums, MAX_CPUS), 0);
 		ck_assert_int_eq(percpu_sum_u64_by(pairs, counter, 2, *level, MAX_CPUS), 0);
-		for (int group = 0; group < percpu_nr_groups(*level); group++) {
-			ck_assert_uint_eq(sums[group], want[group]);
-			ck_assert_uint_eq(pairs[2 * group], want[group]);
-			total += pairs[2 * group + 1];
+		for (int domain = 0; domain < percpu_nr_domains(*level); domain++) {
+			ck_assert_uint_eq(sums[domain], want[domain]);
+			ck_assert_uint_eq(pairs[2 * domain], want[domain]);
+			total += pairs[2 * domain + 1];
 		}
 		ck_assert_uint_eq(total, count_online());
 		percpu_free(counter);
@@ -123,7 +123,7 @@ START_TEST(sums_are_those_of_who_counted)
 }
 END_TEST
 
-/* A CPU that was off when groups were first asked for: in none, and its counts in the last. */
+/* A CPU that was off when domains were first asked for: in none, and its counts in the last. */
 START_TEST(cpus_that_were_off_are_in_the_last)
 {
 	uint64_t sums[MAX_CPUS];
@@ -134,14 +134,14 @@ START_TEST(cpus_that_were_off_are_in_the_last)
 	ck_assert_uint_eq(find_switchable(&late, 1), 1);
 	ck_assert(set_online(late, false));
 	for (const enum percpu_level *level = levels; level < levels + NR_LEVELS; level++)
-		ck_assert(is_last(*level, percpu_group_of(*level, late)));
+		ck_assert(is_last(*level, percpu_domain_of(*level, late)));
 	ck_assert(set_online(late, true));
 	ck_assert(pin(late));
 	counter = percpu_new(uint64_t);
 	percpu_inc(counter);
 	for (const enum percpu_level *level = levels; level < levels + NR_LEVELS; level++) {
 		ck_assert_int_eq(percpu_sum_by(counter, *level, sums, MAX_CPUS), 0);
-		ck_assert_uint_eq(sums[percpu_nr_groups(*level) - 1], 1);
+		ck_assert_uint_eq(sums[percpu_nr_domains(*level) - 1], 1);
 	}
 	percpu_free(counter);
 }
@@ -150,9 +150,9 @@ END_TEST
 /* The last one wants a guest. */
 int main(void)
 {
-	const TTest *tests[] = { groups_are_those_of_the_kernel, so_are_their_numbers, sums_are_those_of_who_counted, NULL, NULL };
+	const TTest *tests[] = { domains_are_those_of_the_kernel, so_are_their_numbers, sums_are_those_of_who_counted, NULL, NULL };
 
 	if (is_guest())
 		tests[3] = cpus_that_were_off_are_in_the_last;
-	return run_suite(suite_of("vm/groups", tests, 60));
+	return run_suite(suite_of("vm/domains", tests, 60));
 }

@@ -17,7 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PERCPU_UNMARKED /* a pointer of an odd value */
 #include <percpu/percpu.h>
 
 #ifndef AT_MINSIGSTKSZ

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define PERCPU_UNMARKED /* areas of all types in plain pointers */
 #include <percpu/percpu.h>
 
 #include "faults/refuse.h"

@@ -3,7 +3,6 @@
 #include "fuzz/fuzz.h"
 
 #include <errno.h>
-#define PERCPU_UNMARKED /* areas of all types in plain pointers */
 #include <percpu/percpu.h>
 #include <string.h>
 

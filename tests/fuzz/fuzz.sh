@@ -8,7 +8,7 @@
 seconds=${FUZZ_SECONDS:-300}
 targets=${FUZZ_TARGETS:-"alloc cache publish reader space statics text page"}
 tests=$top_srcdir/tests
-flags="-std=gnu11 -D_GNU_SOURCE -DPERCPU_CHECKS -g -O1 -pthread -fsanitize=address,undefined
+flags="-std=gnu11 -D_GNU_SOURCE -DPERCPU_CHECKS -DPERCPU_UNMARKED -g -O1 -pthread -fsanitize=address,undefined
 	-fno-sanitize-recover=undefined -iquote $top_srcdir/src -I$top_srcdir/include -I$tests"
 # What only copies point to would be taken for a leak.
 export ASAN_OPTIONS=detect_leaks=0

@@ -3,7 +3,6 @@
 #include "fuzz/fuzz.h"
 
 #include <errno.h>
-#define PERCPU_UNMARKED
 #include <percpu/percpu.h>
 #include <string.h>
 #include <unistd.h>

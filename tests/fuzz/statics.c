@@ -2,7 +2,6 @@
 /* Modules that come and go: their variables begin as they say, keep what they hold, and go when they do. */
 #include "fuzz/fuzz.h"
 
-#define PERCPU_UNMARKED
 #include <percpu/percpu.h>
 #include <string.h>
 

@@ -17,7 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PERCPU_UNMARKED
 #include "percpu/percpu.h"
 
 #include <percpu/percpu.h>

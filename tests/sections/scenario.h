@@ -7,7 +7,6 @@
 #ifndef TESTS_SECTIONS_SCENARIO_H
 #define TESTS_SECTIONS_SCENARIO_H
 
-#define PERCPU_UNMARKED /* areas of all types in plain pointers */
 #include <percpu/percpu.h>
 
 #define MAX_STOPS 3

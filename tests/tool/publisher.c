@@ -7,7 +7,6 @@
  *	publisher NAME THREADS forever
  *	publisher NAME 0 lies					a file of that name with nonsense in it
  */
-#define PERCPU_UNMARKED /* areas of all types in plain pointers */
 #include <percpu/percpu.h>
 #include <pthread.h>
 #include <stdatomic.h>

@@ -87,6 +87,9 @@ finds claims "the tests that doc/security.md names exist" "tests/misuse/misuse.s
 printf '| claim | tested by |\n|---|---|\n| planted | by nobody |\n' >>"$tree/doc/security.md"
 finds claims "every claim of doc/security.md has a test" "doc/security.md:"
 
+echo '/* The floor below does it. */' >>"$tree/src/area/area.h"
+finds words 'no "floors?"' "src/area/area.h"
+
 sed -i 1,2d "$tree/examples/counters.c"
 finds spdx "SPDX lines" "examples/counters.c"
 # shellcheck disable=SC2016

@@ -1,0 +1,24 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Words that doc/glossary.md replaced, and turns of phrase that have to be read twice, do not come back.
+# shellcheck source=scripts/tap.sh
+. "${top_srcdir:?}/scripts/tap.sh"
+
+cd "$top_srcdir" || exit 1
+
+# PATTERN<tab>WHAT TO WRITE. A pattern is an extended regular expression, without regard to case, of whole words.
+cat >"$tap_dir/words" <<'END'
+percpu_snapshot[a-z_]*	percpu_group
+percpu_foreign[a-z_]*	percpu_fallback
+foreign (copy|copies|unit)	fallback copy
+snapshot group	group
+floors?	layer
+topology groups?	domain
+END
+
+tab=$(printf '\t')
+while IFS=$tab read -r pattern instead; do
+	report "no \"$pattern\", but \"$instead\"" "$(grep -rniIwE --exclude='*.corpus' --exclude='*.svg' -e "$pattern" \
+		README NEWS CONTRIBUTING src include man doc tests perf examples share)"
+done <"$tap_dir/words"
+finish

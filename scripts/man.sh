@@ -1,18 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Manual pages: the fixed sections in their order, nothing that the formatter warns of, and examples
-# that compile and run.
+# Manual pages: the fixed sections in their order, no warning of the formatter, examples that compile and run, and
+# aliases that their page documents.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
 cd "$top_builddir" || exit 1
 pages=$(find "$top_srcdir/man" -name '*.[1-8]' | sort)
 function_sections="NAME SYNOPSIS DESCRIPTION CONCURRENCY ERRORS EXAMPLE SEE ALSO"
-
-is_alias()
-{
-	grep -q '^\.so ' "$1"
-}
 
 lint()
 {
@@ -47,12 +42,6 @@ run_example()
 
 for page in $pages; do
 	name=${page##*/}
-	if is_alias "$page"; then
-		target=$(sed -n 's/^\.so //p' "$page")
-		report "$name is an alias of a page that names it" "$(
-			grep -qE "^\\.BR? .*\\b${name%.*}\\b" "$top_srcdir/man/${target#man?/}" 2>&1 || echo "$target")"
-		continue
-	fi
 	report "$name has the fixed sections" "$(case $name in
 	*.3)
 		found=$(sed -n 's/^\.SH //p' "$page" | tr '\n' ' ')
@@ -82,4 +71,15 @@ for page in $pages; do
 		;;
 	esac
 done
+
+# Each name of man/aliases, with its page.
+sed -n '/^percpu/s/:/ /p' "$top_srcdir/man/aliases" | while read -r page names; do
+	for name in $names; do
+		echo "$page $name"
+	done
+done >"$tap_dir/aliases"
+report "every alias is named by its page" "$(while read -r page name; do
+	grep -qE "^\.BR? .*\b$name\b" "$top_srcdir/man/$page.3" 2>&1 || echo "$page.3: $name"
+done <"$tap_dir/aliases")"
+report "no alias stands twice" "$(sed 's/.* //' "$tap_dir/aliases" | sort | uniq -d)"
 finish

@@ -9,8 +9,19 @@ documents="README NEWS CONTRIBUTING perf/README $(find doc man -name '*.md' -o -
 
 # What may be named: identifiers of the sources, manual pages, programs, and words of the interface.
 grep -rhoEI '\b(percpu|PERCPU)_[A-Za-z0-9_]+' include src --include='*.[ch]' --include='*.hpp' --include='*.map' | sort -u >"$tap_dir/names"
-find man examples perf -type f -exec basename {} \; | sed 's/\.[a-z0-9]*$//' | sort -u >>"$tap_dir/names"
+find examples perf -type f -exec basename {} \; | sed 's/\.[a-z0-9]*$//' | sort -u >>"$tap_dir/names"
 echo PERCPU_OPTIONS >>"$tap_dir/names"
+
+# Manual pages, those included that are made from man/aliases.
+{
+	find man -name '*.[1-8]' -exec basename {} \;
+	sed -n 's/^percpu[a-z_]*: //p' man/aliases | tr ' ' '\n' | sed 's/$/.3/'
+} | sort >"$tap_dir/pages"
+sed 's/\.[1-8]$//' "$tap_dir/pages" >>"$tap_dir/names"
+has_page()
+{
+	grep -qx -- "$1" "$tap_dir/pages"
+}
 
 # Roff writes a hyphen as \- and a backslash before much else.
 plain()
@@ -46,20 +57,20 @@ done
 # A manual page that another one names is there, in the section it says.
 report "manual pages refer to pages that exist" "$(find man -name '*.[1-8]' | sort | while read -r page; do
 	sed -nE 's/^\.BR (percpu[a-z0-9_-]*) \(([1-8])\).*/\1.\2/p' "$page" | while read -r target; do
-		[ -e "man/$target" ] || echo "$page: man/$target"
+		has_page "$target" || echo "$page: man/$target"
 	done
 done)"
 
 # Every function that the map exports is in a manual page, but for the halves of macros.
 report "every exported function has a manual page" "$(grep -oE '\bpercpu_[a-z0-9_]+;' src/libpercpu.map | tr -d ';' |
 	grep -vx -f scripts/undocumented | while read -r name; do
-	[ -e "man/$name.3" ] || echo "$name"
+	has_page "$name.3" || echo "$name"
 done)"
 
 # Every macro of the interface is, too.
 report "every public macro has a manual page" "$(grep -hoE '^#define percpu_[a-z0-9][a-z0-9_]*' \
 	include/percpu/types.h include/percpu/alloc.h include/percpu/ops.h include/percpu/pool.h include/percpu/sum.h include/percpu/static.h |
 	sed 's/.* //' | sort -u | while read -r name; do
-	[ -e "man/$name.3" ] || echo "$name"
+	has_page "$name.3" || echo "$name"
 done)"
 finish

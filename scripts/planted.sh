@@ -100,6 +100,8 @@ finds shell "quickstart leaves no pipe early" "real_texts | head"
 
 sed -i 's/^\.SH CONCURRENCY/.SH NOTES/' "$tree/man/percpu_sum.3"
 finds man "percpu_sum.3 has the fixed sections" "NOTES"
+sed -i 's/ percpu_trim$/ percpu_planted/' "$tree/man/aliases"
+finds man "every alias is named by its page" "percpu_pool.3: percpu_planted"
 sed -i 's/return sums\[0\] != 2000/return sums[0] == 2000/' "$tree/man/percpu_sum.3"
 finds man "percpu_sum.3: the example compiles and runs" "failed"
 sed -i 's/percpu_inc(small)/percpu_planted(small)/' "$tree/man/percpu_ops.3"

@@ -67,7 +67,6 @@ PERCPU_API unsigned percpu_nr_copies(void); /* N + 1: with the fallback copy */
  * PERCPU_MODE_RSEQ: plain instructions in restartable sequences. PERCPU_MODE_ATOMIC: atomic
  * instructions on the copy of the CPU that getcpu() names. The reason is one English line.
  */
-enum percpu_mode { PERCPU_MODE_RSEQ = 1, PERCPU_MODE_ATOMIC = 2 };
 PERCPU_API enum percpu_mode percpu_mode(void);
 PERCPU_API const char *percpu_mode_reason(void);
 

@@ -20,35 +20,11 @@
 #ifndef PERCPU_COUNTER_H
 #define PERCPU_COUNTER_H
 
+#include <percpu/abi/counter.h>
 #include <percpu/ops.h>
 
 #ifdef __cplusplus
 extern "C" {
-#endif
-
-struct percpu__counter_copy {
-	int64_t total;
-	int64_t published;
-} __attribute__((__aligned__(16)));
-
-/*
- * The caller's storage; all of it belongs to the library. What additions read and what they write at
- * times lie so far apart that they never share a line.
- */
-struct percpu_counter {
-	struct percpu__counter_copy __percpu *copies;
-	uint64_t bounds[2]; /* the margin, batch - 1; the span, twice as much */
-	uint64_t reserved[5];
-	int64_t published;
-	int64_t base;
-	uint64_t reserved2[6];
-};
-
-#ifdef __cplusplus
-static_assert(sizeof(struct percpu_counter) == 128 && sizeof(struct percpu__counter_copy) == 16, "ABI");
-#else
-_Static_assert(sizeof(struct percpu_counter) == 128 && sizeof(struct percpu__counter_copy) == 16, "ABI");
-_Static_assert(offsetof(struct percpu__counter_copy, published) == 8, "what the sections say");
 #endif
 
 /*
@@ -65,9 +41,6 @@ PERCPU_API int percpu_counter_init_bulk(size_t n, struct percpu_counter *counter
 /* Gives the copies back. Zeroed storage, and what was given back before, are fine. */
 PERCPU_API void percpu_counter_fini(struct percpu_counter *counter);
 PERCPU_API void percpu_counter_fini_bulk(size_t n, struct percpu_counter *counters);
-
-/* The slow half, complete in itself. */
-PERCPU_API PERCPU__OUTLINE void percpu_counter_add_slow(struct percpu_counter *counter, int64_t v);
 
 /*
  * percpu_counter_add - Context: any thread, any time, signal handlers too. Nothing fails; values wrap at
@@ -107,9 +80,6 @@ PERCPU__INLINE bool percpu__counter_may_wrap(int64_t about)
 {
 	return ((uint64_t)about + (UINT64_C(1) << 62)) >> 63;
 }
-
-/* The slow half: where the base changes meanwhile, or the value is beyond 2^62 and is summed. */
-PERCPU_API PERCPU__OUTLINE int64_t percpu_counter_read_slow(const struct percpu_counter *counter);
 
 /*
  * percpu_counter_read - about the value: less than percpu_counter_error() from it.

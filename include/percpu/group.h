@@ -15,48 +15,11 @@
 #ifndef PERCPU_GROUP_H
 #define PERCPU_GROUP_H
 
+#include <percpu/abi/group.h>
 #include <percpu/ops.h>
 
 #ifdef __cplusplus
 extern "C" {
-#endif
-
-#define PERCPU_GROUP_MAX_FIELDS 4u
-
-/*
- * One copy: of two fields, and of three and four. The word counts in steps of the bytes from one slot to
- * the other, so that word & step is where the slot that holds is.
- */
-struct percpu__group2 {
-	uint64_t word;
-	uint64_t slot[2][2];
-};
-struct percpu__group4 {
-	uint64_t word;
-	uint64_t slot[2][4];
-};
-
-/*
- * The caller's storage; all of it belongs to the library. of[i] is the per-CPU pointer where there are i
- * fields, and elsewhere an address that nobody has: an addition of another number of fields faults.
- */
-struct percpu_group {
-	void *of[PERCPU_GROUP_MAX_FIELDS + 1];
-	uint64_t nr_fields;
-	void *spare; /* groups for whoever finds a shared copy taken */
-	/* For whoever finds no group at all: additions, begun and ended, and what they added. */
-	uint64_t loose_begun, loose[PERCPU_GROUP_MAX_FIELDS], loose_ended;
-	uint64_t reserved[3];
-};
-
-#ifdef __cplusplus
-static_assert(sizeof(struct percpu_group) == 128 && sizeof(struct percpu__group2) == 40 &&
-		      sizeof(struct percpu__group4) == 72, "ABI");
-#else
-_Static_assert(sizeof(struct percpu_group) == 128 && sizeof(struct percpu__group2) == 40 &&
-		       sizeof(struct percpu__group4) == 72, "ABI");
-_Static_assert(offsetof(struct percpu__group2, slot) == 8 && offsetof(struct percpu__group4, slot) == 8,
-	       "what the sections say");
 #endif
 
 /*
@@ -68,10 +31,6 @@ PERCPU_API int percpu_group_init(struct percpu_group *group, unsigned nr_fields)
 
 /* Gives the copies back. Zeroed storage, and what was given back before, are fine. */
 PERCPU_API void percpu_group_fini(struct percpu_group *group);
-
-/* The slow half, complete in itself; those of four values that there are fields for. */
-PERCPU_API PERCPU__OUTLINE void percpu_group_add_slow(struct percpu_group *group, unsigned nr, uint64_t v0,
-							 uint64_t v1, uint64_t v2, uint64_t v3);
 
 PERCPU__INLINE bool percpu__try_group_add(void *p, unsigned nr, uint64_t v0, uint64_t v1, uint64_t v2, uint64_t v3)
 {

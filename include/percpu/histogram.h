@@ -18,45 +18,12 @@
 #ifndef PERCPU_HISTOGRAM_H
 #define PERCPU_HISTOGRAM_H
 
+#include <percpu/abi/histogram.h>
 #include <percpu/ops.h>
 #include <percpu/pool.h>
 
 #ifdef __cplusplus
 extern "C" {
-#endif
-
-#define PERCPU_HISTOGRAM_MAX_PRECISION 14u
-
-/* Which values, in whatever unit the program counts, fall into which bucket. */
-struct percpu_histogram_shape {
-	uint32_t unit_shift;
-	uint32_t precision_bits;
-	uint32_t nr_buckets; /* the last one, for values above the range, included */
-	uint32_t reserved;   /* zero */
-};
-
-/* What each copy holds. All zero: nothing was recorded. */
-struct percpu_histogram_copy {
-	uint64_t sum;         /* of all values, modulo 2^64 */
-	uint64_t max;         /* the greatest value */
-	uint64_t inverse_min; /* ~ the least value */
-	uint64_t reserved;
-	uint64_t counts[];    /* nr_buckets */
-};
-
-/* The caller's storage; for ever as percpu_histogram_init made it, so that any number may read it. */
-struct percpu_histogram {
-	struct percpu_histogram_copy __percpu *copies;
-	struct percpu_histogram_shape shape;
-};
-
-#ifdef __cplusplus
-static_assert(sizeof(struct percpu_histogram_copy) == 32 && sizeof(struct percpu_histogram) == 24, "ABI");
-#else
-_Static_assert(sizeof(struct percpu_histogram_copy) == 32 && sizeof(struct percpu_histogram) == 24, "ABI");
-_Static_assert(offsetof(struct percpu_histogram_copy, max) == 8 &&
-		       offsetof(struct percpu_histogram_copy, inverse_min) == 16,
-	       "what the sections say");
 #endif
 
 /*
@@ -96,9 +63,6 @@ PERCPU_API uint64_t percpu_histogram_bucket_high(const struct percpu_histogram_s
 
 /* ---- recording ---- */
 
-/* The sum, and the range where value widens it; complete in itself. */
-PERCPU_API PERCPU__OUTLINE void percpu_histogram_note_slow(struct percpu_histogram_copy __percpu *copies, uint64_t value);
-
 /*
  * percpu_histogram_record - counts value, in its bucket and in the sum.
  * Context: any thread, any time, signal handlers too. Nothing fails.
@@ -114,19 +78,6 @@ PERCPU__INLINE void percpu_histogram_record(const struct percpu_histogram *histo
 }
 
 /* ---- reading ---- */
-
-/*
- * What a histogram held when it was read, its copies merged. The caller sets counts to room for
- * shape.nr_buckets numbers; two such are compared, merged and subtracted where their shapes are the same.
- */
-struct percpu_histogram_data {
-	struct percpu_histogram_shape shape;
-	uint64_t nr;  /* values: the sum of all counts */
-	uint64_t sum; /* of the values, modulo 2^64 */
-	uint64_t min; /* UINT64_MAX: no values */
-	uint64_t max; /* 0: no values, or zeroes alone */
-	uint64_t *counts;
-};
 
 /* No values, of that shape; counts as the caller has set it. */
 PERCPU_API void percpu_histogram_data_clear(struct percpu_histogram_data *data,

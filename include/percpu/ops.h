@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <percpu/abi/list.h>
 #include <percpu/alloc.h>
 #include <percpu/sanitizers.h>
 
@@ -54,22 +55,6 @@ extern "C" {
 	PERCPU__OPERATIONS_OF(X, 64)
 
 /*
- * A list of nodes per CPU, last in, first out: allocate it with percpu_new(struct percpu_list), all
- * zero is empty. Both words belong to the library.
- *
- * A node is in one list at most, and whoever popped it owns it. Outside rseq mode a pop may look at
- * the `next` of a node that another thread just popped: memory that has been a node must stay readable
- * as long as the list is used (the value read is thrown away).
- */
-struct percpu_list_node {
-	struct percpu_list_node *next;
-};
-struct percpu_list {
-	struct percpu_list_node *head;
-	uintptr_t tag; /* changes with every removal, outside rseq mode */
-} __attribute__((__aligned__(16)));
-
-/*
  * Internal: a bounded stack of pointers in each copy, for caches in front of slower paths. A push fails
  * when it is full, a pop when it is empty, and both without a usable rseq area. To close the stack of
  * another CPU, store limit = 0, then fence: no section that still saw it open is left.
@@ -80,10 +65,9 @@ struct percpu__stack {
 	void *slot[];
 };
 
-#if !defined(PERCPU_GENERIC) && defined(__LP64__) && defined(__x86_64__) &&                                  \
-	(defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
+#if defined(PERCPU__ARCH_X86_64)
 #include <percpu/arch/x86_64.h>
-#elif !defined(PERCPU_GENERIC) && defined(__LP64__) && defined(__aarch64__)
+#elif defined(PERCPU__ARCH_AARCH64)
 #include <percpu/arch/aarch64.h>
 #else
 #include <percpu/arch/generic.h>

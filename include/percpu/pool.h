@@ -3,6 +3,7 @@
 #ifndef PERCPU_POOL_H
 #define PERCPU_POOL_H
 
+#include <percpu/abi/pool.h>
 #include <percpu/alloc.h>
 
 #ifdef __cplusplus
@@ -10,27 +11,6 @@ extern "C" {
 #endif
 
 struct percpu_pool;
-
-/* Values of the switches of an attribute: zero leaves the choice to the library and its options. */
-enum percpu_switch { PERCPU_DEFAULT = 0, PERCPU_ON = 1, PERCPU_OFF = 2 };
-
-/*
- * Set size to sizeof(struct percpu_pool_attr): a program built against an older, smaller struct gets
- * defaults for the rest. Unknown bytes that are not zero are refused with EINVAL.
- */
-struct percpu_pool_attr {
-	size_t size;
-	uint32_t huge_pages;  /* enum percpu_switch; default off */
-	uint32_t populate;    /* enum percpu_switch; on: pages of every possible CPU at once; default: on first touch */
-	uint32_t node_policy; /* enum percpu_switch; default on */
-	uint32_t published;   /* enum percpu_switch; on: other processes can read it: <percpu/publish.h>; default off */
-	size_t limit_bytes;   /* of live areas, per CPU, rounded up to granules; 0: none, or 4 MiB if published */
-	size_t keep_bytes;    /* of idle pages of each copy that stay, however long they are idle; 0: as PERCPU_OPTIONS
-				 says, or none */
-	size_t decay_ms;      /* milliseconds after which idle memory has gone back; 0: as PERCPU_OPTIONS says, or 3000 */
-};
-#define PERCPU_POOL_ATTR_INIT { sizeof(struct percpu_pool_attr), 0, 0, 0, 0, 0, 0, 0 }
-#define PERCPU_POOL_DECAY_NEVER ((size_t)-1) /* of decay_ms */
 
 /*
  * percpu_pool_create - attr may be NULL. The name is copied; NULL is "".
@@ -53,24 +33,6 @@ PERCPU_API void __percpu *percpu_pool_alloc(struct percpu_pool *pool, size_t siz
  * Returns: bytes of address space purged or unmapped, summed over copies; -errno.
  */
 PERCPU_API ssize_t percpu_trim(struct percpu_pool *pool);
-
-/* Bytes unless the name says otherwise. "unit": counted in one copy; multiply by copies for all. */
-struct percpu_pool_stats {
-	size_t size;                /* in: sizeof(struct percpu_pool_stats) */
-	size_t nr_chunks;
-	size_t nr_live;             /* allocations; this and the next to within what CPUs do meanwhile */
-	size_t live_bytes;          /* of live areas, in one unit, rounded to granules */
-	size_t used_page_bytes;     /* pages of one unit that hold a live area */
-	size_t held_page_bytes;     /* pages of one unit written since they were fresh or purged */
-	size_t reserved_bytes;      /* address space of all chunks */
-	size_t bookkeeping_bytes;   /* the library's own, resident */
-	size_t cached_bytes;        /* freed areas kept ready per CPU, in one unit */
-	size_t purged_bytes;        /* given back so far, all copies */
-	size_t nr_chunks_unplaced;  /* chunks whose node policy was refused, over the budget of mappings, or not
-				       known yet when they were made, before libnuma's constructor */
-	size_t nr_chunks_huge;      /* chunks advised to use huge pages */
-	size_t limit_bytes;         /* as in the attribute; 0: none */
-};
 
 /*
  * Returns: 0; -EINVAL (out NULL or out->size too small to be any version); -ENOMEM (there is no default pool yet, and no

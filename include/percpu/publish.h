@@ -13,6 +13,7 @@
 #ifndef PERCPU_PUBLISH_H
 #define PERCPU_PUBLISH_H
 
+#include <percpu/abi/publish.h>
 #include <percpu/alloc.h>
 #include <percpu/histogram.h>
 #include <percpu/pool.h>
@@ -20,34 +21,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* ---- what a metric is ---- */
-
-enum percpu_metric_kind {
-	PERCPU_METRIC_COUNTER = 1,   /* uint64_t, its value the sum of all copies; only ever grows */
-	PERCPU_METRIC_GAUGE = 2,     /* int64_t, its value the sum of all copies */
-	PERCPU_METRIC_HISTOGRAM = 3, /* the copies of a struct percpu_histogram */
-};
-
-struct percpu_label {
-	const char *name, *value;
-};
-
-/*
- * A description. Set size to sizeof(struct percpu_metric). Strings are of any length, best in UTF-8; all but
- * the name may be NULL, which is "".
- */
-struct percpu_metric {
-	size_t size;
-	uint32_t kind;      /* enum percpu_metric_kind */
-	uint32_t nr_labels;
-	const char *name;   /* "http_requests" */
-	const char *unit;   /* "bytes"; "" for a number of things */
-	const char *help;   /* one sentence */
-	const struct percpu_label *labels; /* each name once */
-	const struct percpu_histogram_shape *shape; /* of a histogram; else NULL */
-	double scale;       /* units that one is worth: 1e-9 for nanoseconds where the unit is "seconds"; 1e-30 to 1e30; 0: 1 */
-};
 
 /* ---- the publisher's side ---- */
 
@@ -67,17 +40,6 @@ PERCPU_API struct percpu_published *percpu_publish(const void __percpu *p, const
 PERCPU_API int percpu_unpublish(struct percpu_published *published);
 
 /* ---- the reader's side ---- */
-
-/* A published pool that somebody has open. */
-struct percpu_publisher {
-	pid_t pid;
-	int fd;            /* its number there */
-	uint64_t file;     /* the same for all processes that share the pool, and for no other pool */
-	const char *name;  /* as /proc shows it, maybe cut; valid during the visit */
-	uid_t user;         /* whose memory it is */
-	uid_t process_user; /* as whom the process acts */
-	uint64_t held_bytes; /* of memory */
-};
 
 /*
  * percpu_publishers - calls visit for each published pool of process pid, or for pid 0 of all processes that let the

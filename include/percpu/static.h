@@ -22,9 +22,6 @@
 
 #ifdef __cplusplus
 extern "C" {
-#define PERCPU__STATIC_ASSERT static_assert
-#else
-#define PERCPU__STATIC_ASSERT _Static_assert
 #endif
 
 /* Constructors of variables run before all that a program may declare. */

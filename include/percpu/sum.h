@@ -6,6 +6,7 @@
 #ifndef PERCPU_SUM_H
 #define PERCPU_SUM_H
 
+#include <percpu/abi/sum.h>
 #include <percpu/alloc.h>
 
 #ifdef __cplusplus
@@ -40,9 +41,6 @@ PERCPU_API void percpu_sum_u64(uint64_t *dst, const uint64_t __percpu *p, size_t
 PERCPU_API uint64_t percpu_sum_integer(const void *p, size_t bytes);
 
 /* ---- sums by what CPUs share ---- */
-
-/* What hwloc calls core, L3 cache, NUMA node and package. */
-enum percpu_level { PERCPU_LEVEL_CORE, PERCPU_LEVEL_L3, PERCPU_LEVEL_NODE, PERCPU_LEVEL_PACKAGE };
 
 /*
  * percpu_nr_domains - domains of copies at a level. Every copy is in one of them; the last domain has those that are in no

@@ -3,7 +3,7 @@
  * What macros ask the compiler about a per-CPU pointer: whether it is one, what it points to, and the same without the
  * mark; and about a value, whether it is an integer.
  *
- * A plain pointer is refused as far as the compiler can know. Where there is a mark (abi.h), in C, that is always:
+ * A plain pointer is refused as far as the compiler can know. Where there is a mark (compiler.h), in C, that is always:
  * percpu__address takes no pointer without it. Elsewhere, with optimization, it is where the object is in sight that
  * the pointer points into: per-CPU pointers point into guard units, where there is none.
  */
@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <percpu/abi.h>
+#include <percpu/abi/base.h>
 
 #define PERCPU__NO_FLOATS "per-CPU arithmetic takes integers: convert a floating-point value first"
 #define PERCPU__NO_ALIGN "per-CPU memory is aligned to PERCPU_MAX_ALIGN bytes at most"

@@ -6,7 +6,7 @@
 #ifndef PERCPU_OPS_FLOOR_H
 #define PERCPU_OPS_FLOOR_H
 
-#include <percpu/abi.h>
+#include <percpu/abi/base.h>
 #include <percpu/ops.h>
 
 /* Makes percpu_abi ready; a load and a branch once it is. The acquire pairs with publish. */

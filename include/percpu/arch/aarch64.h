@@ -27,7 +27,6 @@
 #include <percpu/arch/tables.h>
 
 #define PERCPU__HAS_SECTIONS 1
-#define PERCPU__OUTLINE __attribute__((cold))
 
 #ifdef PERCPU__CODE_MAY_GO
 #define PERCPU__DISARM "	str	xzr, [%[area], #8]\n"

@@ -8,7 +8,6 @@
 #define PERCPU_ARCH_GENERIC_H
 
 #define PERCPU__HAS_SECTIONS 0
-#define PERCPU__OUTLINE
 
 #define PERCPU__TRY_UPDATE(op, bits)                                                                         \
 	PERCPU__INLINE bool percpu__try_##op##_u##bits(void *p, uint##bits##_t v)                            \

@@ -26,7 +26,6 @@
 #include <percpu/arch/tables.h>
 
 #define PERCPU__HAS_SECTIONS 1
-#define PERCPU__OUTLINE __attribute__((cold))
 
 #ifdef PERCPU__CODE_MAY_GO
 #define PERCPU__DISARM "	movq	$0, %%fs:8(%[offset])\n"

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* The ABI of counters: a copy, the storage in programs, and the slow paths. */
+#ifndef PERCPU_ABI_COUNTER_H
+#define PERCPU_ABI_COUNTER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <percpu/abi/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct percpu__counter_copy {
+	int64_t total;
+	int64_t published;
+} __attribute__((__aligned__(16)));
+
+/*
+ * The caller's storage; all of it belongs to the library. What additions read and what they write at
+ * times lie so far apart that they never share a line.
+ */
+struct percpu_counter {
+	struct percpu__counter_copy __percpu *copies;
+	uint64_t bounds[2]; /* the margin, batch - 1; the span, twice as much */
+	uint64_t reserved[5];
+	int64_t published;
+	int64_t base;
+	uint64_t reserved2[6];
+};
+
+PERCPU__STATIC_ASSERT(sizeof(struct percpu__counter_copy) == 16 && offsetof(struct percpu__counter_copy, total) == 0 &&
+			      offsetof(struct percpu__counter_copy, published) == 8,
+		      "ABI: struct percpu__counter_copy");
+PERCPU__STATIC_ASSERT(sizeof(struct percpu_counter) == 128 && offsetof(struct percpu_counter, copies) == 0 &&
+			      offsetof(struct percpu_counter, bounds) == 8 &&
+			      offsetof(struct percpu_counter, published) == 64 &&
+			      offsetof(struct percpu_counter, base) == 72,
+		      "ABI: struct percpu_counter");
+
+/* The slow paths of the inline operations, complete in themselves. */
+PERCPU_API PERCPU__OUTLINE void percpu_counter_add_slow(struct percpu_counter *counter, int64_t v);
+/* Reads again if the base changed meanwhile; sums if the value is beyond 2^62. */
+PERCPU_API PERCPU__OUTLINE int64_t percpu_counter_read_slow(const struct percpu_counter *counter);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

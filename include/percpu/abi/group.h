@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* The ABI of groups: their copies, the storage in programs, and the slow path. */
+#ifndef PERCPU_ABI_GROUP_H
+#define PERCPU_ABI_GROUP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <percpu/abi/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PERCPU_GROUP_MAX_FIELDS 4u
+
+/*
+ * One copy: of two fields, and of three and four. The word counts in steps of the bytes from one slot to
+ * the other, so that word & step is where the slot that holds is.
+ */
+struct percpu__group2 {
+	uint64_t word;
+	uint64_t slot[2][2];
+};
+struct percpu__group4 {
+	uint64_t word;
+	uint64_t slot[2][4];
+};
+
+/*
+ * The caller's storage; all of it belongs to the library. of[i] is the per-CPU pointer where there are i
+ * fields, and elsewhere an address that nobody has: an addition of another number of fields faults.
+ */
+struct percpu_group {
+	void *of[PERCPU_GROUP_MAX_FIELDS + 1];
+	uint64_t nr_fields;
+	void *spare; /* groups for whoever finds a shared copy taken */
+	/* For whoever finds no group at all: additions, begun and ended, and what they added. */
+	uint64_t loose_begun, loose[PERCPU_GROUP_MAX_FIELDS], loose_ended;
+	uint64_t reserved[3];
+};
+
+PERCPU__STATIC_ASSERT(sizeof(struct percpu__group2) == 40 && offsetof(struct percpu__group2, word) == 0 &&
+			      offsetof(struct percpu__group2, slot) == 8,
+		      "ABI: struct percpu__group2");
+PERCPU__STATIC_ASSERT(sizeof(struct percpu__group4) == 72 && offsetof(struct percpu__group4, word) == 0 &&
+			      offsetof(struct percpu__group4, slot) == 8,
+		      "ABI: struct percpu__group4");
+PERCPU__STATIC_ASSERT(sizeof(struct percpu_group) == 128 && offsetof(struct percpu_group, of) == 0 &&
+			      offsetof(struct percpu_group, nr_fields) == 40 &&
+			      offsetof(struct percpu_group, spare) == 48,
+		      "ABI: struct percpu_group");
+
+/* The slow path of percpu_group_add, complete in itself. It adds the first nr of the four values. */
+PERCPU_API PERCPU__OUTLINE void percpu_group_add_slow(struct percpu_group *group, unsigned nr, uint64_t v0,
+						      uint64_t v1, uint64_t v2, uint64_t v3);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* The ABI of per-CPU lists. */
+#ifndef PERCPU_ABI_LIST_H
+#define PERCPU_ABI_LIST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <percpu/compiler.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * A list of nodes per CPU, last in, first out: allocate it with percpu_new(struct percpu_list), all
+ * zero is empty. Both words belong to the library.
+ *
+ * A node is in one list at most, and whoever popped it owns it. Outside rseq mode a pop may look at
+ * the `next` of a node that another thread just popped: memory that has been a node must stay readable
+ * as long as the list is used (the value read is thrown away).
+ */
+struct percpu_list_node {
+	struct percpu_list_node *next;
+};
+struct percpu_list {
+	struct percpu_list_node *head;
+	uintptr_t tag; /* changes with every removal, outside rseq mode */
+} __attribute__((__aligned__(16)));
+
+PERCPU__STATIC_ASSERT(sizeof(struct percpu_list_node) == 8 && sizeof(struct percpu_list) == 16 &&
+			      offsetof(struct percpu_list, head) == 0 && offsetof(struct percpu_list, tag) == 8,
+		      "ABI: struct percpu_list");
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -97,7 +97,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("area/model");
-	TCase *tcase = tcase_create("mixes");
+	TCase *tcase = case_of("mixes");
 
 	tcase_set_timeout(tcase, 120);
 	tcase_add_loop_test(tcase, random_steps_agree_with_the_map, 0, NR_MIXES);

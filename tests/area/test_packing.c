@@ -141,7 +141,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("area/packing");
-	TCase *tcase = tcase_create("workloads");
+	TCase *tcase = case_of("workloads");
 
 	tcase_set_timeout(tcase, 120);
 	tcase_add_loop_test(tcase, filling, 0, sizeof(fillings) / sizeof(*fillings));

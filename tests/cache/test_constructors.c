@@ -145,7 +145,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("cache: constructors");
-	TCase *tcase = tcase_create("constructors");
+	TCase *tcase = case_of("constructors");
 
 	tcase_set_timeout(tcase, 30); /* that of a test that hangs */
 	tcase_add_loop_test(tcase, one_that_jumps_out_leaves_no_lock, 0, NR_MODES);

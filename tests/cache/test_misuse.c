@@ -324,7 +324,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("misuse of caches");
-	TCase *tcase = tcase_create("misuse of caches");
+	TCase *tcase = case_of("misuse of caches");
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, misuse, 0, sizeof(misuses) / sizeof(misuses[0]));

@@ -277,7 +277,7 @@ START_TEST(the_walker_sees_damage)
 {
 	setenv("PERCPU_OPTIONS", settings[_i].options, 1);
 	if (!has_two_cpus())
-		return;
+		SKIP("one CPU alone");
 	setup(settings[_i].size);
 	sees_damage_of_slabs();
 	sees_damage_of_chains();
@@ -291,7 +291,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("valid");
-	TCase *tcase = tcase_create("valid");
+	TCase *tcase = case_of("valid");
 
 	tcase_set_timeout(tcase, 120);
 	tcase_add_loop_test(tcase, the_walker_sees_damage, 0, NR_SETTINGS);

@@ -29,7 +29,7 @@ START_TEST(a_named_batch_is_honoured)
 	int64_t value = 0;
 
 	if (enter((enum state)_i) < 0)
-		return;
+		SKIP("this machine has no such state");
 	percpu_counter_init(&counter, 0, 32);
 	for (unsigned i = 0; i < 1000; i++) {
 		const int64_t batch = batches[i % 10], step = steps[i * 7 / 3 % 10];
@@ -75,7 +75,7 @@ END_TEST
 START_TEST(a_limit_is_exact)
 {
 	if (enter((enum state)_i) < 0)
-		return;
+		SKIP("this machine has no such state");
 	percpu_counter_init(&counter, 0, 0);
 	percpu_counter_add(&counter, 20); /* which the copy holds back */
 	ck_assert(!percpu_counter_limited_add(&counter, 29, 10));
@@ -139,7 +139,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("counter: bounds");
-	TCase *modes = tcase_create("modes");
+	TCase *modes = case_of("modes");
 
 	tcase_set_timeout(modes, 120);
 	tcase_add_loop_test(modes, a_named_batch_is_honoured, 0, NR_STATES);

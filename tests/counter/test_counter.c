@@ -86,7 +86,7 @@ START_TEST(counts_with_small_and_large_batches)
 	static const uint64_t batches[] = { 1, 2, 3, 1000, UINT64_C(1) << 48 };
 
 	if (enter((enum state)_i) < 0)
-		return;
+		SKIP("this machine has no such state");
 	for (size_t i = 0; i < sizeof(batches) / sizeof(batches[0]); i++)
 		count_by(batches[i]);
 }
@@ -348,7 +348,7 @@ int main(void)
 					near_the_extremes_a_counter_reads_and_compares_right,
 					the_largest_error_compares_right, many_at_once, NULL };
 	Suite *suite = suite_of("counter: counters", tests, 120);
-	TCase *modes = tcase_create("modes");
+	TCase *modes = case_of("modes");
 
 	tcase_set_timeout(modes, 120);
 	tcase_add_loop_test(modes, counts_in_every_state, 0, NR_STATES);

@@ -170,7 +170,7 @@ END_TEST
 static Suite *suite(void)
 {
 	Suite *suite = suite_create("counter: domains");
-	TCase *tcase = tcase_create("domains");
+	TCase *tcase = case_of("domains");
 
 	tcase_add_loop_test(tcase, every_copy_is_in_its_domain, 0, NR_MACHINES);
 	tcase_add_loop_test(tcase, sums_of_every_type, 0, NR_MACHINES);

@@ -32,7 +32,7 @@ START_TEST(adds_in_every_state)
 	uint64_t want[MAX], fields[MAX];
 
 	if (copy < 0)
-		return;
+		SKIP("this machine has no such state");
 	for (unsigned nr = 2; nr <= MAX; nr++) {
 		memset(want, 0, sizeof(want));
 		ck_assert_int_eq(percpu_group_init(&group, nr), 0);
@@ -132,10 +132,10 @@ START_TEST(without_memory_nobody_waits)
 	struct rlimit before, nothing_more;
 	uint64_t want[2] = { 0 };
 
-	if (PERCPU__ASAN || PERCPU__TSAN) /* which want more memory */
-		return;
+	if (PERCPU__ASAN || PERCPU__TSAN)
+		SKIP("a sanitizer takes memory of its own");
 	if (copy < 0)
-		return;
+		SKIP("this machine has no such state");
 	ck_assert_int_eq(percpu_group_init(&group, 2), 0);
 	ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
 	nothing_more = (struct rlimit){ 1, before.rlim_max };
@@ -243,7 +243,7 @@ int main(void)
 {
 	const TTest *const tests[] = { two_to_four_fields, claimed_groups_hold_up_nobody, control_is_torn, NULL };
 	Suite *suite = suite_of("counter: groups", tests, 120);
-	TCase *modes = tcase_create("modes");
+	TCase *modes = case_of("modes");
 
 	tcase_set_timeout(modes, 300);
 	tcase_add_loop_test(modes, adds_in_every_state, 0, NR_STATES);

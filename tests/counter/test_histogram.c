@@ -412,7 +412,7 @@ int main(void)
 		of_none_and_of_one, above_the_range_only_the_greatest_is_told, readings_merge_and_subtract, in_a_pool, NULL,
 	};
 	Suite *suite = suite_of("counter: histograms", tests, 120);
-	TCase *modes = tcase_create("modes");
+	TCase *modes = case_of("modes");
 
 	tcase_set_timeout(modes, 120);
 	tcase_add_loop_test(modes, a_storm_loses_none, 0, NR_STATES);

@@ -239,8 +239,8 @@ START_TEST(sums_by_domain)
 	const int nr = percpu_nr_domains(PERCPU_LEVEL_PACKAGE);
 	uint64_t total = 0;
 
-	if (nr < 0) /* no hwloc: that is said elsewhere */
-		return;
+	if (nr < 0)
+		SKIP("hwloc was not found");
 	sums = calloc(nr * 1250, sizeof(*sums));
 	ck_assert_int_eq(percpu_sum_by(p, PERCPU_LEVEL_PACKAGE, sums, nr), 0);
 	ck_assert_int_eq(percpu_sum_u64_by(sums, p, 1250, PERCPU_LEVEL_PACKAGE, nr), 0);
@@ -267,8 +267,8 @@ START_TEST(eight_thousand_sums_take_no_memory)
 	static uint64_t *p[8192];
 	size_t before;
 
-	if (PERCPU__ASAN || PERCPU__TSAN) /* whose shadow grows, too */
-		return;
+	if (PERCPU__ASAN || PERCPU__TSAN)
+		SKIP("a sanitizer's shadow grows, too");
 	with_options("cpus:512");
 	for (int i = 0; i < 8192; i++)
 		ck_assert_ptr_nonnull(p[i] = percpu_new(uint64_t));
@@ -373,7 +373,7 @@ int main(void)
 	if (percpu__find_pages(PERCPU__PAGES_MAPPED, &at, at + page_bytes(), &extent, 1) < 0)
 		return printf("1..0 # SKIP this kernel does not tell which pages there are\n") < 0;
 	suite = suite_of("counter: untouched", private, 120);
-	tcase = tcase_create("in private and published pools");
+	tcase = case_of("in private and published pools");
 	tcase_set_timeout(tcase, 120);
 	for (const TTest *const *test = both; *test; test++)
 		tcase_add_loop_test(tcase, *test, 0, 2);

@@ -335,7 +335,7 @@ int main(void)
 	const TTest *const tests[] = { groups, groups_without_sections, histograms_with_sections,
 				       histograms_without_sections, lists, counters, published_pools, NULL };
 	Suite *suite = suite_of("environments: forks", tests, 1800);
-	TCase *options = tcase_create("options");
+	TCase *options = case_of("options");
 
 	tcase_set_timeout(options, 1800);
 	tcase_add_loop_test(options, areas, 0, 5);

@@ -268,7 +268,7 @@ int main(void)
 {
 	const TTest *const tests[] = { a_handler_that_forks, NULL };
 	Suite *suite = suite_of("environments: handlers", tests, 300);
-	TCase *moments = tcase_create("moments");
+	TCase *moments = case_of("moments");
 
 	tcase_set_timeout(moments, 300);
 	tcase_add_loop_test(moments, handlers_older_than_the_librarys, 0, 4);

@@ -6,6 +6,9 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /*
  * For alarm() in children that may hang, and as such a limit judges no machine. Check's own limits are given in seconds of
@@ -13,11 +16,71 @@
  */
 #define PATIENCE_SECONDS 600
 
+/*
+ * Skips. A test that finds that it can say nothing here calls SKIP("why"), and its line of TAP says so. The
+ * tests run one after another, each in a process of its own, so its number and its reason lie in memory that
+ * the processes share.
+ */
+#define MAX_RUNS 4096
+
+struct harness_skips {
+	unsigned run; /* number of the test that runs, from 1, as in TAP */
+	char why[MAX_RUNS + 1][96];
+};
+
+static inline struct harness_skips *harness_skips(void)
+{
+	static struct harness_skips *skips;
+
+	if (!skips) {
+		skips = mmap(NULL, sizeof(*skips), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		if (skips == MAP_FAILED)
+			abort();
+	}
+	return skips;
+}
+
+static inline void harness_begin(void)
+{
+	if (++harness_skips()->run > MAX_RUNS)
+		abort();
+}
+
+static inline void harness_note_skip(const char *why)
+{
+	struct harness_skips *skips = harness_skips();
+
+	snprintf(skips->why[skips->run], sizeof(skips->why[0]), "%s", why);
+}
+
+/* Ends the test: it can say nothing here. In the function of the test, or in one that ends it by returning. */
+#define SKIP(why)                                                                                            \
+	do {                                                                                                 \
+		harness_note_skip(why);                                                                      \
+		return;                                                                                      \
+	} while (0)
+
+/* why: NULL, or why the test can say nothing here. */
+#define SKIP_IF(why)                                                                                         \
+	do {                                                                                                 \
+		const char *harness_why = (why);                                                             \
+		if (harness_why)                                                                             \
+			SKIP(harness_why);                                                                   \
+	} while (0)
+
+static inline TCase *case_of(const char *name)
+{
+	TCase *tcase = tcase_create(name);
+
+	tcase_add_checked_fixture(tcase, harness_begin, NULL);
+	return tcase;
+}
+
 /* A suite of one test case; the tests are the rest of the arguments, NULL at the end. */
 static inline Suite *suite_of(const char *name, const TTest *const *tests, double timeout_seconds)
 {
 	Suite *suite = suite_create(name);
-	TCase *tcase = tcase_create(name);
+	TCase *tcase = case_of(name);
 
 	tcase_set_timeout(tcase, timeout_seconds);
 	for (; *tests; tests++)
@@ -26,39 +89,42 @@ static inline Suite *suite_of(const char *name, const TTest *const *tests, doubl
 	return suite;
 }
 
+/* Copies TAP from a file to standard output, and says of the tests that were skipped why. */
+static inline void harness_print(FILE *tap)
+{
+	const struct harness_skips *skips = harness_skips();
+	char line[4096];
+	unsigned nr;
+
+	while (fgets(line, sizeof(line), tap)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (sscanf(line, "ok %u - ", &nr) == 1 && nr <= MAX_RUNS && skips->why[nr][0])
+			printf("%s # SKIP %s\n", line, skips->why[nr]);
+		else
+			printf("%s\n", line);
+	}
+}
+
 /* Runs the suite, one forked process a test unless CK_FORK says otherwise. */
 static inline int run_suite(Suite *suite)
 {
 	SRunner *runner = srunner_create(suite);
+	FILE *tap = tmpfile();
+	char path[64];
 	int failed;
 
-	srunner_set_tap(runner, "-");
+	if (!tap)
+		abort();
+	harness_skips();
+	snprintf(path, sizeof(path), "/dev/fd/%d", fileno(tap));
+	srunner_set_tap(runner, path);
 	srunner_run_all(runner, CK_SILENT);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
+	rewind(tap);
+	harness_print(tap);
+	fclose(tap);
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-static inline void say_nothing(int i)
-{
-}
-
-/* why_not: NULL, or why this test can say nothing here: then its line is a skip, which TAP knows by the test's name. */
-static inline const TTest *unless(const char *why_not, const TTest *test)
-{
-	static struct {
-		TTest test;
-		char name[200];
-	} skips[32];
-	static unsigned nr;
-
-	if (!why_not)
-		return test;
-	if (nr == sizeof(skips) / sizeof(skips[0]))
-		abort();
-	snprintf(skips[nr].name, sizeof(skips[nr].name), "%s # SKIP %s", test->name, why_not);
-	skips[nr].test = (TTest){ skips[nr].name, say_nothing, test->file, test->line };
-	return &skips[nr++].test;
 }
 
 /* why_not: NULL, or why none of the tests can say anything here. */

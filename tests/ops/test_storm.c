@@ -306,7 +306,7 @@ START_TEST(stacks_taken_over)
 	if (percpu_mode() != PERCPU_MODE_RSEQ ||
 	    syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0)) {
 		ck_assert(!percpu__stack_push(stack, items) && !percpu__stack_pop(stack));
-		return;
+		SKIP("no rseq with membarrier here: stacks take nothing");
 	}
 	percpu_for_each_copy(i)
 		percpu_ptr(stack, i)->limit = STACK_SLOTS;

@@ -22,6 +22,7 @@ START_TEST(neighbours_share_a_page)
 	struct percpu_pool *pool;
 	char *p;
 
+	SKIP_IF(neighbours_share_huge_pages() ? NULL : "no huge pages that neighbours share");
 	pool = huge_pool();
 	p = percpu_pool_alloc(pool, PERCPU_MAX_SIZE, 8);
 	ck_assert_uint_eq(stats_of(pool).nr_chunks_huge, 1);
@@ -64,6 +65,7 @@ START_TEST(page_tables_of_full_chunks_shrink_a_hundred_times)
 {
 	struct leaves huge, small;
 
+	SKIP_IF(neighbours_share_huge_pages() ? NULL : "no huge pages that neighbours share");
 	huge = fill_chunks(huge_pool());
 	small = fill_chunks(percpu_pool_create("small", NULL));
 	printf("# entries of %d chunks: %zu huge and %zu small, against %zu small\n", NR_CHUNKS, huge.nr_huge,
@@ -138,6 +140,7 @@ START_TEST(whole_chunks_go_back)
 	struct percpu_pool *pool;
 	char *p[4];
 
+	SKIP_IF(neighbours_share_huge_pages() ? NULL : "no huge pages that neighbours share");
 	pool = huge_pool();
 	for (int i = 0; i < 4; i++) {
 		p[i] = percpu_pool_alloc(pool, PERCPU_MAX_SIZE, 8);
@@ -154,11 +157,6 @@ START_TEST(whole_chunks_go_back)
 }
 END_TEST
 
-static const char *why_none(void)
-{
-	return neighbours_share_huge_pages() ? NULL : "no huge pages that neighbours share";
-}
-
-TEST_MAIN("percpu: huge pages", 120, unless(why_none(), neighbours_share_a_page),
-	  unless(why_none(), page_tables_of_full_chunks_shrink_a_hundred_times), results_are_the_same,
-	  without_them_too_and_statistics_say_so, unless(why_none(), whole_chunks_go_back))
+TEST_MAIN("percpu: huge pages", 120, neighbours_share_a_page,
+	  page_tables_of_full_chunks_shrink_a_hundred_times, results_are_the_same,
+	  without_them_too_and_statistics_say_so, whole_chunks_go_back)

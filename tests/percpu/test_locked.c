@@ -181,7 +181,7 @@ int main(void)
 {
 	const char *reason = why_not();
 	Suite *suite = suite_create("percpu: locked");
-	TCase *tcase = tcase_create("percpu: locked");
+	TCase *tcase = case_of("percpu: locked");
 
 	if (reason)
 		return printf("1..0 # SKIP %s\n", reason) < 0;

@@ -72,6 +72,7 @@ static enum percpu__aborts check(ptrdiff_t offset)
 
 START_TEST(aborts_are_seen)
 {
+	SKIP_IF(has_no_aborts());
 	ck_assert_int_eq(check(libc_offset()), PERCPU__ABORTS);
 }
 END_TEST
@@ -94,6 +95,7 @@ START_TEST(missing_aborts_are_seen)
 {
 	const ptrdiff_t offset = pinned_to_unregistered();
 
+	SKIP_IF(is_not_tried());
 	for (int i = 0; i < 20; i++)
 		ck_assert_int_eq(check(offset), PERCPU__ABORTS_NOT);
 	ck_assert_uint_eq(unregistered.rseq_cs, 0);
@@ -125,6 +127,7 @@ START_TEST(nothing_is_left_behind)
 	sigset_t mask, same;
 	cpu_set_t cpus, same_cpus;
 
+	SKIP_IF(is_not_tried());
 	signal(SIGCHLD, on_child);
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGUSR2);
@@ -154,6 +157,7 @@ static void on_signal(int signal)
 
 START_TEST(a_signal_handler_may_check)
 {
+	SKIP_IF(has_no_aborts());
 	signal(SIGUSR1, on_signal);
 	raise(SIGUSR1);
 	ck_assert_int_eq(seen_by_handler, PERCPU__ABORTS);
@@ -170,6 +174,7 @@ START_TEST(several_threads_may_check)
 	pthread_t threads[NR_THREADS];
 	void *found;
 
+	SKIP_IF(has_no_aborts());
 	for (int i = 0; i < NR_THREADS; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, check_in_thread, NULL), 0);
 	for (int i = 0; i < NR_THREADS; i++) {
@@ -237,9 +242,9 @@ START_TEST(in_a_thread_that_would_not_be_preempted)
 }
 END_TEST
 
-TEST_MAIN("abort", 120, unless(has_no_aborts(), aborts_are_seen), unless(is_not_tried(), missing_aborts_are_seen),
-	  a_thread_without_an_area_is_not_checked, unless(is_not_tried(), nothing_is_left_behind),
-	  unless(has_no_aborts(), a_signal_handler_may_check), unless(has_no_aborts(), several_threads_may_check),
+TEST_MAIN("abort", 120, aborts_are_seen, missing_aborts_are_seen,
+	  a_thread_without_an_area_is_not_checked, nothing_is_left_behind,
+	  a_signal_handler_may_check, several_threads_may_check,
 	  under_a_filter_of_system_calls, in_a_thread_that_would_not_be_preempted)
 
 #else

@@ -132,6 +132,7 @@ START_TEST(a_file_of_the_programs_stays_open)
 	struct percpu_pool *pool;
 	int fd;
 
+	SKIP_IF(why_no_twins());
 	use_up_small_numbers();
 	pool = published_pool("closed", 0);
 	fd = replace_file_of("closed");
@@ -145,6 +146,7 @@ START_TEST(memory_is_zero_whatever_another_file_says)
 	struct percpu_pool *pool;
 	uint64_t __percpu *p[512];
 
+	SKIP_IF(why_no_twins());
 	with_options("cpus:64"); /* so many that the file is asked which copies were touched */
 	use_up_small_numbers();
 	pool = published_pool("zero", 0);
@@ -181,6 +183,7 @@ START_TEST(a_file_with_the_link_of_a_pool_is_none)
 	char path[64], link[256] = "";
 	int twin;
 
+	SKIP_IF(why_no_twins());
 	use_up_small_numbers();
 	ck_assert_ptr_nonnull(published_pool("real", 0));
 	ck_assert_int_eq(nr_published(), 1);
@@ -265,11 +268,10 @@ END_TEST
 
 int main(void)
 {
-	const char *const no_twins = why_no_twins();
 	const TTest *const tests[] = {
-		unless(no_twins, a_file_of_the_programs_stays_open),
-		unless(no_twins, memory_is_zero_whatever_another_file_says),
-		unless(no_twins, a_file_with_the_link_of_a_pool_is_none),
+		a_file_of_the_programs_stays_open,
+		memory_is_zero_whatever_another_file_says,
+		a_file_with_the_link_of_a_pool_is_none,
 		a_file_of_huge_pages_is_no_pool,
 		a_reader_whose_files_were_closed_says_so,
 		a_reader_leaves_no_descriptor,

@@ -144,7 +144,7 @@ START_TEST(a_full_node)
 
 	setup();
 	if (nr_nodes < 2 || !is_guest())
-		return;
+		SKIP("not a guest of several nodes");
 	node = node_of[last_online()];
 	take_chunks(4);
 	ck_assert_uint_eq(touch_from(0, 0, 0), 0);
@@ -201,7 +201,7 @@ START_TEST(pages_that_balancing_watches)
 	size_t nr_wrong;
 
 	if (!is_guest())
-		return;
+		SKIP("not a guest");
 	setup();
 	nr_wrong = take_chunks_without_mbind();
 	while (clock() < 4 * CLOCKS_PER_SEC)
@@ -279,7 +279,7 @@ START_TEST(a_process_without_another_mapping)
 
 	setup();
 	if (!is_guest())
-		return;
+		SKIP("not a guest");
 	set_mapping_limit(4000);
 	ck_assert_ptr_nonnull(counter = percpu_new(uint64_t));
 	ck_assert_ptr_nonnull(cache = percpu_cache_create("refused", OBJECT_BYTES, 0, 0, NULL));
@@ -327,7 +327,7 @@ START_TEST(a_cpuset_changes_nothing_but_what_is_touched)
 
 	setup();
 	if (!is_guest())
-		return;
+		SKIP("not a guest");
 	last = last_online();
 	snprintf(cpus, sizeof(cpus), "%u", last);
 	enter_cpuset("narrow", cpus, NULL);
@@ -353,7 +353,7 @@ START_TEST(a_cpuset_of_one_nodes_memory)
 
 	setup();
 	if (!is_guest() || nr_nodes < 2)
-		return;
+		SKIP("not a guest of several nodes");
 	snprintf(cpus, sizeof(cpus), "0-%u", last_online());
 	snprintf(mems, sizeof(mems), "%d", node_of[last_online()]);
 	enter_cpuset("one-node", cpus, mems);
@@ -393,7 +393,7 @@ START_TEST(holes_between_possible_cpus)
 	unsigned nr_cpus;
 
 	if (!is_guest())
-		return;
+		SKIP("not a guest");
 	ask_all_nodes();
 	nr_cpus = make_possible_sparse();
 	setup();

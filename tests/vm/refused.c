@@ -266,9 +266,12 @@ START_TEST(ten_thousand_chunks_leave_room_for_other_mappings)
 	check_placed_within_budget(NR_CHUNKS);
 	check_new_ones();
 	free_chunks(NR_CHUNKS);
-	/* What went gave back its share. */
+	/*
+	 * Chunks gave back their share of the mappings. Two without a place may remain: the empty chunk that the
+	 * pool keeps, and the chunk of check_new_ones(), if something in it is kept ready for a CPU.
+	 */
 	take_chunks(10);
-	ck_assert_uint_le(stats_now().nr_chunks_unplaced, 1);
+	ck_assert_uint_le(stats_now().nr_chunks_unplaced, 2);
 	free_chunks(10);
 }
 END_TEST

@@ -27,13 +27,20 @@ extern "C" {
  * work lasts: what is freed must be as constructed. No lock is held, so that it may use caches.
  * Context: MT-safe; not async-signal-safe.
  * Returns: the cache, or NULL with errno: EINVAL (size, align, flags, attr), ENOTSUP (RCU, in a library
- * built without liburcu), ENOMEM.
+ * built without liburcu; or the program was compiled for a newer layout of caches), ENOMEM.
  */
-PERCPU_API struct percpu_cache *percpu_cache_create(const char *name, size_t size, size_t align, unsigned flags,
-						    void (*ctor)(void *object));
-PERCPU_API struct percpu_cache *percpu_cache_create_attr(const char *name, size_t size, size_t align, unsigned flags,
-							 void (*ctor)(void *object),
-							 const struct percpu_cache_attr *attr);
+PERCPU__INLINE struct percpu_cache *percpu_cache_create(const char *name, size_t size, size_t align, unsigned flags,
+							void (*ctor)(void *object))
+{
+	return percpu_cache_create_layout(PERCPU_CACHE_LAYOUT, name, size, align, flags, ctor, NULL);
+}
+
+PERCPU__INLINE struct percpu_cache *percpu_cache_create_attr(const char *name, size_t size, size_t align, unsigned flags,
+							     void (*ctor)(void *object),
+							     const struct percpu_cache_attr *attr)
+{
+	return percpu_cache_create_layout(PERCPU_CACHE_LAYOUT, name, size, align, flags, ctor, attr);
+}
 
 /*
  * percpu_cache_destroy - gives back all memory. Nobody else may use the cache meanwhile.

@@ -31,12 +31,19 @@ extern "C" {
  * percpu_counter_init - a counter that stands at value. batch: how far a copy may be from what it
  * published; 0: 32, or twice the number of CPUs if that is more.
  * Context: MT-safe; not async-signal-safe.
- * Returns: 0; -EINVAL (batch above 2^48); -ENOMEM.
+ * Returns: 0; -EINVAL (batch above 2^48); -ENOMEM; -ENOTSUP (the program was compiled for another layout of counters
+ * than the library has: counter is untouched).
  */
-PERCPU_API int percpu_counter_init(struct percpu_counter *counter, int64_t value, uint64_t batch);
+PERCPU__INLINE int percpu_counter_init(struct percpu_counter *counter, int64_t value, uint64_t batch)
+{
+	return percpu_counter_init_layout(PERCPU_COUNTER_LAYOUT, 1, counter, value, batch);
+}
 
-/* The same for n counters in a row, all or none; each may be given back alone. */
-PERCPU_API int percpu_counter_init_bulk(size_t n, struct percpu_counter *counters, int64_t value, uint64_t batch);
+/* Initialises n adjacent counters, all or none. Each may be freed by percpu_counter_fini alone. */
+PERCPU__INLINE int percpu_counter_init_bulk(size_t n, struct percpu_counter *counters, int64_t value, uint64_t batch)
+{
+	return percpu_counter_init_layout(PERCPU_COUNTER_LAYOUT, n, counters, value, batch);
+}
 
 /* Gives the copies back. Zeroed storage, and what was given back before, are fine. */
 PERCPU_API void percpu_counter_fini(struct percpu_counter *counter);

@@ -25,9 +25,13 @@ extern "C" {
 /*
  * percpu_group_init - nr_fields (2 to PERCPU_GROUP_MAX_FIELDS) of 64 bits, all zero.
  * Context: MT-safe; not async-signal-safe.
- * Returns: 0, -EINVAL (nr_fields) or -ENOMEM.
+ * Returns: 0; -EINVAL (nr_fields); -ENOMEM; -ENOTSUP (the program was compiled for another layout of groups than the
+ * library has: group is untouched).
  */
-PERCPU_API int percpu_group_init(struct percpu_group *group, unsigned nr_fields);
+PERCPU__INLINE int percpu_group_init(struct percpu_group *group, unsigned nr_fields)
+{
+	return percpu_group_init_layout(PERCPU_GROUP_LAYOUT, group, nr_fields);
+}
 
 /* Gives the copies back. Zeroed storage, and what was given back before, are fine. */
 PERCPU_API void percpu_group_fini(struct percpu_group *group);

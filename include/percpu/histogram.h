@@ -32,10 +32,14 @@ extern "C" {
  * lowest / 2^(precision_bits + 1); precision_bits: 0 to PERCPU_HISTOGRAM_MAX_PRECISION.
  * Context: MT-safe; not async-signal-safe.
  * Returns: 0; -EINVAL (highest 0, below lowest or above INT64_MAX; precision); -E2BIG (more buckets than a copy holds:
- * 32 bytes and 8 a bucket, PERCPU_MAX_SIZE in all); -ENOMEM.
+ * 32 bytes and 8 a bucket, PERCPU_MAX_SIZE in all); -ENOMEM; -ENOTSUP (the program was compiled for another layout of
+ * histograms than the library has: histogram is untouched).
  */
-PERCPU_API int percpu_histogram_init(struct percpu_histogram *histogram, struct percpu_pool *pool, uint64_t lowest,
-				     uint64_t highest, unsigned precision_bits);
+PERCPU__INLINE int percpu_histogram_init(struct percpu_histogram *histogram, struct percpu_pool *pool, uint64_t lowest,
+					 uint64_t highest, unsigned precision_bits)
+{
+	return percpu_histogram_init_layout(PERCPU_HISTOGRAM_LAYOUT, histogram, pool, lowest, highest, precision_bits);
+}
 
 /* Gives the copies back. Zeroed storage, and what was given back before, are fine. */
 PERCPU_API void percpu_histogram_fini(struct percpu_histogram *histogram);

@@ -198,8 +198,9 @@ static void publish(struct percpu__cache *cache)
 	caches = cache;
 }
 
-struct percpu_cache *percpu_cache_create_attr(const char *name, size_t size, size_t align, unsigned flags,
-					      void (*ctor)(void *object), const struct percpu_cache_attr *given)
+struct percpu_cache *percpu_cache_create_layout(unsigned layout, const char *name, size_t size, size_t align,
+						unsigned flags, void (*ctor)(void *object),
+						const struct percpu_cache_attr *given)
 {
 	const uint8_t nr_stacks = stacks_for(percpu_nr_cpus());
 	struct percpu__home __percpu *homes;
@@ -210,7 +211,7 @@ struct percpu_cache *percpu_cache_create_attr(const char *name, size_t size, siz
 		errno = EINVAL;
 		return NULL;
 	}
-	if ((flags & PERCPU_CACHE_TYPESAFE_BY_RCU) && !percpu__rcu_known()) {
+	if (layout > PERCPU_CACHE_LAYOUT || ((flags & PERCPU_CACHE_TYPESAFE_BY_RCU) && !percpu__rcu_known())) {
 		errno = ENOTSUP;
 		return NULL;
 	}
@@ -236,10 +237,11 @@ struct percpu_cache *percpu_cache_create_attr(const char *name, size_t size, siz
 	percpu__lock_init(&cache->lock, PERCPU__RANK_CACHE);
 	set_geometry(cache, size, align < 8 ? 8 : align);
 	set_age(cache, &attr);
-	/* Inlines know neither zeroing nor links elsewhere than at the start. */
-	cache->inlines = cache->sections && !cache->zero_bytes && !cache->link_bytes;
+	/* The inline operations neither zero objects nor find links elsewhere than at the start of an object. */
+	cache->inlines = layout == PERCPU_CACHE_LAYOUT && cache->sections && !cache->zero_bytes && !cache->link_bytes;
 	cache->closed_line = closed_line;
 	cache->pub.line = cache->pub.own_line = closed_line; /* opened by the first who misses it */
+	cache->pub.beyond = UINT64_C(1) << 62;
 	cache->pub.slabs = (const struct percpu__slab_id *)percpu__arena.slabs;
 	cache->pub.mask = percpu__arena.mask * sizeof(struct percpu__slab_id);
 	cache->pub.inverse = cache->inlines ? cache->inverse : 0;
@@ -253,12 +255,6 @@ unlock:
 no_memory:
 	errno = ENOMEM;
 	return NULL;
-}
-
-struct percpu_cache *percpu_cache_create(const char *name, size_t size, size_t align, unsigned flags,
-					 void (*ctor)(void *object))
-{
-	return percpu_cache_create_attr(name, size, align, flags, ctor, NULL);
 }
 
 /* ---- shrink, destroy ---- */

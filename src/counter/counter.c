@@ -48,10 +48,13 @@ static void set_up(struct percpu_counter *counter, void __percpu *copies, int64_
 	counter->base = value;
 }
 
-int percpu_counter_init_bulk(size_t n, struct percpu_counter *counters, int64_t value, uint64_t batch)
+int percpu_counter_init_layout(unsigned layout, size_t n, struct percpu_counter *counters, int64_t value,
+			       uint64_t batch)
 {
 	void __percpu *copies[BULK];
 
+	if (layout != PERCPU_COUNTER_LAYOUT)
+		return -ENOTSUP;
 	if (batch > BATCH_MAX)
 		return -EINVAL;
 	for (size_t from = 0; from < n; from += BULK) {
@@ -67,11 +70,6 @@ int percpu_counter_init_bulk(size_t n, struct percpu_counter *counters, int64_t 
 			set_up(&counters[from + i], copies[i], value, batch);
 	}
 	return 0;
-}
-
-int percpu_counter_init(struct percpu_counter *counter, int64_t value, uint64_t batch)
-{
-	return percpu_counter_init_bulk(1, counter, value, batch);
 }
 
 void percpu_counter_fini(struct percpu_counter *counter)

@@ -58,10 +58,12 @@ static void set_pointer(struct percpu_group *group, void *p, unsigned nr_fields)
 	group->nr_fields = nr_fields;
 }
 
-int percpu_group_init(struct percpu_group *group, unsigned nr_fields)
+int percpu_group_init_layout(unsigned layout, struct percpu_group *group, unsigned nr_fields)
 {
 	void __percpu *p;
 
+	if (layout != PERCPU_GROUP_LAYOUT)
+		return -ENOTSUP;
 	set_pointer(group, NOBODY, 0);
 	if (nr_fields < 2 || nr_fields > PERCPU_GROUP_MAX_FIELDS)
 		return -EINVAL;

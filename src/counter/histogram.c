@@ -83,12 +83,14 @@ uint64_t percpu_histogram_bucket_high(const struct percpu_histogram_shape *shape
 
 /* ---- histograms ---- */
 
-int percpu_histogram_init(struct percpu_histogram *histogram, struct percpu_pool *pool, uint64_t lowest,
-			  uint64_t highest, unsigned precision_bits)
+int percpu_histogram_init_layout(unsigned layout, struct percpu_histogram *histogram, struct percpu_pool *pool,
+				 uint64_t lowest, uint64_t highest, unsigned precision_bits)
 {
 	struct percpu_histogram_shape shape;
 	const int error = percpu_histogram_shape_init(&shape, lowest, highest, precision_bits);
 
+	if (layout != PERCPU_HISTOGRAM_LAYOUT)
+		return -ENOTSUP;
 	memset(histogram, 0, sizeof(*histogram));
 	if (error)
 		return error;

@@ -41,14 +41,21 @@ struct percpu__slab_id {
 };
 #define PERCPU__SLAB_MAX ((uint64_t)512 * 1024) /* bytes */
 
+/*
+ * The layout of the structs above and below. percpu_cache_create hands it to the library, which serves programs of
+ * earlier layouts, and callers that state none (0), by the slow path: magazines that are stopped and inverse 0.
+ */
+#define PERCPU_CACHE_LAYOUT 1u
+
 struct percpu_cache {
-	char *line;     /* per-CPU pointer: struct percpu__cache_list, or one without objects: closed */
-	char *own_line; /* the same for the library's own operations */
+	char *line;       /* per-CPU pointer: struct percpu__cache_list, or one without objects: closed */
+	uint64_t beyond;  /* above every address: layout 0 takes the slow path for objects below it */
 	const struct percpu__slab_id *slabs;
 	uint64_t mask;    /* of an offset in slabs, in bytes: there are a power of two */
-	uint64_t inverse; /* of the distance between objects, times 2^64; 0 where frees must go the slow way */
+	uint64_t inverse; /* of the distance between objects, times 2^64; 0: frees take the slow path */
 	uint64_t size;    /* bytes that the program asked for */
-	uint64_t reserved[2];
+	char *own_line;   /* as line, for the library's own operations */
+	uint64_t reserved;
 };
 
 PERCPU__STATIC_ASSERT(sizeof(struct percpu__cache_list) == 2048 && offsetof(struct percpu__cache_list, word) == 0 &&
@@ -63,7 +70,7 @@ PERCPU__STATIC_ASSERT(sizeof(struct percpu__slab_id) == 64 && offsetof(struct pe
 PERCPU__STATIC_ASSERT(sizeof(struct percpu_cache) == 64 && offsetof(struct percpu_cache, line) == 0 &&
 			      offsetof(struct percpu_cache, slabs) == 16 && offsetof(struct percpu_cache, mask) == 24 &&
 			      offsetof(struct percpu_cache, inverse) == 32 &&
-			      offsetof(struct percpu_cache, size) == 40,
+			      offsetof(struct percpu_cache, size) == 40 && offsetof(struct percpu_cache, own_line) == 48,
 		      "ABI: struct percpu_cache");
 
 /*
@@ -113,6 +120,14 @@ PERCPU__STATIC_ASSERT(sizeof(struct percpu_cache_stats) == 632 &&
 			      offsetof(struct percpu_cache_stats, batch_max) == 104 &&
 			      offsetof(struct percpu_cache_stats, node_bytes) == 120,
 		      "ABI: struct percpu_cache_stats");
+
+/*
+ * percpu_cache_create and percpu_cache_create_attr of a program whose inline operations have this layout.
+ * Returns: the cache, or NULL with errno: ENOTSUP (a layout above PERCPU_CACHE_LAYOUT), or as percpu_cache_create.
+ */
+PERCPU_API struct percpu_cache *percpu_cache_create_layout(unsigned layout, const char *name, size_t size, size_t align,
+							   unsigned flags, void (*ctor)(void *object),
+							   const struct percpu_cache_attr *attr);
 
 /* The slow paths of the inline operations, complete in themselves. */
 PERCPU_API PERCPU__OUTLINE void *percpu_cache_alloc_slow(struct percpu_cache *cache);

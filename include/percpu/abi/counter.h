@@ -12,6 +12,9 @@
 extern "C" {
 #endif
 
+/* The layout of the structs below, which percpu_counter_init hands to the library. */
+#define PERCPU_COUNTER_LAYOUT 1u
+
 struct percpu__counter_copy {
 	int64_t total;
 	int64_t published;
@@ -38,6 +41,13 @@ PERCPU__STATIC_ASSERT(sizeof(struct percpu_counter) == 128 && offsetof(struct pe
 			      offsetof(struct percpu_counter, published) == 64 &&
 			      offsetof(struct percpu_counter, base) == 72,
 		      "ABI: struct percpu_counter");
+
+/*
+ * percpu_counter_init_bulk of a program whose counters have this layout.
+ * Returns: 0; -ENOTSUP (a layout other than PERCPU_COUNTER_LAYOUT: nothing is written), or as percpu_counter_init.
+ */
+PERCPU_API int percpu_counter_init_layout(unsigned layout, size_t n, struct percpu_counter *counters, int64_t value,
+					  uint64_t batch);
 
 /* The slow paths of the inline operations, complete in themselves. */
 PERCPU_API PERCPU__OUTLINE void percpu_counter_add_slow(struct percpu_counter *counter, int64_t v);

@@ -14,6 +14,9 @@ extern "C" {
 
 #define PERCPU_GROUP_MAX_FIELDS 4u
 
+/* The layout of the structs below, which percpu_group_init hands to the library. */
+#define PERCPU_GROUP_LAYOUT 1u
+
 /*
  * One copy: of two fields, and of three and four. The word counts in steps of the bytes from one slot to
  * the other, so that word & step is where the slot that holds is.
@@ -50,6 +53,12 @@ PERCPU__STATIC_ASSERT(sizeof(struct percpu_group) == 128 && offsetof(struct perc
 			      offsetof(struct percpu_group, nr_fields) == 40 &&
 			      offsetof(struct percpu_group, spare) == 48,
 		      "ABI: struct percpu_group");
+
+/*
+ * percpu_group_init of a program whose groups have this layout.
+ * Returns: 0; -ENOTSUP (a layout other than PERCPU_GROUP_LAYOUT: nothing is written), or as percpu_group_init.
+ */
+PERCPU_API int percpu_group_init_layout(unsigned layout, struct percpu_group *group, unsigned nr_fields);
 
 /* The slow path of percpu_group_add, complete in itself. It adds the first nr of the four values. */
 PERCPU_API PERCPU__OUTLINE void percpu_group_add_slow(struct percpu_group *group, unsigned nr, uint64_t v0,

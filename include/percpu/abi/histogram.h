@@ -14,6 +14,11 @@ extern "C" {
 
 #define PERCPU_HISTOGRAM_MAX_PRECISION 14u
 
+struct percpu_pool;
+
+/* The layout of the structs below, which percpu_histogram_init hands to the library. */
+#define PERCPU_HISTOGRAM_LAYOUT 1u
+
 /* Which values, in whatever unit the program counts, fall into which bucket. */
 struct percpu_histogram_shape {
 	uint32_t unit_shift;
@@ -73,6 +78,14 @@ PERCPU__STATIC_ASSERT(sizeof(struct percpu_histogram_data) == 56 &&
 			      offsetof(struct percpu_histogram_data, max) == 40 &&
 			      offsetof(struct percpu_histogram_data, counts) == 48,
 		      "ABI: struct percpu_histogram_data");
+
+/*
+ * percpu_histogram_init of a program whose histograms have this layout.
+ * Returns: 0; -ENOTSUP (a layout other than PERCPU_HISTOGRAM_LAYOUT: nothing is written), or as percpu_histogram_init.
+ */
+PERCPU_API int percpu_histogram_init_layout(unsigned layout, struct percpu_histogram *histogram,
+					    struct percpu_pool *pool, uint64_t lowest, uint64_t highest,
+					    unsigned precision_bits);
 
 /* The slow path of percpu_histogram_record: adds value to the sum and widens the range to it. */
 PERCPU_API PERCPU__OUTLINE void percpu_histogram_note_slow(struct percpu_histogram_copy __percpu *copies,

@@ -52,17 +52,21 @@ uint64_t percpu_sum_integer(const void *p, size_t bytes)
 
 #define BLOCK 1024 /* counters: 8 KiB of sums */
 
-/* Unaligned vectors that may alias the counters; as wide as the target has, narrower ones are split. */
-typedef uint64_t vector __attribute__((vector_size(64), aligned(8), may_alias));
-#define LANES (sizeof(vector) / sizeof(uint64_t))
+/*
+ * Unaligned vectors that may alias the counters, as wide as the registers of the target: wider ones would be split,
+ * and their sums kept on the stack. AVX2 takes 77 % of the time of SSE2 in cache; AVX-512 gains nothing over AVX2.
+ */
+typedef uint64_t vector16 __attribute__((vector_size(16), aligned(8), may_alias));
+typedef uint64_t vector32 __attribute__((vector_size(32), aligned(8), may_alias));
 
 #define COPY_WORDS (PERCPU_STRIDE / sizeof(uint64_t)) /* from one copy to the next */
 
 /* Adds n counters of nr copies, a constant, in one pass: each sum is loaded and stored once. */
-#define ADD_COPIES(nr)                                                                                       \
+#define ADD_COPIES(vector, nr)                                                                               \
 	{                                                                                                    \
+		const size_t lanes = sizeof(vector) / sizeof(uint64_t);                                      \
 		size_t i = 0;                                                                                \
-		for (; i + LANES <= n; i += LANES) {                                                         \
+		for (; i + lanes <= n; i += lanes) {                                                         \
 			vector sum = *(vector *)(dst + i);                                                   \
 			_Pragma("GCC unroll 4")                                                              \
 			for (unsigned at = 0; at < (nr); at++)                                               \
@@ -73,31 +77,27 @@ typedef uint64_t vector __attribute__((vector_size(64), aligned(8), may_alias));
 			for (unsigned at = 0; at < (nr); at++)                                               \
 				dst[i] += *(const volatile uint64_t *)(copy + at * COPY_WORDS + i);          \
 	}
-#define ADD_BODY                                                                                             \
+#define ADD_BODY(vector)                                                                                     \
 	{                                                                                                    \
 		for (; nr_copies >= 4; nr_copies -= 4, copy += 4 * COPY_WORDS)                               \
-			ADD_COPIES(4)                                                                        \
+			ADD_COPIES(vector, 4)                                                                \
 		if (nr_copies == 3)                                                                          \
-			ADD_COPIES(3)                                                                        \
+			ADD_COPIES(vector, 3)                                                                \
 		else if (nr_copies == 2)                                                                     \
-			ADD_COPIES(2)                                                                        \
+			ADD_COPIES(vector, 2)                                                                \
 		else if (nr_copies)                                                                          \
-			ADD_COPIES(1)                                                                        \
+			ADD_COPIES(vector, 1)                                                                \
 	}
 
-static void add_plain(uint64_t *dst, const uint64_t *copy, size_t n, unsigned nr_copies) ADD_BODY
+static void add_plain(uint64_t *dst, const uint64_t *copy, size_t n, unsigned nr_copies) ADD_BODY(vector16)
 
 #ifdef __x86_64__
 __attribute__((target("avx2")))
-static void add_avx2(uint64_t *dst, const uint64_t *copy, size_t n, unsigned nr_copies) ADD_BODY
-__attribute__((target("avx512f")))
-static void add_avx512(uint64_t *dst, const uint64_t *copy, size_t n, unsigned nr_copies) ADD_BODY
+static void add_avx2(uint64_t *dst, const uint64_t *copy, size_t n, unsigned nr_copies) ADD_BODY(vector32)
 
 percpu__add_fn *percpu__best_add(void)
 {
 	__builtin_cpu_init();
-	if (__builtin_cpu_supports("avx512f"))
-		return add_avx512;
 	return __builtin_cpu_supports("avx2") ? add_avx2 : add_plain;
 }
 #else

@@ -54,6 +54,11 @@ for document in $documents; do
 	done)"
 done
 
+report "README shows examples/counters.c as it is" "$(
+	awk '/^This is examples\/counters.c:/ { on = 1; next } on && /^[^ ]/ { exit } on' README | sed 's/^    //' |
+	sed -e '1{/^$/d;}' -e '${/^$/d;}' >"$tap_dir/shown"
+	sed 1d examples/counters.c | diff "$tap_dir/shown" -)"
+
 # A manual page that another one names is there, in the section it says.
 report "manual pages refer to pages that exist" "$(find man -name '*.[1-8]' | sort | while read -r page; do
 	sed -nE 's/^\.BR (percpu[a-z0-9_-]*) \(([1-8])\).*/\1.\2/p' "$page" | while read -r target; do

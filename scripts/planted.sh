@@ -75,10 +75,7 @@ sed -i '/^[[:space:]]*percpu_free;/d' "$tree/src/libpercpu.map"
 finds symbols "libpercpu.so exports what the map says" "exported, not in the map: percpu_free"
 
 sed -i 's/percpu_inc(hits)/percpu_add(hits, 1)/' "$tree/examples/counters.c"
-finds quotes "README quotes" "percpu_add(hits, 1)"
-# shellcheck disable=SC2016
-printf '<!-- quote: src/percpu/alloc.c planted_nowhere -->\n```c\n```\n' >>"$tree/doc/design.md"
-finds quotes "doc/design.md quotes" "nothing to quote"
+finds paths "README shows examples/counters.c as it is" "percpu_add(hits, 1)"
 
 sed -i 's/START_TEST(words_that_lie)/START_TEST(planted)/' "$tree/tests/publish/test_faults.c"
 finds claims "the tests that doc/security.md names exist" "words_that_lie"

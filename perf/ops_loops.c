@@ -14,8 +14,8 @@
 
 static __thread uint64_t thread_counter;
 
-#define DO_PERCPU_ONE percpu_add((uint64_t *)counter, 1)
-#define DO_PERCPU_EIGHT percpu_add((uint64_t *)counter + (i & 7), 1)
+#define DO_PERCPU_ONE percpu_add((uint64_t __percpu *)(uintptr_t)counter, 1)
+#define DO_PERCPU_EIGHT percpu_add((uint64_t __percpu *)(uintptr_t)counter + (i & 7), 1)
 #ifdef __x86_64__
 #define DO_THREAD_LOCAL __asm__ __volatile__("addq $1, %0" : "+m"(thread_counter) : : "cc")
 #define DO_PINNED_EIGHT __asm__ __volatile__("addq $1, %0" : "+m"(((uint64_t *)counter)[i & 7]) : : "memory", "cc")

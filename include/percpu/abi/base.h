@@ -3,7 +3,7 @@
  * The ABI of all inline operations: the stride, and the struct that every critical section reads.
  *
  * The headers of this folder hold every struct, constant and enum that programs compile in, each asserted, and the
- * symbols that inline code refers to. doc/abi.md says what is frozen and how it may change.
+ * functions that inline code calls. doc/abi.md says what is frozen and how it may change.
  */
 #ifndef PERCPU_ABI_BASE_H
 #define PERCPU_ABI_BASE_H

@@ -14,5 +14,6 @@
 #include <percpu/publish.h>
 #include <percpu/static.h>
 #include <percpu/sum.h>
+#include <percpu/version.h>
 
 #endif

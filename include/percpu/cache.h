@@ -70,26 +70,26 @@ PERCPU_API void percpu_cache_free_to(struct percpu_cache *cache, void *object, u
 PERCPU_API int percpu_cache_stats(struct percpu_cache *cache, struct percpu_cache_stats *out);
 
 /* The sections of a list, and what sanitizers hear of them. */
-PERCPU__INLINE bool percpu__cache_take(char *const *line, void **item)
+PERCPU__INLINE bool percpu__cache_take(char *const *magazines, void **item)
 {
-	if (__builtin_expect(!percpu__try_cache_take(line, item), 0))
+	if (__builtin_expect(!percpu__try_cache_take(magazines, item), 0))
 		return false;
 	percpu__take_over(*item);
 	return true;
 }
 
-PERCPU__INLINE bool percpu__cache_take_from(char *const *line, char *const *list, void **item)
+PERCPU__INLINE bool percpu__cache_take_from(char *const *magazines, char *const *magazine, void **item)
 {
-	if (!percpu__try_cache_take_from(line, list, item))
+	if (!percpu__try_cache_take_from(magazines, magazine, item))
 		return false;
 	percpu__take_over(*item);
 	return true;
 }
 
-PERCPU__INLINE bool percpu__cache_put(char *const *line, char *const *list, void *item)
+PERCPU__INLINE bool percpu__cache_put(char *const *magazines, char *const *magazine, void *item)
 {
 	percpu__hand_over(item);
-	return percpu__try_cache_put(line, list, item);
+	return percpu__try_cache_put(magazines, magazine, item);
 }
 
 /*
@@ -101,7 +101,7 @@ PERCPU__INLINE void *percpu_cache_alloc(struct percpu_cache *cache)
 {
 	void *object;
 
-	if (__builtin_expect(percpu__cache_take(&cache->line, &object), 1))
+	if (__builtin_expect(percpu__cache_take(&cache->magazines, &object), 1))
 		return object;
 	object = percpu_cache_alloc_slow(cache);
 	percpu__take_over(object);
@@ -126,7 +126,7 @@ PERCPU__INLINE void percpu_cache_free(struct percpu_cache *cache, void *object)
 
 	/* Not far from the slab's first object, and by a multiple of their size; whose slab it is, the list tells. */
 	if (__builtin_expect(offset < PERCPU__SLAB_MAX && offset * inverse < inverse &&
-				     percpu__cache_put(&cache->line, &slab->list, object),
+				     percpu__cache_put(&cache->magazines, &slab->magazine, object),
 			     1))
 		return;
 	percpu__hand_over(object);

@@ -517,7 +517,7 @@ class CachePrinter(Printer):
     """What the list of every CPU holds; and the name, from the library's own struct, which begins with this one."""
 
     def is_there(self):
-        return int(self.value["line"]) != 0
+        return int(self.value["magazines"]) != 0
 
     def rows(self):
         try:
@@ -526,7 +526,7 @@ class CachePrinter(Printer):
         except (gdb.error, AttributeError):
             pass
         yield "object_bytes", self.value["size"]
-        yield "ready", sum(copy[0] & 0xffff for copy in copies_of_words(int(self.value["line"]), 1))
+        yield "ready", sum(copy[0] & 0xffff for copy in copies_of_words(int(self.value["magazines"]), 1))
 
 
 class Printers(gdb.printing.PrettyPrinter):

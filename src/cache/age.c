@@ -5,7 +5,7 @@
  * A program that frees many objects mostly wants as many again soon, and to give pages back and fault them in again
  * costs far more than all else that a cache does. So an empty slab stays until it is shown not to be needed: time goes
  * by in epochs, half a cache's decay each, and what was empty all through one goes back at its end. Swings of the
- * program that take less than an epoch leave nothing that was, so they keep all; what is idle goes within two epochs.
+ * program that take less than an epoch unlock_and_flush nothing that was, so they keep all; what is idle goes within two epochs.
  *
  *	empty slabs of a home
  *	    |  ___    ___    ________________
@@ -49,9 +49,9 @@ static size_t allowance(uint64_t ms)
 	return GIVE_BYTES + (ms < GIVE_MS_MAX ? ms : GIVE_MS_MAX) * GIVE_BYTES_PER_MS;
 }
 
-static bool is_quiet(const struct percpu__cache *cache, const struct percpu__home *home, uint64_t now_ms)
+static bool is_quiet(const struct percpu__cache *cache, const struct percpu__cpu_cache *cpu_cache, uint64_t now_ms)
 {
-	return percpu__ms_between(home->age.used_ms, now_ms) >= cache->epoch_ms;
+	return percpu__ms_between(cpu_cache->age.used_ms, now_ms) >= cache->epoch_ms;
 }
 
 /* [doc:age] */
@@ -59,14 +59,14 @@ static bool is_quiet(const struct percpu__cache *cache, const struct percpu__hom
  * The policy: how many empty slabs of a home go back now, `most` at a time. Those that no moment of an epoch needed,
  * less what the cache keeps. An epoch in which the CPU never came to its home needed none.
  */
-static size_t nr_due(const struct percpu__cache *cache, struct percpu__home *home, uint64_t now_ms, size_t most)
+static size_t nr_due(const struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, uint64_t now_ms, size_t most)
 {
-	const size_t nr_spare = home->empty.nr > cache->kept_slabs ? home->empty.nr - cache->kept_slabs : 0;
-	struct percpu__age *const age = &home->age;
+	const size_t nr_spare = cpu_cache->empty.nr > cache->kept_slabs ? cpu_cache->empty.nr - cache->kept_slabs : 0;
+	struct percpu__age *const age = &cpu_cache->age;
 	size_t nr;
 
-	if (is_quiet(cache, home, now_ms)) {
-		age->nr_least = home->empty.nr;
+	if (is_quiet(cache, cpu_cache, now_ms)) {
+		age->nr_least = cpu_cache->empty.nr;
 		age->epoch_ms = age->used_ms;
 	}
 	if (percpu__ms_between(age->epoch_ms, now_ms) < cache->epoch_ms)
@@ -77,7 +77,7 @@ static size_t nr_due(const struct percpu__cache *cache, struct percpu__home *hom
 		return most;
 	}
 	age->epoch_ms = now_ms;
-	age->nr_least = home->empty.nr - nr;
+	age->nr_least = cpu_cache->empty.nr - nr;
 	return nr;
 }
 /* [doc:end] */
@@ -89,22 +89,22 @@ static size_t nr_slabs_in(const struct percpu__cache *cache, size_t bytes)
 	return bytes < slab_bytes ? 1 : bytes / slab_bytes;
 }
 
-static struct percpu__slab *take_due(const struct percpu__cache *cache, struct percpu__home *home, uint64_t now_ms,
+static struct percpu__slab *take_due(const struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, uint64_t now_ms,
 				     size_t bytes)
 {
-	const size_t nr = nr_due(cache, home, now_ms, nr_slabs_in(cache, bytes)), nr_least = home->age.nr_least;
-	struct percpu__slab *slabs = percpu__stock_take_empty(home, nr);
+	const size_t nr = nr_due(cache, cpu_cache, now_ms, nr_slabs_in(cache, bytes)), nr_least = cpu_cache->age.nr_least;
+	struct percpu__slab *slabs = percpu__slabs_take_empty(cpu_cache, nr);
 
-	home->age.nr_least = nr_least; /* what goes for its age was needed by nobody */
+	cpu_cache->age.nr_least = nr_least; /* what goes for its age was needed by nobody */
 	return slabs;
 }
 
-struct percpu__slab *percpu__home_age(struct percpu__cache *cache, struct percpu__home *home, uint64_t now_ms)
+struct percpu__slab *percpu__age_take_due(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, uint64_t now_ms)
 {
 	struct percpu__slab *slabs =
-		take_due(cache, home, now_ms, allowance(percpu__ms_between(home->age.used_ms, now_ms)));
+		take_due(cache, cpu_cache, now_ms, allowance(percpu__ms_between(cpu_cache->age.used_ms, now_ms)));
 
-	home->age.used_ms = now_ms;
+	cpu_cache->age.used_ms = now_ms;
 	return slabs;
 }
 
@@ -139,74 +139,74 @@ static void add(struct round *round, struct percpu__cache *cache, struct percpu_
 }
 
 /* Objects in list and batches, which sections move: a guess that later looks correct. *looks: changes as they do. */
-static uint64_t nr_in_hand(const struct percpu__cache *cache, const struct percpu__home *home, uint64_t *looks)
+static uint64_t nr_in_hand(const struct percpu__cache *cache, const struct percpu__cpu_cache *cpu_cache, uint64_t *looks)
 {
-	const uint64_t word = __atomic_load_n(&home->list.word, __ATOMIC_RELAXED);
+	const uint64_t word = __atomic_load_n(&cpu_cache->magazine.word, __ATOMIC_RELAXED);
 	uint64_t nr = 0;
 
-	for (unsigned i = 0; i < cache->nr_stacks; i++)
-		nr += __atomic_load_n(&home->batch[i].head.nr, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < cache->nr_batches; i++)
+		nr += __atomic_load_n(&cpu_cache->remote_batch[i].head.nr, __ATOMIC_RELAXED);
 	*looks = word + (nr << 56);
 	return word % 65536 + nr;
 }
 
 /* Whether CPU and list have been quiet for an epoch although there are objects in it. */
-static bool is_asleep(const struct percpu__cache *cache, struct percpu__home *home, uint64_t now_ms)
+static bool is_asleep(const struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, uint64_t now_ms)
 {
 	uint64_t looks, nr;
 	bool asleep;
 
-	percpu__lock(&home->lock);
-	nr = nr_in_hand(cache, home, &looks);
-	if (looks != home->age.seen) {
-		home->age.seen = looks;
-		home->age.seen_ms = now_ms;
+	percpu__lock(&cpu_cache->lock);
+	nr = nr_in_hand(cache, cpu_cache, &looks);
+	if (looks != cpu_cache->age.seen) {
+		cpu_cache->age.seen = looks;
+		cpu_cache->age.seen_ms = now_ms;
 	}
-	asleep = nr && is_quiet(cache, home, now_ms) &&
-		 percpu__ms_between(home->age.seen_ms, now_ms) >= cache->epoch_ms;
-	percpu__unlock(&home->lock);
+	asleep = nr && is_quiet(cache, cpu_cache, now_ms) &&
+		 percpu__ms_between(cpu_cache->age.seen_ms, now_ms) >= cache->epoch_ms;
+	percpu__unlock(&cpu_cache->lock);
 	return asleep;
 }
 
 /* Drains CPUs that sleep on objects; others find their lists closed once, and open them again. */
 static void drain_asleep(struct percpu__cache *cache, struct round *round)
 {
-	struct percpu__home *const used = __atomic_load_n(&cache->used, __ATOMIC_ACQUIRE); /* pairs with make_ready */
+	struct percpu__cpu_cache *const used = __atomic_load_n(&cache->used, __ATOMIC_ACQUIRE); /* pairs with make_ready */
 	bool closed = false;
 
 	if (!cache->sections || !round->nr_drains)
 		return;
-	for (struct percpu__home *home = used; home; home = home->next_used) {
-		if (!is_asleep(cache, home, round->now_ms))
+	for (struct percpu__cpu_cache *cpu_cache = used; cpu_cache; cpu_cache = cpu_cache->next_used) {
+		if (!is_asleep(cache, cpu_cache, round->now_ms))
 			continue;
 		if (!closed) {
 			percpu__lock(&cache->lock);
-			percpu__homes_close(cache);
+			percpu__magazines_stop(cache);
 			closed = true;
 			round->nr_drains--;
-			if (!percpu__homes_fence(cache))
+			if (!percpu__magazines_stopped(cache))
 				break;
 		}
-		percpu__home_drain(cache, home);
+		percpu__cpu_cache_drain(cache, cpu_cache);
 	}
 	if (closed)
 		percpu__unlock(&cache->lock);
 }
 
 /* Returns: whether all that was due has been found. */
-static bool visit(struct percpu__cache *cache, struct percpu__home *home, struct round *round)
+static bool visit(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, struct round *round)
 {
 	struct percpu__slab *slabs;
 	bool settled = true, quiet;
 
-	percpu__lock(&home->lock);
-	quiet = is_quiet(cache, home, round->now_ms);
-	percpu__unlock(&home->lock);
+	percpu__lock(&cpu_cache->lock);
+	quiet = is_quiet(cache, cpu_cache, round->now_ms);
+	percpu__unlock(&cpu_cache->lock);
 	if (quiet)
-		settled = percpu__home_settle(cache, home);
-	percpu__lock(&home->lock);
-	slabs = take_due(cache, home, round->now_ms, round->bytes);
-	percpu__unlock(&home->lock);
+		settled = percpu__cpu_cache_trim(cache, cpu_cache);
+	percpu__lock(&cpu_cache->lock);
+	slabs = take_due(cache, cpu_cache, round->now_ms, round->bytes);
+	percpu__unlock(&cpu_cache->lock);
 	add(round, cache, slabs);
 	round->nr_visits -= round->nr_visits > 0;
 	return settled && round->bytes;
@@ -215,12 +215,12 @@ static bool visit(struct percpu__cache *cache, struct percpu__home *home, struct
 /* Returns: whether all that was due has been found; the caller goes on another time where it was not. */
 static bool age_cache(struct percpu__cache *cache, struct round *round)
 {
-	struct percpu__home *const used = __atomic_load_n(&cache->used, __ATOMIC_ACQUIRE); /* pairs with make_ready */
+	struct percpu__cpu_cache *const used = __atomic_load_n(&cache->used, __ATOMIC_ACQUIRE); /* pairs with make_ready */
 	bool done = true;
 
 	drain_asleep(cache, round);
-	for (struct percpu__home *home = used; home && round->bytes; home = home->next_used)
-		done &= visit(cache, home, round);
+	for (struct percpu__cpu_cache *cpu_cache = used; cpu_cache && round->bytes; cpu_cache = cpu_cache->next_used)
+		done &= visit(cache, cpu_cache, round);
 	if (done)
 		__atomic_store_n(&cache->aged_ms, round->now_ms, __ATOMIC_RELAXED);
 	return done && round->bytes && round->nr_visits;
@@ -268,5 +268,5 @@ void percpu__age_all(struct percpu__cache *cache, uint64_t now_ms, bool frees)
 		return;
 	if (!percpu__caches_each(age_without_readers, &round))
 		__atomic_store_n(&all_aged_ms, last_ms, __ATOMIC_RELAXED);
-	percpu__arena_give(round.slabs);
+	percpu__arena_trim(round.slabs);
 }

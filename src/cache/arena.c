@@ -204,7 +204,7 @@ static void forget(struct percpu__slab *slab)
 {
 	for (size_t unit = 0; unit < (size_t)1 << slab->order; unit++) {
 		__atomic_store_n(&slab[unit].tag, 0, __ATOMIC_RELAXED);
-		__atomic_store_n(&slab[unit].list, NULL, __ATOMIC_RELAXED);
+		__atomic_store_n(&slab[unit].magazine, NULL, __ATOMIC_RELAXED);
 	}
 }
 
@@ -221,7 +221,7 @@ static void purge(const struct percpu__slab *slabs)
 	}
 }
 
-void percpu__arena_give(struct percpu__slab *slabs)
+void percpu__arena_trim(struct percpu__slab *slabs)
 {
 	if (!slabs)
 		return;

@@ -3,18 +3,18 @@
  * The layer of object caches. Who owns what:
  *
  *   arena.c   the address space of all slabs, and the descriptor of each
- *   chain.h   links on their way, with few objects touched
+ *   free_list.h links on their way, with few objects touched
  *   slab.c    the objects of a slab: which are in it, cutting them out and taking them back
- *   stock.c   what lies behind a CPU's list: a chain, and the home's slabs
- *   batch.c   the way home of what was freed elsewhere
- *   home.c    what a CPU has of a cache: when it is open, and how list and stock feed one another
+ *   depot.c   what lies behind a CPU's list: a chain, and the home's slabs
+ *   remote.c  the way home of what was freed elsewhere
+ *   flow.c    what a CPU has of a cache: when it is open, and how list and stock feed one another
  *   age.c     which memory nobody needs any more, and who looks for it
  *   alloc.c   the public entries of alloc and free, and the verdict on a pointer given to free
  *   handle.c  caches: created, shrunk, counted, destroyed; and the list of them all
  *   check.c   PERCPU_OPTIONS=check
  *   rcu.c     what a liburcu flavour can do
  *   fork.c    what a fork finds and leaves
- *   valid.c   that every free object is in one place, and all that says so agrees
+ *   invariants.c that every free object is in one place, and all that says so agrees
  *
  * A free object is in one place, and moves along these ways. It is named by its `link`, a word in the object or
  * behind it. Chains are made of the links.
@@ -67,7 +67,7 @@
 
 /* A unit of the arena. From nr_free on it means something in the first unit of a slab alone. */
 struct percpu__slab {
-	char *list;                       /* of its home, as sections compare it; as tag */
+	char *magazine;                       /* of its home, as sections compare it; as tag */
 	uint64_t start;                   /* address of the first object; as tag */
 	uint64_t tag;                     /* set while nobody has an object of it; 0: no slab */
 	struct percpu__cache *cache;      /* as tag */
@@ -82,7 +82,7 @@ struct percpu__slab {
 _Static_assert(sizeof(struct percpu__slab) == sizeof(struct percpu__slab_id) &&
 		       offsetof(struct percpu__slab, tag) == offsetof(struct percpu__slab_id, tag) &&
 		       offsetof(struct percpu__slab, start) == offsetof(struct percpu__slab_id, start) &&
-		       offsetof(struct percpu__slab, list) == offsetof(struct percpu__slab_id, list),
+		       offsetof(struct percpu__slab, magazine) == offsetof(struct percpu__slab_id, magazine),
 	       "programs read the first three");
 
 #define PERCPU__UNIT_WORDS (PERCPU__ARENA_UNIT / PERCPU_CACHE_MIN_SIZE / 64)
@@ -109,7 +109,7 @@ bool percpu__arena_init(void);
 struct percpu__slab *percpu__arena_take(unsigned order, int node);
 
 /* Gives the memory of slabs linked by next back to the kernel, and the addresses to whoever asks next. */
-void percpu__arena_give(struct percpu__slab *slabs);
+void percpu__arena_trim(struct percpu__slab *slabs);
 
 void percpu__arena_lock_for_fork(void);
 void percpu__arena_unlock_after_fork(void);
@@ -149,26 +149,26 @@ static inline struct percpu__slab *percpu__slab_of(uintptr_t address)
 
 enum percpu__cache_state { PERCPU__CACHE_VACANT, PERCPU__CACHE_LIVE, PERCPU__CACHE_DESTROYED };
 
-struct percpu__home;
+struct percpu__cpu_cache;
 
 struct percpu__cache {
 	struct percpu_cache pub;           /* what inlines read */
-	struct percpu__home __percpu *homes; /* for ever */
-	char *closed_line;                 /* per-CPU pointer, of lists without objects; for ever */
+	struct percpu__cpu_cache __percpu *cpu_caches; /* for ever */
+	char *stopped_magazines;                 /* per-CPU pointer, of lists without objects; for ever */
 	enum percpu__cache_state state;    /* caches lock */
 	uint32_t flags;                    /* this and what follows: for ever */
 	uint32_t object_bytes;             /* from one to the next */
 	uint32_t nr_per_slab;
-	uint32_t limit, batch, refill;     /* objects: of an open list, of an open batch, cut at a time */
-	uint32_t stock_limit;              /* a stock of so many goes back to the slabs */
+	uint32_t magazine_limit, batch_limit, refill;     /* objects: of an open list, of an open batch, cut at a time */
+	uint32_t depot_limit;              /* a stock of so many goes back to the slabs */
 	uint8_t order;                     /* of slabs */
-	uint8_t nr_stacks;                 /* batches a CPU; a power of two */
+	uint8_t nr_batches;                 /* batches a CPU; a power of two */
 	bool check;                        /* PERCPU_OPTIONS */
-	bool sections, batches;            /* whether CPUs have lists, and batches */
+	bool sections, remote_batches;            /* whether CPUs have lists, and batches */
 	bool inlines;                      /* whether programs may use the lists themselves */
 	uint32_t id;                       /* in the tags of slabs; 1 to arena.mask, so that a tag tells the address too */
 	uint32_t link_bytes;               /* from an object to its link */
-	uint32_t carried;                  /* words behind the link that are its object's: up to CARRIED_MAX */
+	uint32_t nr_packed;                  /* words behind the link that are its object's: up to CARRIED_MAX */
 	bool fences;                       /* whether those can be closed from afar; only ever falls; cache lock */
 	uint64_t inverse;                  /* as pub's, but never 0 */
 	uint32_t zero_bytes;               /* of each object, when it is given */
@@ -180,7 +180,7 @@ struct percpu__cache {
 	uint64_t epoch_ms;                 /* half the time in which memory ages; UINT64_MAX: it does not; for ever */
 	uint64_t aged_ms;                  /* when all homes were last looked at; relaxed atomic */
 	struct percpu__lock lock;          /* limits, and used */
-	struct percpu__home *used;         /* homes ever used; lock, or acquire, which pairs with make_ready */
+	struct percpu__cpu_cache *used;         /* homes ever used; lock, or acquire, which pairs with make_ready */
 	struct percpu__cache *next;        /* caches lock */
 	char name[40];
 };
@@ -192,15 +192,15 @@ static inline struct percpu__cache *percpu__cache_of(struct percpu_cache *cache)
 }
 
 /* The list of a copy, as sections compare it. */
-static inline char *percpu__list_of(const struct percpu__cache *cache, unsigned copy)
+static inline char *percpu__magazine_of(const struct percpu__cache *cache, unsigned copy)
 {
-	return (char *)(uintptr_t)cache->homes + copy * PERCPU_STRIDE;
+	return (char *)(uintptr_t)cache->cpu_caches + copy * PERCPU_STRIDE;
 }
 
 /* The copy that owns a slab of the cache. */
-static inline unsigned percpu__home_of(const struct percpu__cache *cache, const struct percpu__slab *slab)
+static inline unsigned percpu__owner_cpu(const struct percpu__cache *cache, const struct percpu__slab *slab)
 {
-	return (slab->list - (char *)(uintptr_t)cache->homes) / PERCPU_STRIDE;
+	return (slab->magazine - (char *)(uintptr_t)cache->cpu_caches) / PERCPU_STRIDE;
 }
 
 /* Whether an object of the cache begins there, in use or free. Nothing is read from it. */
@@ -228,8 +228,8 @@ bool percpu__caches_each(bool (*visit)(struct percpu__cache *cache, void *arg), 
 
 /* ---- slab.c ---- */
 
-/* Links on their way; chain.h says how. */
-struct percpu__chain {
+/* Links on their way; free_list.h says how. */
+struct percpu__free_list {
 	uintptr_t *first;
 	uint64_t nr; /* links */
 };
@@ -254,33 +254,33 @@ static inline void *percpu__link_of(const struct percpu__cache *cache, void *obj
 uint32_t percpu__object_number(const struct percpu__cache *cache, const struct percpu__slab *slab, const void *object);
 
 /* Makes a slab of units fresh from the arena, all its objects in it. */
-void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, unsigned home);
+void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, unsigned owner_cpu);
 
 /*
  * Takes up to nr objects out, the lowest first. Nothing of them is touched. Of the last of them, *nr_unconstructed are
  * yet to be constructed. H. Returns: how many.
  */
-unsigned percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *slab, void **links, unsigned nr,
+unsigned percpu__slab_carve(const struct percpu__cache *cache, struct percpu__slab *slab, void **links, unsigned nr,
 			  unsigned *nr_unconstructed);
 
 /* Says of a free object that it is in the slab, or not, where the other was said. Returns: whether it is now. H. */
-bool percpu__slab_flip(const struct percpu__cache *cache, struct percpu__slab *slab, void *link);
+bool percpu__slab_toggle(const struct percpu__cache *cache, struct percpu__slab *slab, void *link);
 
 /* Takes one back; an object that is in its slab already ends the process. H. */
-void percpu__slab_take_back(const struct percpu__cache *cache, struct percpu__slab *slab, void *link);
+void percpu__slab_return(const struct percpu__cache *cache, struct percpu__slab *slab, void *link);
 
 /* Walks the bits and the descriptors of all units. H. */
-bool percpu__slab_is_valid(const struct percpu__cache *cache, struct percpu__slab *slab);
+bool percpu__slab_check_invariants(const struct percpu__cache *cache, struct percpu__slab *slab);
 
 /* ---- what one CPU has of one cache ---- */
 
 #define PERCPU__BATCH_MAX 31u
 
-struct percpu__batch {
+struct percpu__remote_batch {
 	struct percpu__stack head;
 	void *slot[PERCPU__BATCH_MAX]; /* links */
 };
-_Static_assert(sizeof(struct percpu__batch) == 256, "whole lines");
+_Static_assert(sizeof(struct percpu__remote_batch) == 256, "whole lines");
 
 /* What tells how old a home's memory is; the times are those of percpu__now_ms. */
 struct percpu__age {
@@ -291,52 +291,52 @@ struct percpu__age {
 };
 
 /* One copy: what one CPU has of one cache. */
-struct percpu__home {
-	struct percpu__cache_list list; /* sections of the CPU */
+struct percpu__cpu_cache {
+	struct percpu__magazine magazine; /* sections of the CPU */
 	/* Written by other CPUs: place of the first link << PERCPU__REMOTE_BITS | number of links. */
 	uint64_t remote __attribute__((aligned(64)));
 	struct percpu__lock lock __attribute__((aligned(64))); /* H, for all below */
-	struct percpu__chain stock;
+	struct percpu__free_list depot;
 	struct percpu__slab_list partial, empty; /* slabs with objects in them: some, all */
 	size_t nr_slabs;
 	struct percpu__age age;
-	uint64_t nr_relieved;         /* objects that the home took from the list by sections, so far */
+	uint64_t nr_flushed;         /* objects that the home took from the list by sections, so far */
 	uint64_t nr_drained;          /* ... and while it was closed */
-	uint64_t nr_refills, nr_remote, nr_batches; /* percpu_add */
-	struct percpu__home *next_used; /* for ever */
+	uint64_t nr_refills, nr_remote_frees, nr_pushes; /* percpu_add */
+	struct percpu__cpu_cache *next_used; /* for ever */
 	uint32_t copy;                /* its number; for ever */
 	bool ready;                   /* cache lock; the release pairs with make_ready */
-	struct percpu__batch batch[] __attribute__((aligned(64))); /* sections of the CPU */
+	struct percpu__remote_batch remote_batch[] __attribute__((aligned(64))); /* sections of the CPU */
 };
-_Static_assert(offsetof(struct percpu__home, list) == 0, "the inlines' per-CPU pointer");
-_Static_assert(offsetof(struct percpu__home, remote) % 64 == 0 &&
-		       offsetof(struct percpu__home, lock) == offsetof(struct percpu__home, remote) + 64,
+_Static_assert(offsetof(struct percpu__cpu_cache, magazine) == 0, "the inlines' per-CPU pointer");
+_Static_assert(offsetof(struct percpu__cpu_cache, remote) % 64 == 0 &&
+		       offsetof(struct percpu__cpu_cache, lock) == offsetof(struct percpu__cpu_cache, remote) + 64,
 	       "the owner's lines, the others' line, the rest");
 
-static inline size_t percpu__home_bytes(unsigned nr_stacks)
+static inline size_t percpu__cpu_cache_bytes(unsigned nr_batches)
 {
-	return sizeof(struct percpu__home) + nr_stacks * sizeof(struct percpu__batch);
+	return sizeof(struct percpu__cpu_cache) + nr_batches * sizeof(struct percpu__remote_batch);
 }
 
-static inline struct percpu__batch __percpu *percpu__batch_for(struct percpu__cache *cache, unsigned home)
+static inline struct percpu__remote_batch __percpu *percpu__remote_batch_for(struct percpu__cache *cache, unsigned owner_cpu)
 {
-	return &cache->homes->batch[home & (cache->nr_stacks - 1u)];
+	return &cache->cpu_caches->remote_batch[owner_cpu & (cache->nr_batches - 1u)];
 }
 
 /* The fallback copy has no sections. */
-static inline bool percpu__has_sections(const struct percpu__cache *cache, const struct percpu__home *home)
+static inline bool percpu__has_sections(const struct percpu__cache *cache, const struct percpu__cpu_cache *cpu_cache)
 {
-	return cache->sections && home->copy + 1 < percpu_abi.nr_copies;
+	return cache->sections && cpu_cache->copy + 1 < percpu_abi.nr_copies;
 }
 
 /* The home that a slab is of: it has been ready since before the slab was. */
-static inline struct percpu__home *percpu__owner_of(const struct percpu__slab *slab)
+static inline struct percpu__cpu_cache *percpu__owner_of(const struct percpu__slab *slab)
 {
-	return (struct percpu__home *)(slab->list + PERCPU_STRIDE);
+	return (struct percpu__cpu_cache *)(slab->magazine + PERCPU_STRIDE);
 }
 
 /* Of a CPU that runs or has run: it can be known. */
-static inline int percpu__home_node(unsigned copy)
+static inline int percpu__copy_node(unsigned copy)
 {
 	if (!percpu__has_nodes() || copy + 1 >= percpu_abi.nr_copies)
 		return -1;
@@ -345,36 +345,36 @@ static inline int percpu__home_node(unsigned copy)
 	return percpu__cpu_to_memory_node(copy);
 }
 
-/* ---- stock.c ---- */
+/* ---- depot.c ---- */
 
 /* Puts up to nr links of a chain back into the slabs; links of other homes' slabs are left. H. */
-void percpu__stock_take_back(struct percpu__cache *cache, struct percpu__home *home, struct percpu__chain *chain,
-			     uint64_t nr, struct percpu__chain *left);
+void percpu__slabs_return(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, struct percpu__free_list *list,
+			     uint64_t nr, struct percpu__free_list *left);
 
 /* The same for links of any home. No home lock held. */
-void percpu__take_back_all(struct percpu__cache *cache, struct percpu__chain *chain);
+void percpu__slabs_return_all(struct percpu__cache *cache, struct percpu__free_list *list);
 
 /* The same for nr links in an array; those of other homes' slabs go to left. H. */
-void percpu__stock_take_back_many(struct percpu__cache *cache, struct percpu__home *home, void *const *links,
-				  unsigned nr, struct percpu__chain *left);
+void percpu__slabs_return_many(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, void *const *links,
+				  unsigned nr, struct percpu__free_list *left);
 
 /*
  * Takes up to nr objects, the next to be given first, out of the home's slabs: those with some objects, then those with
  * all, but no more fresh ones than a refill. H, which is let go for constructors. Returns: how many.
  */
-unsigned percpu__stock_cut(struct percpu__cache *cache, struct percpu__home *home, void **links, unsigned nr);
+unsigned percpu__slabs_carve(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, void **links, unsigned nr);
 
 /* One more slab for the home; false: no memory. H. */
-bool percpu__stock_grow(struct percpu__cache *cache, struct percpu__home *home);
+bool percpu__slabs_grow(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache);
 
 /* Takes up to nr empty slabs out of the home, those empty longest, linked by next. H. */
-struct percpu__slab *percpu__stock_take_empty(struct percpu__home *home, size_t nr);
+struct percpu__slab *percpu__slabs_take_empty(struct percpu__cpu_cache *cpu_cache, size_t nr);
 
 /* Walks the lists of slabs, and the slabs in them. H. */
-bool percpu__stock_is_valid(const struct percpu__cache *cache, struct percpu__home *home);
+bool percpu__slabs_check_invariants(const struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache);
 
 /* Takes the slabs without a missing object, in all homes. */
-struct percpu__slab *percpu__homes_take_empty(struct percpu__cache *cache);
+struct percpu__slab *percpu__slabs_take_all_empty(struct percpu__cache *cache);
 
 /* Gives back slabs linked by next, after a grace period where readers may look at them: which may wait, or not. */
 void percpu__slabs_release(struct percpu__cache *cache, struct percpu__slab *slabs, bool may_wait);
@@ -385,7 +385,7 @@ void percpu__slabs_release(struct percpu__cache *cache, struct percpu__slab *sla
 void percpu__age_init(struct percpu__cache *cache, uint64_t decay_ms, size_t keep_bytes);
 
 /* Takes out of the home, to which its CPU has come, the empty slabs that are to go back now, linked by next. H. */
-struct percpu__slab *percpu__home_age(struct percpu__cache *cache, struct percpu__home *home, uint64_t now_ms);
+struct percpu__slab *percpu__age_take_due(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, uint64_t now_ms);
 
 /*
  * Looks, if it is time, for what is no longer needed anywhere, and gives it back: CPUs that have gone quiet, in caches
@@ -393,7 +393,7 @@ struct percpu__slab *percpu__home_age(struct percpu__cache *cache, struct percpu
  */
 void percpu__age_all(struct percpu__cache *cache, uint64_t now_ms, bool frees);
 
-/* ---- batch.c ---- */
+/* ---- remote.c ---- */
 
 #define PERCPU__REMOTE_BITS 27
 #define PERCPU__REMOTE_MAX ((UINT64_C(1) << PERCPU__REMOTE_BITS) - 1)
@@ -402,20 +402,20 @@ void percpu__age_all(struct percpu__cache *cache, uint64_t now_ms, bool frees);
  * Pushes a chain, of which `last` was pushed first, onto the home's remote list. H of this CPU's copy, or the cache
  * lock. Returns: false where the list is too long for its count.
  */
-bool percpu__remote_push(struct percpu__cache *cache, struct percpu__home *home, const struct percpu__chain *chain,
+bool percpu__remote_push(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, const struct percpu__free_list *list,
 			 uintptr_t *last);
 
 /* The remote list, whole. */
-struct percpu__chain percpu__remote_take(struct percpu__home *home);
+struct percpu__free_list percpu__remote_take(struct percpu__cpu_cache *cpu_cache);
 
 /* The remote list, where it is. H of all copies. */
-struct percpu__chain percpu__remote_look(const struct percpu__home *home);
+struct percpu__free_list percpu__remote_look(const struct percpu__cpu_cache *cpu_cache);
 
 /* Sends a chain of links home; what found no room stays in it. H of this CPU's copy, or the cache lock. */
-void percpu__send_home(struct percpu__cache *cache, struct percpu__chain *chain);
+void percpu__remote_flush(struct percpu__cache *cache, struct percpu__free_list *list);
 
 /* Whether the link is the last in a batch. Of a batch of another CPU it may be out of date. */
-static inline bool percpu__batch_ends_with(const struct percpu__batch *batch, const void *link)
+static inline bool percpu__remote_batch_ends_with(const struct percpu__remote_batch *batch, const void *link)
 {
 	const uint32_t nr = __atomic_load_n(&batch->head.nr, __ATOMIC_ACQUIRE);
 
@@ -426,72 +426,72 @@ static inline bool percpu__batch_ends_with(const struct percpu__batch *batch, co
  * Puts the link of another home into this CPU's batch.
  * Returns: false where that is full or closed, or ends with the link, or the link is this CPU's own.
  */
-bool percpu__batch_push(struct percpu__cache *cache, void *link, unsigned home);
+bool percpu__remote_batch_push(struct percpu__cache *cache, void *link, unsigned owner_cpu);
 
 /* A link of another home, which this CPU's batch did not take: opens the batch, or sends it, and the link with it. */
-void percpu__batch_free(struct percpu__cache *cache, void *link, unsigned home);
+void percpu__remote_batch_free(struct percpu__cache *cache, void *link, unsigned owner_cpu);
 
 /* Opens the batches of a home, or closes them: limit 0. Cache lock. */
-void percpu__batches_set_limit(struct percpu__cache *cache, struct percpu__home *home, uint32_t limit);
+void percpu__remote_batches_set_limit(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, uint32_t limit);
 
 /* Sends what is in closed batches home. Cache lock. */
-void percpu__batches_empty(struct percpu__cache *cache, struct percpu__home *home);
+void percpu__remote_batches_flush(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache);
 
 /* The same for all batches, if there is anything in them. No lock held. */
-void percpu__batches_collect(struct percpu__cache *cache);
+void percpu__remote_batches_collect(struct percpu__cache *cache);
 
-/* ---- home.c ---- */
+/* ---- flow.c ---- */
 
 /* The copy that the caller works on: its CPU's where it has a usable rseq area or rseq is off, else the fallback one. */
-struct percpu__home *percpu__home_here(struct percpu__cache *cache);
+struct percpu__cpu_cache *percpu__cpu_cache_here(struct percpu__cache *cache);
 
 /* The copy of that number, its lock ready. */
-struct percpu__home *percpu__home_at(struct percpu__cache *cache, unsigned copy);
+struct percpu__cpu_cache *percpu__cpu_cache_at(struct percpu__cache *cache, unsigned copy);
 
 /* H of all copies ever used. Cache lock. */
-void percpu__homes_lock(struct percpu__cache *cache);
-void percpu__homes_unlock(struct percpu__cache *cache);
-void percpu__homes_lock_for_fork(struct percpu__cache *cache);
-void percpu__homes_unlock_after_fork(struct percpu__cache *cache);
+void percpu__cpu_caches_lock(struct percpu__cache *cache);
+void percpu__cpu_caches_unlock(struct percpu__cache *cache);
+void percpu__cpu_caches_lock_for_fork(struct percpu__cache *cache);
+void percpu__cpu_caches_unlock_after_fork(struct percpu__cache *cache);
 
 /* Opens what a close closed, or what was never open. No lock held. */
-void percpu__home_open(struct percpu__cache *cache, struct percpu__home *home);
+void percpu__magazine_start(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache);
 
 /* One link for the caller, from wherever there is one; NULL: no memory. */
-void *percpu__home_alloc(struct percpu__cache *cache);
+void *percpu__flow_alloc(struct percpu__cache *cache);
 
 /* Takes a link that no list of this CPU took: home is the copy that owns its slab. */
-void percpu__home_free(struct percpu__cache *cache, void *link, unsigned home);
+void percpu__flow_free(struct percpu__cache *cache, void *link, unsigned owner_cpu);
 
 /* The same for any copy. */
-void percpu__home_free_to(struct percpu__cache *cache, void *link, unsigned copy);
+void percpu__flow_free_to(struct percpu__cache *cache, void *link, unsigned copy);
 
 /* Closes lists and batches, for those who look from now on; for all, once the caller has fenced. Cache lock. */
-void percpu__homes_close(struct percpu__cache *cache);
+void percpu__magazines_stop(struct percpu__cache *cache);
 
 /* Returns: whether what a close said is true now. Without fences it never is. Cache lock. */
-bool percpu__homes_fence(struct percpu__cache *cache);
+bool percpu__magazines_stopped(struct percpu__cache *cache);
 
 /*
  * Moves what lies in the stock and the remote list to the slabs, but no more at a time than anyone may wait for. No home
  * lock held. Returns: whether that was all.
  */
-bool percpu__home_settle(struct percpu__cache *cache, struct percpu__home *home);
+bool percpu__cpu_cache_trim(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache);
 
 /* After a close and a fence: moves all that is free in the home to the slabs, its list and batches too. Cache lock. */
-void percpu__home_drain(struct percpu__cache *cache, struct percpu__home *home);
+void percpu__cpu_cache_drain(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache);
 
 /* After a close: moves all that is free to the slabs. alone: nobody else uses the cache. Cache lock. */
-void percpu__homes_drain(struct percpu__cache *cache, bool alone);
+void percpu__cpu_caches_drain(struct percpu__cache *cache, bool alone);
 
 /* In a child whose parent could not close: lists may be torn, so their objects are given up. */
-void percpu__homes_forget_lists(struct percpu__cache *cache);
+void percpu__magazines_forget(struct percpu__cache *cache);
 
 /* ---- check.c ---- */
 
 /* Cut out for the first time; about to be given; taken back from the program. */
-void percpu__check_cut(const struct percpu__cache *cache, void *object);
-void percpu__check_given(const struct percpu__cache *cache, void *object);
+void percpu__check_carved(const struct percpu__cache *cache, void *object);
+void percpu__check_allocated(const struct percpu__cache *cache, void *object);
 void percpu__check_freed(const struct percpu__cache *cache, void *object);
 
 /* ---- rcu.c: the only file that knows what a flavour is ---- */
@@ -506,13 +506,13 @@ bool percpu__rcu_can_call(void);
 /* Calls release after a grace period; storage: 16 bytes that stay until then. */
 void percpu__rcu_call(const struct rcu_flavor_struct *flavor, void *storage, void (*release)(void *storage));
 
-/* ---- valid.c ---- */
+/* ---- invariants.c ---- */
 
 /*
  * Walks all that is free, while lists and batches stand still: closed and fenced, or nobody else uses the cache.
  * Cache lock.
  */
-bool percpu__cache_is_valid(struct percpu__cache *cache);
+bool percpu__cache_check_invariants(struct percpu__cache *cache);
 
 /* ---- fork.c ---- */
 

@@ -17,7 +17,7 @@ static bool has_poison(const struct percpu__cache *cache)
 }
 
 /* Flips the object's bit. Returns: whether it was set. */
-static bool flip(const struct percpu__cache *cache, const void *object, bool set)
+static bool toggle_used(const struct percpu__cache *cache, const void *object, bool set)
 {
 	const struct percpu__slab *slab = percpu__slab_of((uintptr_t)object);
 	const uint32_t number = percpu__object_number(cache, slab, object);
@@ -28,17 +28,17 @@ static bool flip(const struct percpu__cache *cache, const void *object, bool set
 	       bit;
 }
 
-void percpu__check_cut(const struct percpu__cache *cache, void *object)
+void percpu__check_carved(const struct percpu__cache *cache, void *object)
 {
 	if (has_poison(cache))
 		memset(object, POISON, cache->link_bytes);
 }
 
-void percpu__check_given(const struct percpu__cache *cache, void *object)
+void percpu__check_allocated(const struct percpu__cache *cache, void *object)
 {
 	const unsigned char *bytes = object;
 
-	if (flip(cache, object, true))
+	if (toggle_used(cache, object, true))
 		percpu__die("percpu_cache_alloc", object, "given while in use: a list was written to");
 	for (size_t i = 0; has_poison(cache) && i < cache->link_bytes; i++)
 		if (bytes[i] != POISON)
@@ -47,7 +47,7 @@ void percpu__check_given(const struct percpu__cache *cache, void *object)
 
 void percpu__check_freed(const struct percpu__cache *cache, void *object)
 {
-	if (!flip(cache, object, false))
+	if (!toggle_used(cache, object, false))
 		percpu__die("percpu_cache_free", object, "freed twice");
 	if (has_poison(cache))
 		memset(object, POISON, cache->link_bytes);

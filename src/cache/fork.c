@@ -3,7 +3,7 @@
  * Owns what a fork finds and leaves. The kernel copies page after page while other threads run, so
  * nothing of a cache may be half done: the forking thread takes all locks, which stops all that holds one
  * while it pushes links, and closes all lists and batches, which stops the sections. Handlers of the program's
- * that are called in between (src/percpu/fork.c) find them closed, and leave them so.
+ * that are called in between (src/percpu/fork.c) find them closed, and unlock_and_flush them so.
  */
 #include "cache/cache.h"
 
@@ -12,17 +12,17 @@
 static void lock_cache(struct percpu__cache *cache)
 {
 	percpu__lock_for_fork(&cache->lock);
-	percpu__homes_close(cache);
+	percpu__magazines_stop(cache);
 }
 
 static void fence(struct percpu__cache *cache)
 {
-	percpu__homes_fence(cache);
+	percpu__magazines_stopped(cache);
 }
 
 static void unlock_cache(struct percpu__cache *cache)
 {
-	percpu__homes_unlock_after_fork(cache);
+	percpu__cpu_caches_unlock_after_fork(cache);
 	percpu__unlock_after_fork(&cache->lock);
 }
 
@@ -30,7 +30,7 @@ static void before(void)
 {
 	percpu__caches_lock_for_fork();
 	percpu__caches_visit(lock_cache);
-	percpu__caches_visit(percpu__homes_lock_for_fork);
+	percpu__caches_visit(percpu__cpu_caches_lock_for_fork);
 	percpu__arena_lock_for_fork();
 	percpu__caches_visit(fence);
 }
@@ -42,15 +42,15 @@ static void after(void)
 	percpu__caches_unlock_after_fork();
 }
 
-static void forget_lists(struct percpu__cache *cache)
+static void forget_magazines(struct percpu__cache *cache)
 {
 	if (cache->sections && !cache->fences)
-		percpu__homes_forget_lists(cache);
+		percpu__magazines_forget(cache);
 }
 
 static void after_in_child(void)
 {
-	percpu__caches_visit(forget_lists);
+	percpu__caches_visit(forget_magazines);
 	after();
 }
 

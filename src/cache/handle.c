@@ -8,9 +8,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "cache/chain.h"
+#include "cache/free_list.h"
 
-#define LIST_BYTES (256u * 1024)  /* free objects that a CPU's list keeps, as far as it has slots; and its stock */
+#define MAGAZINE_BYTES (256u * 1024)  /* free objects that a CPU's list keeps, as far as it has slots; and its stock */
 #define REFILL_BYTES (16u * 1024) /* cut from a slab at a time */
 #define CONSTRUCTED_MAX 64u       /* objects that a constructor that throws takes with it */
 #define BATCH_BYTES (32u * 1024)  /* of a batch that goes home */
@@ -23,7 +23,7 @@ static struct percpu__cache *vacant, **vacant_end = &vacant;
 static size_t nr_vacant;
 static struct percpu__cache *fresh, *fresh_end; /* handles never used */
 static uint32_t last_id;
-static char *closed_line;                       /* per-CPU pointer, of a list that is never open */
+static char *stopped_magazines;                       /* per-CPU pointer, of a list that is never open */
 
 void percpu__caches_lock_for_fork(void)
 {
@@ -113,14 +113,14 @@ static void set_geometry(struct percpu__cache *cache, size_t size, size_t align)
 		order++;
 	/* Of the largest, whatever fits: at least seven objects and their links. */
 	cache->object_bytes = bytes;
-	cache->carried = link_behind ? 0 : clamp(bytes / sizeof(uintptr_t) - 1, 0, PERCPU__CARRIED_MAX);
+	cache->nr_packed = link_behind ? 0 : clamp(bytes / sizeof(uintptr_t) - 1, 0, PERCPU__PACKED_MAX);
 	cache->order = order;
 	cache->nr_per_slab = (PERCPU__ARENA_UNIT << order) / bytes;
 	cache->zero_bytes = cache->flags & PERCPU_CACHE_ZERO ? size : 0;
-	cache->limit = clamp(LIST_BYTES / bytes, 2, PERCPU__CACHE_SLOTS);
-	cache->stock_limit = clamp(LIST_BYTES / bytes, 2, 16384);
+	cache->magazine_limit = clamp(MAGAZINE_BYTES / bytes, 2, PERCPU__CACHE_SLOTS);
+	cache->depot_limit = clamp(MAGAZINE_BYTES / bytes, 2, 16384);
 	cache->refill = clamp(REFILL_BYTES / bytes, 1, cache->ctor ? CONSTRUCTED_MAX : PERCPU__CACHE_SLOTS);
-	cache->batch = clamp(BATCH_BYTES / bytes, 1, PERCPU__BATCH_MAX);
+	cache->batch_limit = clamp(BATCH_BYTES / bytes, 1, PERCPU__BATCH_MAX);
 	cache->inverse = UINT64_MAX / bytes + 1;
 }
 
@@ -165,7 +165,7 @@ static void set_age(struct percpu__cache *cache, const struct percpu_cache_attr 
 }
 
 /* A few batches a CPU, so that what goes to one home is together. */
-static uint8_t stacks_for(unsigned nr_cpus)
+static uint8_t batches_for(unsigned nr_cpus)
 {
 	return nr_cpus <= 2 ? 1 : nr_cpus <= 8 ? 2 : 4;
 }
@@ -182,10 +182,10 @@ static bool prepare(void)
 	if (!percpu__arena_init())
 		return false;
 	percpu__lock(&lock);
-	if (!closed_line && pool) /* for ever, and so no leak that one should hear of */
-		closed_line = percpu__untyped(percpu__pool_take_zeroed(pool, PERCPU__LINE_BYTES / PERCPU__GRANULE,
+	if (!stopped_magazines && pool) /* for ever, and so no leak that one should hear of */
+		stopped_magazines = percpu__untyped(percpu__pool_take_zeroed(pool, PERCPU__LINE_BYTES / PERCPU__GRANULE,
 								       PERCPU__LINE_BYTES / PERCPU__GRANULE));
-	ready = closed_line;
+	ready = stopped_magazines;
 	percpu__unlock(&lock);
 	return ready;
 }
@@ -202,8 +202,8 @@ struct percpu_cache *percpu_cache_create_layout(unsigned layout, const char *nam
 						unsigned flags, void (*ctor)(void *object),
 						const struct percpu_cache_attr *given)
 {
-	const uint8_t nr_stacks = stacks_for(percpu_nr_cpus());
-	struct percpu__home __percpu *homes;
+	const uint8_t nr_batches = batches_for(percpu_nr_cpus());
+	struct percpu__cpu_cache __percpu *cpu_caches;
 	struct percpu_cache_attr attr;
 	struct percpu__cache *cache;
 
@@ -215,8 +215,8 @@ struct percpu_cache *percpu_cache_create_layout(unsigned layout, const char *nam
 		errno = ENOTSUP;
 		return NULL;
 	}
-	homes = prepare() ? percpu_alloc(percpu__home_bytes(nr_stacks), PERCPU__LINE_BYTES) : NULL;
-	if (!homes)
+	cpu_caches = prepare() ? percpu_alloc(percpu__cpu_cache_bytes(nr_batches), PERCPU__LINE_BYTES) : NULL;
+	if (!cpu_caches)
 		goto no_memory;
 	percpu__lock(&lock);
 	cache = take_handle();
@@ -225,22 +225,22 @@ struct percpu_cache *percpu_cache_create_layout(unsigned layout, const char *nam
 	if (flags & PERCPU_CACHE_LINE_ALIGN && align < PERCPU__LINE_BYTES)
 		align = PERCPU__LINE_BYTES;
 	strncpy(cache->name, name ? name : "", sizeof(cache->name) - 1);
-	cache->homes = homes;
+	cache->cpu_caches = cpu_caches;
 	cache->flags = flags;
 	cache->ctor = ctor;
 	cache->rcu = attr.flavor;
 	cache->check = percpu__options(false).check;
 	cache->sections = percpu_mode() == PERCPU_MODE_RSEQ && !cache->check;
-	cache->batches = cache->sections && percpu__fence_ready();
-	cache->fences = cache->batches;
-	cache->nr_stacks = nr_stacks;
+	cache->remote_batches = cache->sections && percpu__fence_ready();
+	cache->fences = cache->remote_batches;
+	cache->nr_batches = nr_batches;
 	percpu__lock_init(&cache->lock, PERCPU__RANK_CACHE);
 	set_geometry(cache, size, align < 8 ? 8 : align);
 	set_age(cache, &attr);
 	/* The inline operations neither zero objects nor find links elsewhere than at the start of an object. */
 	cache->inlines = layout == PERCPU_CACHE_LAYOUT && cache->sections && !cache->zero_bytes && !cache->link_bytes;
-	cache->closed_line = closed_line;
-	cache->pub.line = cache->pub.own_line = closed_line; /* opened by the first who misses it */
+	cache->stopped_magazines = stopped_magazines;
+	cache->pub.magazines = cache->pub.own_magazines = stopped_magazines; /* opened by the first who misses it */
 	cache->pub.beyond = UINT64_C(1) << 62;
 	cache->pub.slabs = (const struct percpu__slab_id *)percpu__arena.slabs;
 	cache->pub.mask = percpu__arena.mask * sizeof(struct percpu__slab_id);
@@ -251,7 +251,7 @@ struct percpu_cache *percpu_cache_create_layout(unsigned layout, const char *nam
 	return &cache->pub;
 unlock:
 	percpu__unlock(&lock);
-	percpu_free(homes);
+	percpu_free(cpu_caches);
 no_memory:
 	errno = ENOMEM;
 	return NULL;
@@ -270,10 +270,10 @@ static struct percpu__cache *live(struct percpu_cache *handle, const char *who)
 
 static void drain(struct percpu__cache *cache, bool alone)
 {
-	percpu__homes_close(cache);
-	percpu__homes_fence(cache);
-	percpu__homes_drain(cache, alone);
-	percpu_assert(!(alone || cache->fences || !cache->sections) || percpu__cache_is_valid(cache));
+	percpu__magazines_stop(cache);
+	percpu__magazines_stopped(cache);
+	percpu__cpu_caches_drain(cache, alone);
+	percpu_assert(!(alone || cache->fences || !cache->sections) || percpu__cache_check_invariants(cache));
 }
 
 ssize_t percpu_cache_shrink(struct percpu_cache *handle)
@@ -284,7 +284,7 @@ ssize_t percpu_cache_shrink(struct percpu_cache *handle)
 
 	percpu__lock(&cache->lock);
 	drain(cache, false);
-	slabs = percpu__homes_take_empty(cache);
+	slabs = percpu__slabs_take_all_empty(cache);
 	percpu__unlock(&cache->lock);
 	for (const struct percpu__slab *slab = slabs; slab; slab = slab->next)
 		bytes += percpu__slab_bytes(slab);
@@ -294,8 +294,8 @@ ssize_t percpu_cache_shrink(struct percpu_cache *handle)
 
 static bool has_live_objects(const struct percpu__cache *cache)
 {
-	for (const struct percpu__home *home = cache->used; home; home = home->next_used)
-		if (home->nr_slabs != home->empty.nr)
+	for (const struct percpu__cpu_cache *cpu_cache = cache->used; cpu_cache; cpu_cache = cpu_cache->next_used)
+		if (cpu_cache->nr_slabs != cpu_cache->empty.nr)
 			return true;
 	return false;
 }
@@ -312,7 +312,7 @@ static void unlist(struct percpu__cache *cache)
 /* What is left of a cache that was destroyed. */
 static void end(struct percpu__cache *cache)
 {
-	percpu_free(cache->homes);
+	percpu_free(cache->cpu_caches);
 	percpu__lock(&lock);
 	put_handle(cache);
 	percpu__unlock(&lock);
@@ -338,9 +338,9 @@ int percpu_cache_destroy(struct percpu_cache *handle)
 		percpu__unlock(&lock);
 		return -EBUSY;
 	}
-	slabs = percpu__homes_take_empty(cache);
+	slabs = percpu__slabs_take_all_empty(cache);
 	cache->state = PERCPU__CACHE_DESTROYED;
-	cache->pub.line = cache->pub.own_line = closed_line;
+	cache->pub.magazines = cache->pub.own_magazines = stopped_magazines;
 	cache->pub.inverse = 0;
 	unlist(cache);
 	percpu__unlock(&cache->lock);
@@ -357,45 +357,45 @@ int percpu_cache_destroy(struct percpu_cache *handle)
 /* ---- statistics ---- */
 
 /* Takes less puts are known from the list's length, takes and puts from its count. H. */
-static uint64_t hits_of(const struct percpu__home *home)
+static uint64_t hits_of(const struct percpu__cpu_cache *cpu_cache)
 {
-	const uint64_t word = __atomic_load_n(&home->list.word, __ATOMIC_RELAXED);
-	const uint64_t twice = (word >> 16) - word % 65536 - home->nr_drained;
+	const uint64_t word = __atomic_load_n(&cpu_cache->magazine.word, __ATOMIC_RELAXED);
+	const uint64_t twice = (word >> 16) - word % 65536 - cpu_cache->nr_drained;
 
-	return (twice & ((UINT64_C(1) << 48) - 1)) / 2 - home->nr_relieved;
+	return (twice & ((UINT64_C(1) << 48) - 1)) / 2 - cpu_cache->nr_flushed;
 }
 
-static size_t nr_in_slabs(const struct percpu__home *home)
+static size_t nr_in_slabs(const struct percpu__cpu_cache *cpu_cache)
 {
 	size_t nr = 0;
 
-	for (const struct percpu__slab *slab = home->partial.first; slab; slab = slab->next)
+	for (const struct percpu__slab *slab = cpu_cache->partial.first; slab; slab = slab->next)
 		nr += slab->nr_free;
-	for (const struct percpu__slab *slab = home->empty.first; slab; slab = slab->next)
+	for (const struct percpu__slab *slab = cpu_cache->empty.first; slab; slab = slab->next)
 		nr += slab->nr_free;
 	return nr;
 }
 
 /* Adds up one home, but for nr_objects, from which the free ones are yet to be taken. */
-static void add_home(struct percpu__cache *cache, struct percpu__home *home, struct percpu_cache_stats *stats)
+static void add_cpu_cache(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, struct percpu_cache_stats *stats)
 {
-	const int node = percpu__home_node(home->copy);
+	const int node = percpu__copy_node(cpu_cache->copy);
 	size_t bytes;
 
-	percpu__lock(&home->lock);
-	bytes = home->nr_slabs * (PERCPU__ARENA_UNIT << cache->order);
+	percpu__lock(&cpu_cache->lock);
+	bytes = cpu_cache->nr_slabs * (PERCPU__ARENA_UNIT << cache->order);
 	stats->nr_homes++;
-	stats->nr_slabs += home->nr_slabs;
-	stats->nr_empty_slabs += home->empty.nr;
-	stats->nr_objects += home->nr_slabs * cache->nr_per_slab - nr_in_slabs(home);
-	stats->nr_free += home->stock.nr + __atomic_load_n(&home->list.word, __ATOMIC_RELAXED) % 65536 +
-			  (__atomic_load_n(&home->remote, __ATOMIC_RELAXED) & PERCPU__REMOTE_MAX);
-	for (unsigned i = 0; i < cache->nr_stacks; i++)
-		stats->nr_free += __atomic_load_n(&home->batch[i].head.nr, __ATOMIC_RELAXED);
-	stats->nr_hits += hits_of(home);
+	stats->nr_slabs += cpu_cache->nr_slabs;
+	stats->nr_empty_slabs += cpu_cache->empty.nr;
+	stats->nr_objects += cpu_cache->nr_slabs * cache->nr_per_slab - nr_in_slabs(cpu_cache);
+	stats->nr_free += cpu_cache->depot.nr + __atomic_load_n(&cpu_cache->magazine.word, __ATOMIC_RELAXED) % 65536 +
+			  (__atomic_load_n(&cpu_cache->remote, __ATOMIC_RELAXED) & PERCPU__REMOTE_MAX);
+	for (unsigned i = 0; i < cache->nr_batches; i++)
+		stats->nr_free += __atomic_load_n(&cpu_cache->remote_batch[i].head.nr, __ATOMIC_RELAXED);
+	stats->nr_hits += hits_of(cpu_cache);
 	stats->slabs_bytes += bytes;
 	stats->node_bytes[node < 0 ? 0 : node % PERCPU_CACHE_NODES] += bytes;
-	percpu__unlock(&home->lock);
+	percpu__unlock(&cpu_cache->lock);
 }
 
 int percpu_cache_stats(struct percpu_cache *handle, struct percpu_cache_stats *out)
@@ -407,20 +407,20 @@ int percpu_cache_stats(struct percpu_cache *handle, struct percpu_cache_stats *o
 	if (size < offsetof(struct percpu_cache_stats, nr_objects))
 		return -EINVAL;
 	percpu__lock(&cache->lock);
-	for (struct percpu__home *home = cache->used; home; home = home->next_used)
-		add_home(cache, home, &stats);
+	for (struct percpu__cpu_cache *cpu_cache = cache->used; cpu_cache; cpu_cache = cpu_cache->next_used)
+		add_cpu_cache(cache, cpu_cache, &stats);
 	percpu__unlock(&cache->lock);
 	/* Read home after home, it may count an object as free twice that moved meanwhile. */
 	stats.nr_objects -= stats.nr_free < stats.nr_objects ? stats.nr_free : stats.nr_objects;
 	stats.object_bytes = cache->object_bytes;
 	stats.slab_bytes = PERCPU__ARENA_UNIT << cache->order;
 	if (stats.nr_homes) { /* else nobody's copy is looked at, which maps page tables */
-		stats.nr_refills = percpu_sum(&cache->homes->nr_refills);
-		stats.nr_remote_frees = percpu_sum(&cache->homes->nr_remote);
-		stats.nr_batches = percpu_sum(&cache->homes->nr_batches);
+		stats.nr_refills = percpu_sum(&cache->cpu_caches->nr_refills);
+		stats.nr_remote_frees = percpu_sum(&cache->cpu_caches->nr_remote_frees);
+		stats.nr_batches = percpu_sum(&cache->cpu_caches->nr_pushes);
 	}
 	stats.nr_returned_slabs = __atomic_load_n(&cache->nr_returned, __ATOMIC_RELAXED);
-	stats.batch_max = cache->batches ? cache->batch : 1;
+	stats.batch_max = cache->remote_batches ? cache->batch_limit : 1;
 	if (size > sizeof(stats))
 		size = sizeof(stats);
 	stats.size = size;

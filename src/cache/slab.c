@@ -9,7 +9,7 @@
  * object_bytes. One bit an object says which are in the slab. They are cut out lowest first, so that
  * objects from `fresh` on were never touched, nor constructed.
  */
-#include "cache/chain.h"
+#include "cache/free_list.h"
 
 static uint64_t *free_bits_of(const struct percpu__cache *cache, struct percpu__slab *slab)
 {
@@ -35,7 +35,7 @@ static uint64_t rest_bytes(const struct percpu__cache *cache)
 	return (PERCPU__ARENA_UNIT << cache->order) - (uint64_t)cache->nr_per_slab * cache->object_bytes;
 }
 
-void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, unsigned home)
+void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, unsigned owner_cpu)
 {
 	uint64_t *bits = free_bits_of(cache, slab);
 	const uint32_t nr = cache->nr_per_slab;
@@ -46,7 +46,7 @@ void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, u
 		slab[unit].unit = unit;
 		slab[unit].cache = cache;
 		slab[unit].start = start + rest_bytes(cache);
-		slab[unit].list = percpu__list_of(cache, home);
+		slab[unit].magazine = percpu__magazine_of(cache, owner_cpu);
 		__atomic_store_n(&slab[unit].tag, cache->id + (start >> PERCPU__ARENA_UNIT_SHIFT) + unit, __ATOMIC_RELAXED);
 	}
 	slab->nr_free = nr;
@@ -56,35 +56,35 @@ void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, u
 		bits[i / 64] = bits_below(nr, i);
 }
 
-unsigned percpu__slab_cut(const struct percpu__cache *cache, struct percpu__slab *slab, void **links, unsigned nr,
+unsigned percpu__slab_carve(const struct percpu__cache *cache, struct percpu__slab *slab, void **links, unsigned nr,
 			  unsigned *nr_unconstructed)
 {
 	uint64_t *bits = free_bits_of(cache, slab);
 	uint32_t *fresh = &percpu__arena.fresh[percpu__slab_index(slab)];
-	unsigned nr_cut = 0;
+	unsigned nr_carved = 0;
 
 	*nr_unconstructed = 0;
-	for (uint32_t word = 0; nr_cut < nr && nr_cut < slab->nr_free; word++) {
-		while (bits[word] && nr_cut < nr) {
+	for (uint32_t word = 0; nr_carved < nr && nr_carved < slab->nr_free; word++) {
+		while (bits[word] && nr_carved < nr) {
 			const uint32_t number = word * 64 + (uint32_t)__builtin_ctzll(bits[word]);
 			void *object = (char *)slab->start + (size_t)number * cache->object_bytes;
 
 			bits[word] &= bits[word] - 1;
-			links[nr_cut++] = percpu__link_of(cache, object);
+			links[nr_carved++] = percpu__link_of(cache, object);
 			if (number < *fresh)
 				continue;
 			*fresh = number + 1;
 			if (cache->ctor)
 				++*nr_unconstructed;
 			else if (percpu__unlikely(cache->check))
-				percpu__check_cut(cache, object);
+				percpu__check_carved(cache, object);
 		}
 	}
-	slab->nr_free -= nr_cut;
-	return nr_cut;
+	slab->nr_free -= nr_carved;
+	return nr_carved;
 }
 
-bool percpu__slab_flip(const struct percpu__cache *cache, struct percpu__slab *slab, void *link)
+bool percpu__slab_toggle(const struct percpu__cache *cache, struct percpu__slab *slab, void *link)
 {
 	const uint32_t number = percpu__object_number(cache, slab, percpu__object_of(cache, link));
 	uint64_t *word = &free_bits_of(cache, slab)[number / 64];
@@ -93,26 +93,26 @@ bool percpu__slab_flip(const struct percpu__cache *cache, struct percpu__slab *s
 	return *word >> number % 64 & 1;
 }
 
-void percpu__slab_take_back(const struct percpu__cache *cache, struct percpu__slab *slab, void *link)
+void percpu__slab_return(const struct percpu__cache *cache, struct percpu__slab *slab, void *link)
 {
-	if (percpu__unlikely(!percpu__slab_flip(cache, slab, link)))
+	if (percpu__unlikely(!percpu__slab_toggle(cache, slab, link)))
 		percpu__die("percpu_cache_free", percpu__object_of(cache, link), "freed twice");
 	slab->nr_free++;
 }
 
-static bool units_are_valid(const struct percpu__cache *cache, const struct percpu__slab *slab)
+static bool check_units(const struct percpu__cache *cache, const struct percpu__slab *slab)
 {
 	const uintptr_t start = percpu__slab_start(slab), first = start >> PERCPU__ARENA_UNIT_SHIFT;
 
 	for (uint64_t unit = 0; unit < UINT64_C(1) << cache->order; unit++)
 		if (slab[unit].order != cache->order || slab[unit].unit != unit || slab[unit].cache != cache ||
-		    slab[unit].start != start + rest_bytes(cache) || slab[unit].list != slab->list ||
+		    slab[unit].start != start + rest_bytes(cache) || slab[unit].magazine != slab->magazine ||
 		    slab[unit].tag != cache->id + first + unit)
 			return false;
 	return true;
 }
 
-bool percpu__slab_is_valid(const struct percpu__cache *cache, struct percpu__slab *slab)
+bool percpu__slab_check_invariants(const struct percpu__cache *cache, struct percpu__slab *slab)
 {
 	const uint64_t *bits = free_bits_of(cache, slab);
 	const uint32_t nr = cache->nr_per_slab, fresh = percpu__arena.fresh[percpu__slab_index(slab)];
@@ -125,5 +125,5 @@ bool percpu__slab_is_valid(const struct percpu__cache *cache, struct percpu__sla
 			return false;
 		nr_free += __builtin_popcountll(bits[i / 64]);
 	}
-	return nr_free == slab->nr_free && units_are_valid(cache, slab);
+	return nr_free == slab->nr_free && check_units(cache, slab);
 }

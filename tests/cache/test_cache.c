@@ -191,7 +191,7 @@ static unsigned nr_lines_changed(const char *before, const char *after, size_t b
 START_TEST(a_pair_writes_two_lines_at_most)
 {
 	struct percpu_cache *cache;
-	struct percpu__home *home;
+	struct percpu__cpu_cache *cpu_cache;
 	struct lot lot;
 	char *before;
 	size_t bytes;
@@ -201,19 +201,19 @@ START_TEST(a_pair_writes_two_lines_at_most)
 		SKIP("no rseq here");
 	cache = cache_of(64);
 	lot = lot_of(cache, NR_LISTED + 1);
-	bytes = percpu__home_bytes(percpu__cache_of(cache)->nr_stacks);
-	home = percpu_ptr(percpu__cache_of(cache)->homes, percpu_this_cpu());
+	bytes = percpu__cpu_cache_bytes(percpu__cache_of(cache)->nr_batches);
+	cpu_cache = percpu_ptr(percpu__cache_of(cache)->cpu_caches, percpu_this_cpu());
 	before = malloc(bytes);
 	ck_assert_int_ge(percpu_cache_shrink(cache), 0); /* what was cut ahead goes back to its slab */
 	for (size_t nr = 1; nr <= NR_LISTED; nr++) {
 		void *first = lot.objects[nr], *object;
 
 		percpu_cache_free(cache, first);
-		ck_assert_uint_eq(home->list.word % 65536, nr);
-		memcpy(before, home, bytes);
+		ck_assert_uint_eq(cpu_cache->magazine.word % 65536, nr);
+		memcpy(before, cpu_cache, bytes);
 		object = exchange_untouched(cache, first, lot.objects[0]);
 		ck_assert_ptr_eq(object, first);
-		ck_assert_uint_eq(nr_lines_changed(before, (char *)home, bytes), nr <= 6 ? 1 : 2);
+		ck_assert_uint_eq(nr_lines_changed(before, (char *)cpu_cache, bytes), nr <= 6 ? 1 : 2);
 		lot.objects[0] = object;
 	}
 	percpu_cache_free(cache, lot.objects[0]);

@@ -18,7 +18,7 @@ static bool has_fast_path(struct percpu_cache *cache)
 
 	for (unsigned i = 0; i < 1000 && !is_taken; i++) {
 		percpu_cache_free_slow(cache, object);
-		is_taken = percpu__cache_take(&cache->line, &again);
+		is_taken = percpu__cache_take(&cache->magazines, &again);
 		object = is_taken ? again : percpu_cache_alloc_slow(cache);
 		ck_assert_ptr_nonnull(object);
 	}

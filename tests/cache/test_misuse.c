@@ -223,17 +223,17 @@ static void write_the_rest_of_the_slab(void)
 /* Writes a value into free objects, one of which at least carries others. */
 static void write_to_carriers(size_t size, uint64_t value)
 {
-	struct percpu_cache *carried = cache_of(size);
+	struct percpu_cache *packed = cache_of(size);
 	uint64_t *p[16];
 
 	for (unsigned i = 0; i < 16; i++)
-		p[i] = percpu_cache_alloc(carried);
+		p[i] = percpu_cache_alloc(packed);
 	for (unsigned i = 0; i < 16; i++)
-		percpu_cache_free(carried, p[i]);
+		percpu_cache_free(packed, p[i]);
 	for (unsigned i = 0; i < 16; i++)
 		p[i][0] = value;
 	for (unsigned i = 0; i < 16; i++)
-		percpu_cache_alloc(carried);
+		percpu_cache_alloc(packed);
 }
 
 static void write_a_number_of_others(void)

@@ -2,7 +2,7 @@
 /* The walker of caches says yes to what caches do, and no to each thing that is damaged. */
 #include "cache/world.h"
 
-#include "cache/chain.h"
+#include "cache/free_list.h"
 
 static const struct setting {
 	const char *options;
@@ -13,15 +13,15 @@ static const struct setting {
 #define NR_SETTINGS ((int)(sizeof(settings) / sizeof(settings[0])))
 
 static struct percpu__cache *cache, *other;
-static struct percpu__home *home, *there; /* of the first CPU and of the second */
-static void *used, *elsewhere, *used_by_other; /* objects: of home, of there, of the other cache */
+static struct percpu__cpu_cache *cpu_cache, *there; /* of the first CPU and of the second */
+static void *used, *elsewhere, *used_by_other; /* objects: of cpu_cache, of there, of the other cache */
 
 static bool is_valid(void)
 {
 	bool valid;
 
 	percpu__lock(&cache->lock);
-	valid = percpu__cache_is_valid(cache);
+	valid = percpu__cache_check_invariants(cache);
 	percpu__unlock(&cache->lock);
 	return valid;
 }
@@ -69,10 +69,10 @@ static void setup(size_t size)
 	ck_assert(is_valid());
 	free_lot(&more);
 	ck_assert(is_valid());
-	home = percpu_ptr(cache->homes, nth_cpu(0));
-	there = percpu_ptr(cache->homes, nth_cpu(1));
-	ck_assert(home->stock.nr > 1 + PERCPU__CARRIED_MAX && home->partial.nr > 1 && home->empty.nr && home->remote);
-	ck_assert(!cache->sections || home->list.word % 65536 > 1);
+	cpu_cache = percpu_ptr(cache->cpu_caches, nth_cpu(0));
+	there = percpu_ptr(cache->cpu_caches, nth_cpu(1));
+	ck_assert(cpu_cache->depot.nr > 1 + PERCPU__PACKED_MAX && cpu_cache->partial.nr > 1 && cpu_cache->empty.nr && cpu_cache->remote);
+	ck_assert(!cache->sections || cpu_cache->magazine.word % 65536 > 1);
 	free(lot.objects);
 	free(more.objects);
 	free(away.objects);
@@ -89,7 +89,7 @@ static uint64_t remote_from(const void *link)
 {
 	const uint64_t place = ((uintptr_t)link - percpu__arena.base) / PERCPU_CACHE_MIN_SIZE;
 
-	return place << PERCPU__REMOTE_BITS | (home->remote & PERCPU__REMOTE_MAX);
+	return place << PERCPU__REMOTE_BITS | (cpu_cache->remote & PERCPU__REMOTE_MAX);
 }
 
 static void sees_damage_of_a_slab(struct percpu__slab *slab)
@@ -116,48 +116,48 @@ static void sees_damage_of_a_slab(struct percpu__slab *slab)
 	sees(slab->unit, 1);
 	sees(slab->cache, other);
 	sees(slab->start, slab->start + 8);
-	sees(slab->list, percpu__list_of(cache, there->copy));
+	sees(slab->magazine, percpu__magazine_of(cache, there->copy));
 	sees(slab->tag, 0);
 	sees(slab->tag, tag + 1);
 	if (cache->order)
-		sees(slab[1].list, percpu__list_of(cache, there->copy));
+		sees(slab[1].magazine, percpu__magazine_of(cache, there->copy));
 }
 
 /* A slab whose objects are all out is in no list, and known by its links alone. */
 static void sees_damage_of_a_slab_without_objects(void)
 {
-	const uintptr_t *carrier = home->stock.first;
+	const uintptr_t *node = cpu_cache->depot.first;
 	struct percpu__slab *slab;
 
-	while (carrier && percpu__slab_of((uintptr_t)carrier)->listed)
-		carrier = (uintptr_t *)(*carrier & ~PERCPU__CARRIED_MAX);
-	ck_assert(carrier || cache->object_bytes != 64);
-	if (!carrier)
+	while (node && percpu__slab_of((uintptr_t)node)->listed)
+		node = (uintptr_t *)(*node & ~PERCPU__PACKED_MAX);
+	ck_assert(node || cache->object_bytes != 64);
+	if (!node)
 		return;
-	slab = percpu__slab_of((uintptr_t)carrier);
+	slab = percpu__slab_of((uintptr_t)node);
 	sees(slab->cache, other);
-	sees(slab->list, slab->list + 8);
-	sees(slab->list, percpu__list_of(cache, percpu_abi.nr_copies - 1));
-	sees(slab->list, percpu__list_of(cache, percpu_abi.nr_copies));
+	sees(slab->magazine, slab->magazine + 8);
+	sees(slab->magazine, percpu__magazine_of(cache, percpu_abi.nr_copies - 1));
+	sees(slab->magazine, percpu__magazine_of(cache, percpu_abi.nr_copies));
 	sees(slab->nr_free, 1);
 	sees(slab->listed, 1);
 }
 
 static void swap_lists_of_slabs(void)
 {
-	const struct percpu__slab_list partial = home->partial;
+	const struct percpu__slab_list partial = cpu_cache->partial;
 
 	for (struct percpu__slab *slab = partial.first; slab; slab = slab->next)
 		slab->listed ^= 3;
-	for (struct percpu__slab *slab = home->empty.first; slab; slab = slab->next)
+	for (struct percpu__slab *slab = cpu_cache->empty.first; slab; slab = slab->next)
 		slab->listed ^= 3;
-	home->partial = home->empty;
-	home->empty = partial;
+	cpu_cache->partial = cpu_cache->empty;
+	cpu_cache->empty = partial;
 }
 
 static void sees_damage_of_slabs(void)
 {
-	struct percpu__slab *partial = home->partial.first, *empty = home->empty.first;
+	struct percpu__slab *partial = cpu_cache->partial.first, *empty = cpu_cache->empty.first;
 
 	sees_damage_of_a_slab(partial);
 	sees_damage_of_a_slab(partial->next);
@@ -167,16 +167,16 @@ static void sees_damage_of_slabs(void)
 	ck_assert(!is_valid());
 	swap_lists_of_slabs();
 	sees(percpu__arena.fresh[percpu__slab_index(partial)], 0);
-	sees(home->nr_slabs, home->partial.nr + home->empty.nr - 1);
-	sees(home->partial.nr, home->partial.nr + 1);
-	sees(home->partial.nr, home->partial.nr - 1);
-	sees(home->partial.first, NULL);
-	sees(home->partial.first, partial->next);
-	sees(home->partial.first, empty);
-	sees(home->empty.nr, home->empty.nr + 1);
-	sees(home->empty.nr, home->empty.nr - 1);
-	sees(home->empty.first, NULL);
-	sees(home->empty.first, partial);
+	sees(cpu_cache->nr_slabs, cpu_cache->partial.nr + cpu_cache->empty.nr - 1);
+	sees(cpu_cache->partial.nr, cpu_cache->partial.nr + 1);
+	sees(cpu_cache->partial.nr, cpu_cache->partial.nr - 1);
+	sees(cpu_cache->partial.first, NULL);
+	sees(cpu_cache->partial.first, partial->next);
+	sees(cpu_cache->partial.first, empty);
+	sees(cpu_cache->empty.nr, cpu_cache->empty.nr + 1);
+	sees(cpu_cache->empty.nr, cpu_cache->empty.nr - 1);
+	sees(cpu_cache->empty.first, NULL);
+	sees(cpu_cache->empty.first, partial);
 }
 
 /* An object that is both free in its slab and elsewhere, the slab being as it should otherwise. */
@@ -184,10 +184,10 @@ static void sees_one_in_two_places(void *link)
 {
 	struct percpu__slab *slab = percpu__slab_of((uintptr_t)link);
 
-	ck_assert(percpu__slab_flip(cache, slab, link));
+	ck_assert(percpu__slab_toggle(cache, slab, link));
 	slab->nr_free++;
 	ck_assert(!is_valid());
-	ck_assert(!percpu__slab_flip(cache, slab, link));
+	ck_assert(!percpu__slab_toggle(cache, slab, link));
 	slab->nr_free--;
 	ck_assert(is_valid());
 }
@@ -205,71 +205,71 @@ static void sees_damage_of_a_link(void **word)
 	sees(*word, (char *)*word + ((percpu__arena.mask + 1) << PERCPU__ARENA_UNIT_SHIFT)); /* the same slab's to a mask */
 	if (percpu__slab_start(slab) != slab->start)
 		sees(*word, percpu__slab_start(slab) + cache->link_bytes);
-	if (*word != home->stock.first)
-		sees(*word, home->stock.first);
+	if (*word != cpu_cache->depot.first)
+		sees(*word, cpu_cache->depot.first);
 	sees_one_in_two_places(*word);
 }
 
 static void sees_damage_of_chains(void)
 {
-	struct percpu__chain remote = percpu__remote_look(home);
-	uintptr_t *carrier = home->stock.first, *second = (uintptr_t *)(*carrier & ~PERCPU__CARRIED_MAX);
+	struct percpu__free_list remote = percpu__remote_look(cpu_cache);
+	uintptr_t *node = cpu_cache->depot.first, *second = (uintptr_t *)(*node & ~PERCPU__PACKED_MAX);
 
-	sees(home->stock.nr, home->stock.nr + 1);
-	sees(home->stock.nr, home->stock.nr - 1);
-	sees(home->stock.nr, 0);
-	sees(home->stock.first, second);
-	sees(*carrier, *carrier & PERCPU__CARRIED_MAX);
-	sees(*carrier, (uintptr_t)carrier + (*carrier & PERCPU__CARRIED_MAX));
-	sees(*carrier, (uintptr_t)percpu__link_of(cache, used) + (*carrier & PERCPU__CARRIED_MAX));
+	sees(cpu_cache->depot.nr, cpu_cache->depot.nr + 1);
+	sees(cpu_cache->depot.nr, cpu_cache->depot.nr - 1);
+	sees(cpu_cache->depot.nr, 0);
+	sees(cpu_cache->depot.first, second);
+	sees(*node, *node & PERCPU__PACKED_MAX);
+	sees(*node, (uintptr_t)node + (*node & PERCPU__PACKED_MAX));
+	sees(*node, (uintptr_t)percpu__link_of(cache, used) + (*node & PERCPU__PACKED_MAX));
 	sees(*second, *second ^ 1);
-	sees_damage_of_a_link((void **)&home->stock.first);
-	if (cache->carried) {
-		ck_assert_uint_gt(*second & PERCPU__CARRIED_MAX, 1);
+	sees_damage_of_a_link((void **)&cpu_cache->depot.first);
+	if (cache->nr_packed) {
+		ck_assert_uint_gt(*second & PERCPU__PACKED_MAX, 1);
 		sees_damage_of_a_link((void **)&second[1]);
 		sees(second[1], second[2]);
 	}
-	sees(home->remote, home->remote + 1);
-	sees(home->remote, home->remote - 1);
-	sees(home->remote, remote_from(home->stock.first));
-	sees(home->remote, remote_from(percpu__link_of(other, used_by_other)));
+	sees(cpu_cache->remote, cpu_cache->remote + 1);
+	sees(cpu_cache->remote, cpu_cache->remote - 1);
+	sees(cpu_cache->remote, remote_from(cpu_cache->depot.first));
+	sees(cpu_cache->remote, remote_from(percpu__link_of(other, used_by_other)));
 	sees(*remote.first, *remote.first ^ 1);
 	sees_one_in_two_places(remote.first);
 }
 
-static void sees_damage_of_homes(void)
+static void sees_damage_of_cpu_caches(void)
 {
-	struct percpu__home *fallback = percpu__home_at(cache, percpu_abi.nr_copies - 1);
+	struct percpu__cpu_cache *fallback = percpu__cpu_cache_at(cache, percpu_abi.nr_copies - 1);
 
 	ck_assert(is_valid());
 	sees(fallback->ready, false);
-	sees(fallback->copy, home->copy);
-	sees(fallback->list.limit, cache->limit);
-	sees(fallback->batch[0].head.limit, cache->batch);
-	sees(home->list.limit, cache->limit + 1);
+	sees(fallback->copy, cpu_cache->copy);
+	sees(fallback->magazine.limit, cache->magazine_limit);
+	sees(fallback->remote_batch[0].head.limit, cache->batch_limit);
+	sees(cpu_cache->magazine.limit, cache->magazine_limit + 1);
 	if (cache->sections)
-		sees(home->list.limit, 0);
-	sees(home->list.word, home->list.word / 65536 * 65536 + cache->limit + 1);
-	sees(there->batch[0].head.limit, cache->batch + 1);
-	sees(there->batch[0].head.nr, cache->batch + 1);
+		sees(cpu_cache->magazine.limit, 0);
+	sees(cpu_cache->magazine.word, cpu_cache->magazine.word / 65536 * 65536 + cache->magazine_limit + 1);
+	sees(there->remote_batch[0].head.limit, cache->batch_limit + 1);
+	sees(there->remote_batch[0].head.nr, cache->batch_limit + 1);
 }
 
 static void sees_damage_of_arrays(void)
 {
-	const unsigned which = home->copy & (cache->nr_stacks - 1u);
-	struct percpu__batch *batch = &there->batch[which];
+	const unsigned which = cpu_cache->copy & (cache->nr_batches - 1u);
+	struct percpu__remote_batch *batch = &there->remote_batch[which];
 
 	if (cache->sections) {
-		sees_damage_of_a_link(&home->list.slot[0]);
-		sees_damage_of_a_link(&home->list.slot[home->list.word % 65536 - 1]);
-		sees(home->list.slot[0], home->list.slot[1]);
+		sees_damage_of_a_link(&cpu_cache->magazine.slot[0]);
+		sees_damage_of_a_link(&cpu_cache->magazine.slot[cpu_cache->magazine.word % 65536 - 1]);
+		sees(cpu_cache->magazine.slot[0], cpu_cache->magazine.slot[1]);
 	}
-	if (!cache->batches)
+	if (!cache->remote_batches)
 		return;
 	ck_assert_uint_gt(batch->head.nr, 0);
 	sees_damage_of_a_link(&batch->slot[0]);
-	sees(batch->slot[0], home->list.slot[0]);
-	if (which != (there->copy & (cache->nr_stacks - 1u)))
+	sees(batch->slot[0], cpu_cache->magazine.slot[0]);
+	if (which != (there->copy & (cache->nr_batches - 1u)))
 		sees(batch->slot[0], percpu__link_of(cache, elsewhere));
 }
 
@@ -281,7 +281,7 @@ START_TEST(the_walker_sees_damage)
 	setup(settings[_i].size);
 	sees_damage_of_slabs();
 	sees_damage_of_chains();
-	sees_damage_of_homes();
+	sees_damage_of_cpu_caches();
 	sees_damage_of_arrays();
 	ck_assert_int_gt(percpu_cache_shrink(&cache->pub), 0);
 	ck_assert(is_valid());

@@ -79,7 +79,7 @@ static bool is_valid(struct percpu__cache *cache)
 	bool valid;
 
 	percpu__lock(&cache->lock);
-	valid = percpu__cache_is_valid(cache);
+	valid = percpu__cache_check_invariants(cache);
 	percpu__unlock(&cache->lock);
 	return valid;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The remote list of a home, the batches that feed it, and the end of a slab, as src/cache/batch.c, home.c and
- * stock.c have them. Two CPUs free objects whose home is a third, one into its batch, the other one by one
+ * The remote list of a home, the batches that feed it, and the end of a slab, as src/cache/remote.c, flow.c and
+ * depot.c have them. Two CPUs free objects whose home is a third, one into its batch, the other one by one
  * (percpu_cache_free_to). The owner takes the remote list, and closes the batch and takes what it holds; an object
  * that came home is given to one of the two once more, and freed again. A shrinker takes the remote list,
  * too, and gives the slab back once all objects are in it.
@@ -233,7 +233,7 @@ inline collect()
 	atomic { at = 0; last = 0; count = 0; open = true }
 }
 
-/* percpu__stock_cut: the lowest comes off first. */
+/* percpu__slabs_carve: the lowest comes off first. */
 inline again()
 {
 	atomic {

@@ -302,9 +302,9 @@ struct counts {
 /* What only sections of that CPU change. */
 static struct counts counts_on(unsigned cpu)
 {
-	const struct percpu__home *home = percpu_ptr(percpu__cache_of(cache)->homes, cpu);
+	const struct percpu__cpu_cache *cpu_cache = percpu_ptr(percpu__cache_of(cache)->cpu_caches, cpu);
 
-	return (struct counts){ { home->nr_refills, home->nr_remote, home->nr_batches, home->list.word >> 16 } };
+	return (struct counts){ { cpu_cache->nr_refills, cpu_cache->nr_remote_frees, cpu_cache->nr_pushes, cpu_cache->magazine.word >> 16 } };
 }
 
 /* The sums of those that the program is told. */

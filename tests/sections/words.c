@@ -24,7 +24,7 @@ union site {
 		struct percpu__stack head;
 		void *slot[NR_SLOTS];
 	} stack;
-	struct cache_list { /* the head of a struct percpu__cache_list */
+	struct magazine { /* the head of a struct percpu__magazine */
 		uint64_t word, limit;
 		void *slot[NR_OBJECTS];
 	} objects;
@@ -391,13 +391,13 @@ static __attribute__((__noinline__)) void real_stack_pop(void)
 
 #define OBJECTS_LIMIT 6
 
-static unsigned length(const struct cache_list *list)
+static unsigned length(const struct magazine *list)
 {
 	return list->word & 0xffff;
 }
 
 /* After an operation: its count, and the length now. */
-static void count(struct cache_list *list, unsigned nr)
+static void count(struct magazine *list, unsigned nr)
 {
 	list->word = ((list->word >> 16) + 1) << 16 | nr;
 }
@@ -405,7 +405,7 @@ static void count(struct cache_list *list, unsigned nr)
 static void begin_objects_of(struct world *w, unsigned nr_on_first, uint64_t nr_operations)
 {
 	for (unsigned place = 0; place < FALLBACK; place++) {
-		struct cache_list *list = &w->copies[place].objects;
+		struct magazine *list = &w->copies[place].objects;
 		const unsigned nr = place == FIRST ? nr_on_first : 4;
 
 		list->word = nr_operations << 16 | nr;
@@ -446,7 +446,7 @@ static void begin_freed_before(struct world *w)
 /* Opens a list; gives one to a short one; else takes two and gives another. */
 static void compete_objects(struct world *w, unsigned place)
 {
-	struct cache_list *list = &w->copies[place].objects;
+	struct magazine *list = &w->copies[place].objects;
 	const unsigned nr = length(list);
 
 	if (!list->limit) {
@@ -465,7 +465,7 @@ static void compete_objects(struct world *w, unsigned place)
 
 static void compete_for_last(struct world *w, unsigned place)
 {
-	struct cache_list *list = &w->copies[place].objects;
+	struct magazine *list = &w->copies[place].objects;
 
 	if (length(list))
 		count(list, length(list) - 1);
@@ -481,7 +481,7 @@ static void compete_close_lists(struct world *w, unsigned place)
 static void clean_objects(struct world *w)
 {
 	for (unsigned place = 0; place < NR_PLACES; place++) {
-		struct cache_list *list = &w->copies[place].objects;
+		struct magazine *list = &w->copies[place].objects;
 
 		for (unsigned i = length(list); i < NR_OBJECTS; i++)
 			list->slot[i] = NULL;
@@ -490,7 +490,7 @@ static void clean_objects(struct world *w)
 
 static void plain_take(struct world *w, unsigned place)
 {
-	struct cache_list *list = &w->copies[place].objects;
+	struct magazine *list = &w->copies[place].objects;
 
 	w->result = 0;
 	if (place == FALLBACK || w->is_closed || !length(list))
@@ -506,7 +506,7 @@ static void plain_take_from(struct world *w, unsigned place)
 
 static void plain_put(struct world *w, unsigned place)
 {
-	struct cache_list *list = &w->copies[place].objects;
+	struct magazine *list = &w->copies[place].objects;
 	const unsigned nr = length(list);
 
 	w->result = place == FIRST && !w->is_closed && nr < list->limit && (!nr || list->slot[nr - 1] != &nodes[TO_PUSH]);

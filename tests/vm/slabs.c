@@ -81,7 +81,7 @@ static void check_absent_cost_nothing(void)
 {
 	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
 		if (node_of[cpu] < 0)
-			ck_assert_int_lt(node_of_page(percpu_ptr(percpu__cache_of(cache)->homes, cpu)), 0);
+			ck_assert_int_lt(node_of_page(percpu_ptr(percpu__cache_of(cache)->cpu_caches, cpu)), 0);
 }
 
 START_TEST(objects_are_on_the_nodes_of_their_homes)

@@ -26,7 +26,7 @@ extern "C" {
  * free and alloc writes one line of it, or two where the list is long, and none of the object.
  */
 #define PERCPU__CACHE_SLOTS 254 /* sections read the count as a byte */
-struct percpu__cache_list {
+struct percpu__magazine {
 	uint64_t word;
 	uint64_t limit; /* objects; 0: never a list */
 	void *slot[PERCPU__CACHE_SLOTS];
@@ -34,7 +34,7 @@ struct percpu__cache_list {
 
 /* One for every 64 KiB of address space that a cache's objects may lie in. All zero where there is no slab. */
 struct percpu__slab_id {
-	char *list;     /* of the CPU that owns the objects: the address of its list, less PERCPU_STRIDE */
+	char *magazine;     /* of the CPU that owns the objects: the address of its list, less PERCPU_STRIDE */
 	uint64_t start; /* address of the slab's first object */
 	uint64_t tag;   /* id of the cache whose objects lie here + address / 64 KiB */
 	uint64_t reserved[5];
@@ -48,29 +48,29 @@ struct percpu__slab_id {
 #define PERCPU_CACHE_LAYOUT 1u
 
 struct percpu_cache {
-	char *line;       /* per-CPU pointer: struct percpu__cache_list, or one without objects: closed */
+	char *magazines;     /* per-CPU pointer: struct percpu__magazine, or one without objects: closed */
 	uint64_t beyond;  /* above every address: layout 0 takes the slow path for objects below it */
 	const struct percpu__slab_id *slabs;
 	uint64_t mask;    /* of an offset in slabs, in bytes: there are a power of two */
 	uint64_t inverse; /* of the distance between objects, times 2^64; 0: frees take the slow path */
 	uint64_t size;    /* bytes that the program asked for */
-	char *own_line;   /* as line, for the library's own operations */
+	char *own_magazines; /* as magazines, for the library's own operations */
 	uint64_t reserved;
 };
 
-PERCPU__STATIC_ASSERT(sizeof(struct percpu__cache_list) == 2048 && offsetof(struct percpu__cache_list, word) == 0 &&
-			      offsetof(struct percpu__cache_list, limit) == 8 &&
-			      offsetof(struct percpu__cache_list, slot) == 16,
-		      "ABI: struct percpu__cache_list");
-PERCPU__STATIC_ASSERT(sizeof(struct percpu__slab_id) == 64 && offsetof(struct percpu__slab_id, list) == 0 &&
+PERCPU__STATIC_ASSERT(sizeof(struct percpu__magazine) == 2048 && offsetof(struct percpu__magazine, word) == 0 &&
+			      offsetof(struct percpu__magazine, limit) == 8 &&
+			      offsetof(struct percpu__magazine, slot) == 16,
+		      "ABI: struct percpu__magazine");
+PERCPU__STATIC_ASSERT(sizeof(struct percpu__slab_id) == 64 && offsetof(struct percpu__slab_id, magazine) == 0 &&
 			      offsetof(struct percpu__slab_id, start) == 8 &&
 			      offsetof(struct percpu__slab_id, tag) == 16 &&
 			      offsetof(struct percpu__slab_id, reserved) == 24,
 		      "ABI: struct percpu__slab_id");
-PERCPU__STATIC_ASSERT(sizeof(struct percpu_cache) == 64 && offsetof(struct percpu_cache, line) == 0 &&
+PERCPU__STATIC_ASSERT(sizeof(struct percpu_cache) == 64 && offsetof(struct percpu_cache, magazines) == 0 &&
 			      offsetof(struct percpu_cache, slabs) == 16 && offsetof(struct percpu_cache, mask) == 24 &&
 			      offsetof(struct percpu_cache, inverse) == 32 &&
-			      offsetof(struct percpu_cache, size) == 40 && offsetof(struct percpu_cache, own_line) == 48,
+			      offsetof(struct percpu_cache, size) == 40 && offsetof(struct percpu_cache, own_magazines) == 48,
 		      "ABI: struct percpu_cache");
 
 /*

@@ -232,23 +232,23 @@ PERCPU__TRY_RESULT(void *,
  * The list of free objects in each copy (percpu/cache.h says what the words are). One store of the word
  * commits an operation and its count.
  *
- * *line is read inside the section: who stores another there and fences has closed all lists. So the
- * section's p is NULL, x16 first the number of the CPU + 1, times PERCPU_STRIDE. A list that the caller names is
+ * *magazines is read inside the section: who stores another there and fences has closed all magazines. So the
+ * section's p is NULL, x16 first the number of the CPU + 1, times PERCPU_STRIDE. A magazine that the caller names is
  * its copy's address - PERCPU_STRIDE; to compare them tells at once that the CPU, the cache and its being open are right.
  */
 #define PERCPU__CACHE_ANY                                                                                    \
-	"	ldr	x17, %[line]\n"                                                                       \
+	"	ldr	x17, %[magazines]\n"                                                                       \
 	"	add	x16, x16, x17\n"
 #define PERCPU__CACHE_NAMED                                                                                  \
 	PERCPU__CACHE_ANY                                                                                    \
-	"	cmp	x16, %[list]\n"                                                                       \
+	"	cmp	x16, %[magazine]\n"                                                                       \
 	"	b.ne	2f\n"
 
 #define PERCPU__CACHE_TAKE(where, which)                                                                     \
 	void *out;                                                                                           \
 	uint64_t word;                                                                                       \
                                                                                                              \
-	PERCPU__RUN_FOR(line, NULL,                                                                          \
+	PERCPU__RUN_FOR(magazines, NULL,                                                                          \
 		    "	mov	%[out], xzr\n"                                                                \
 		    where                                                                                    \
 		    "	ldr	%[word], [x16]\n"                                                             \
@@ -259,29 +259,29 @@ PERCPU__TRY_RESULT(void *,
 		    "	mov	w17, #0xffff\n"                                                               \
 		    "	add	%[word], %[word], x17\n"               /* one operation more, one object less */ \
 		    "	str	%[word], [x16]\n",                                                            \
-		    ([out] "=&r"(out), [word] "=&r"(word), ), ([line] "Q"(*line), PERCPU__UNWRAP which));    \
+		    ([out] "=&r"(out), [word] "=&r"(word), ), ([magazines] "Q"(*magazines), PERCPU__UNWRAP which));    \
 	*result = out;                                                                                       \
 	return out
 
 /* The last object freed here. False: none, or closed. */
-PERCPU__INLINE bool percpu__try_cache_take(char *const *line, void **result)
+PERCPU__INLINE bool percpu__try_cache_take(char *const *magazines, void **result)
 {
 	PERCPU__CACHE_TAKE(PERCPU__CACHE_ANY, ());
 }
 
-/* The last object of that list. False: none, or not this CPU's, or closed. */
-PERCPU__INLINE bool percpu__try_cache_take_from(char *const *line, char *const *list, void **result)
+/* The last object of that magazine. False: none, or not this CPU's, or closed. */
+PERCPU__INLINE bool percpu__try_cache_take_from(char *const *magazines, char *const *magazine, void **result)
 {
-	PERCPU__CACHE_TAKE(PERCPU__CACHE_NAMED, ([list] "r"(*list + PERCPU_STRIDE), ));
+	PERCPU__CACHE_TAKE(PERCPU__CACHE_NAMED, ([magazine] "r"(*magazine + PERCPU_STRIDE), ));
 }
 #undef PERCPU__CACHE_TAKE
 
 /* False: full, or not this CPU's, or closed, or item is the last already. */
-PERCPU__INLINE bool percpu__try_cache_put(char *const *line, char *const *list, void *item)
+PERCPU__INLINE bool percpu__try_cache_put(char *const *magazines, char *const *magazine, void *item)
 {
 	uint64_t word, last, done;
 
-	PERCPU__RUN_FOR(line, NULL,
+	PERCPU__RUN_FOR(magazines, NULL,
 		    "	mov	%[done], xzr\n"
 		    PERCPU__CACHE_NAMED
 		    "	ldr	%[word], [x16]\n"
@@ -299,7 +299,7 @@ PERCPU__INLINE bool percpu__try_cache_put(char *const *line, char *const *list, 
 		    "	add	%[word], %[word], #0x10, lsl #12\n"
 		    "	str	%[word], [x16]\n",
 		    ([done] "=&r"(done), [word] "=&r"(word), [last] "=&r"(last), ),
-		    ([item] "r"(item), [list] "r"(*list + PERCPU_STRIDE), [line] "Q"(*line), ));
+		    ([item] "r"(item), [magazine] "r"(*magazine + PERCPU_STRIDE), [magazines] "Q"(*magazines), ));
 	return done;
 }
 

@@ -58,19 +58,19 @@ PERCPU__INLINE bool percpu__try_stack_pop(struct percpu__stack *p, void **result
 
 #define percpu__load_once(p, at) (*(const uint64_t *)((const char *)(p) + (at)))
 
-PERCPU__INLINE bool percpu__try_cache_take(char *const *line, void **result)
+PERCPU__INLINE bool percpu__try_cache_take(char *const *magazines, void **result)
 {
-	return (void)line, *result = NULL, false;
+	return (void)magazines, *result = NULL, false;
 }
 
-PERCPU__INLINE bool percpu__try_cache_take_from(char *const *line, char *const *list, void **result)
+PERCPU__INLINE bool percpu__try_cache_take_from(char *const *magazines, char *const *magazine, void **result)
 {
-	return (void)line, (void)list, *result = NULL, false;
+	return (void)magazines, (void)magazine, *result = NULL, false;
 }
 
-PERCPU__INLINE bool percpu__try_cache_put(char *const *line, char *const *list, void *item)
+PERCPU__INLINE bool percpu__try_cache_put(char *const *magazines, char *const *magazine, void *item)
 {
-	return (void)line, (void)list, (void)item, false;
+	return (void)magazines, (void)magazine, (void)item, false;
 }
 
 PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *bounds)

@@ -263,18 +263,18 @@ PERCPU__TRY_RESULT(void *,
  * The list of free objects in each copy (percpu/cache.h says what the words are). One store of the word
  * commits an operation and its count.
  *
- * *line is read inside the section: who stores another there and fences has closed all lists. A list that
- * the caller names is its copy's address - PERCPU_STRIDE, as *line + the CPU's number * PERCPU_STRIDE is; to
+ * *magazines is read inside the section: who stores another there and fences has closed all magazines. A magazine that
+ * the caller names is its copy's address - PERCPU_STRIDE, as *magazines + the CPU's number * PERCPU_STRIDE is; to
  * compare them tells at once that the CPU, the cache and its being open are right.
  */
-#define PERCPU__CACHE_ANY /* the list of this CPU, - PERCPU_STRIDE */                                         \
+#define PERCPU__CACHE_ANY /* the magazine of this CPU, - PERCPU_STRIDE */                                         \
 	"	cmpl	%[limit], %%eax\n"                                                                    \
 	"	jae	%l[slow]\n"                                                                           \
 	"	shlq	$18, %%rax\n"                                                                         \
-	"	addq	(%[line]), %%rax\n"
+	"	addq	(%[magazines]), %%rax\n"
 #define PERCPU__CACHE_NAMED                                                                                  \
 	PERCPU__CACHE_ANY                                                                                    \
-	"	cmpq	(%[list]), %%rax\n"                                                                     \
+	"	cmpq	(%[magazine]), %%rax\n"                                                                     \
 	"	jne	%l[slow]\n"
 #define PERCPU__CACHE_WORD /* edx = nr, rcx = word */                                                        \
 	"	movq	" PERCPU__COPY "(%%rax), %%rcx\n"                                                     \
@@ -282,15 +282,15 @@ PERCPU__TRY_RESULT(void *,
 #define PERCPU__CACHE_COMMIT "	movq	%%rcx, " PERCPU__COPY "(%%rax)\n"
 
 #define PERCPU__CACHE_RUN(body, outputs, inputs)                                                             \
-	const ptrdiff_t offset = percpu__rseq_offset(line);                                                  \
+	const ptrdiff_t offset = percpu__rseq_offset(magazines);                                                  \
 	PERCPU__RUN_ON(offset, PERCPU__ARMED(body), outputs,                                                 \
-		       (PERCPU__UNWRAP inputs [offset] "r"(offset), [limit] "r"(percpu__cpu_limit(line)),    \
-			[line] "r"(line)),                                                                   \
+		       (PERCPU__UNWRAP inputs [offset] "r"(offset), [limit] "r"(percpu__cpu_limit(magazines)),    \
+			[magazines] "r"(magazines)),                                                                   \
 		       ("rcx", "rdx", ))
 
 #define PERCPU__CACHE_TAKE(where, which)                                                                     \
 	void *out;                                                                                           \
-	if (__builtin_expect(!percpu__rseq_offset(line), 0))                                                 \
+	if (__builtin_expect(!percpu__rseq_offset(magazines), 0))                                                 \
 		return false;                                                                                \
 	PERCPU__CACHE_RUN(where PERCPU__CACHE_WORD                                                           \
 			  "	testl	%%edx, %%edx\n"                                                      \
@@ -304,20 +304,20 @@ PERCPU__TRY_RESULT(void *,
 	PERCPU__LEFT
 
 /* The last object freed here. False: none, or closed. */
-PERCPU__INLINE bool percpu__try_cache_take(char *const *line, void **result)
+PERCPU__INLINE bool percpu__try_cache_take(char *const *magazines, void **result)
 {
 	PERCPU__CACHE_TAKE(PERCPU__CACHE_ANY, ());
 }
 
-/* The last object of that list. False: none, or not this CPU's, or closed. */
-PERCPU__INLINE bool percpu__try_cache_take_from(char *const *line, char *const *list, void **result)
+/* The last object of that magazine. False: none, or not this CPU's, or closed. */
+PERCPU__INLINE bool percpu__try_cache_take_from(char *const *magazines, char *const *magazine, void **result)
 {
-	PERCPU__CACHE_TAKE(PERCPU__CACHE_NAMED, ([list] "r"(list), ));
+	PERCPU__CACHE_TAKE(PERCPU__CACHE_NAMED, ([magazine] "r"(magazine), ));
 }
 #undef PERCPU__CACHE_TAKE
 
 /* False: full, or not this CPU's, or closed, or item is the last already. Only in rseq mode. */
-PERCPU__INLINE bool percpu__try_cache_put(char *const *line, char *const *list, void *item)
+PERCPU__INLINE bool percpu__try_cache_put(char *const *magazines, char *const *magazine, void *item)
 {
 	PERCPU__CACHE_RUN(PERCPU__CACHE_NAMED PERCPU__CACHE_WORD
 			  "	cmpl	8+" PERCPU__COPY "(%%rax), %%edx\n"
@@ -327,7 +327,7 @@ PERCPU__INLINE bool percpu__try_cache_put(char *const *line, char *const *list, 
 			  "	movq	%[item], 16+" PERCPU__COPY "(%%rax,%%rdx,8)\n" /* slot[nr] = item */
 			  "	addq	$0x10001, %%rcx\n" /* one operation more, one object more */
 			  PERCPU__CACHE_COMMIT,
-			  (), ([item] "r"(item), [list] "r"(list), ));
+			  (), ([item] "r"(item), [magazine] "r"(magazine), ));
 	return true;
 	PERCPU__LEFT;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One thread receives packets from a UDP socket on loopback, which many senders feed; it allocates a
- * buffer for each and hands it to workers on other CPUs, who look at it and free it. The buffers go home
- * to the receiver's CPU, in batches.
+ * One thread receives packets from a UDP socket on loopback, to which many senders write. It allocates a
+ * buffer for each and hands it to workers on other CPUs, which read and free it. These remote frees return
+ * the buffers to the receiver's CPU in batches.
  *
  *	packet-pool [SECONDS [SENDERS]]
  */
@@ -110,7 +110,7 @@ static void *work(void *arg)
 	}
 }
 
-/* Returns: packets that no worker had room for. */
+/* Returns: the number of packets for which no worker had room. */
 static uint64_t receive(int fd, int nr_workers, double seconds)
 {
 	struct timespec start, now;
@@ -187,7 +187,7 @@ int main(int argc, char **argv)
 	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
 		die("socket");
 
-	/* The first CPU receives, each of the others works; where there is one, it does both. */
+	/* The first CPU receives and the others work; a single CPU does both. */
 	sched_getaffinity(0, sizeof(cpus), &cpus);
 	for (uintptr_t i = 0; i < nr_senders; i++)
 		pthread_create(&senders[i], NULL, send_packets, (void *)i);

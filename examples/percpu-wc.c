@@ -2,14 +2,14 @@
 /*
  * percpu-wc: a parallel wc.
  *
- * Each file is cut into as many pieces as there are threads, at any byte. All that the threads share
- * is one per-CPU struct of counters: a thread adds each block that it has counted to the copy of the
- * CPU it happens to run on. When they are done, the sums over the copies are the totals, and what a
- * file brought is the sums after it less the sums before it.
+ * Each file is cut at arbitrary bytes into as many pieces as there are threads. The threads share only
+ * one per-CPU struct of counters: a thread adds each block that it has counted to the copy of the CPU on
+ * which it runs. At the end, the sums over the copies are the totals. The counts of one file are the
+ * sums after it minus the sums before it.
  *
  * A word is a run of printable bytes that ends at a space; any other byte (of the C locale) belongs
- * to neither and leaves the matter as it was. Whether a piece begins inside a word is therefore
- * decided by the last printable or space before it, and the thread looks back for that byte.
+ * to neither and changes nothing. Whether a piece begins inside a word is therefore decided by the last
+ * printable byte or space before it, for which the thread searches backwards.
  *
  * Output, widths included, is that of GNU wc in the C locale.
  */
@@ -89,7 +89,7 @@ static bool count_block(const unsigned char *block, size_t n, bool in_word)
 	return in_word;
 }
 
-/* Reads n bytes at an offset: fewer only at the end of the file. Returns: bytes, or -errno if there are none. */
+/* Reads n bytes at an offset, fewer only at the end of the file. Returns: the bytes read, or -errno if none. */
 static ssize_t read_at(int fd, unsigned char *block, size_t n, off_t at)
 {
 	size_t have = 0;
@@ -108,7 +108,7 @@ static ssize_t read_at(int fd, unsigned char *block, size_t n, off_t at)
 	return have;
 }
 
-/* Whether a word of the file that starts at start is in progress at offset at. */
+/* Returns: true if offset at lies inside a word of the file that starts at start. */
 static bool in_word_at(int fd, off_t start, off_t at)
 {
 	unsigned char before[4096];
@@ -146,7 +146,7 @@ static void *count_piece(void *arg)
 	return NULL;
 }
 
-/* Counts in this thread what read() still brings, to the end. Returns: 0 or an errno. */
+/* Counts in this thread all that read() still returns. Returns: 0 or an errno. */
 static int count_rest(int fd, unsigned char *block, bool in_word)
 {
 	ssize_t got;
@@ -160,7 +160,7 @@ static int count_rest(int fd, unsigned char *block, bool in_word)
 	return 0;
 }
 
-/* Counts [start, end) of a file, cut into nr pieces. Returns: 0 or the errno of the first piece with one. */
+/* Counts [start, end) of a file, cut into nr pieces. Returns: 0, or the errno of the first piece that failed. */
 static int count_pieces(struct piece *pieces, unsigned long nr, int fd, off_t start, off_t end)
 {
 	int error = 0;
@@ -187,8 +187,8 @@ static int count_pieces(struct piece *pieces, unsigned long nr, int fd, off_t st
 }
 
 /*
- * A regular file of known size is cut into pieces; whatever has no size (a pipe, a file of /proc), or
- * grew meanwhile, is read to its end by this thread.
+ * A regular file of known size is cut into pieces. This thread reads to the end of a file without a size
+ * (a pipe, a file of /proc), or of one that grew meanwhile.
  */
 static int count_file(struct piece *pieces, int fd)
 {
@@ -209,7 +209,7 @@ static int count_file(struct piece *pieces, int fd)
 	return count_rest(fd, pieces[0].block, in_word);
 }
 
-/* The columns are as wide as the sizes of the regular files need, and 7 where something has no size. */
+/* Columns are as wide as the sizes of the regular files need, and 7 wide if a file has no size. */
 static int column_width(char **names, int nr_names)
 {
 	uint64_t total = 0;
@@ -230,7 +230,7 @@ static int column_width(char **names, int nr_names)
 	return width < least ? least : width;
 }
 
-/* A name that would break the line is written as a shell would take it. */
+/* Prints a name, quoted for a shell if it would break the line. */
 static void print_name(const char *name)
 {
 	bool escaping = false;
@@ -268,7 +268,7 @@ static void print_counts(const struct counts *c, int width, const char *name)
 	putchar('\n');
 }
 
-/* What each CPU counted, and what the fallback copy took; a copy that is all zero has no row. */
+/* Prints the counts of each CPU and of the fallback copy; a copy that is all zero has no row. */
 static void print_by_cpu(void)
 {
 	char label[24] = "cpu";

@@ -3,9 +3,9 @@
  * What allocating costs: a pair of alloc and free, zeroed and written to in between, beside librseq's;
  * the same with 512 CPUs; with a million objects live; with two threads at once.
  *
- * Both sides do the same work: each gives a zeroed object, which is checked by a load of this CPU's copy,
- * writes its first word there, and frees. Rounds alternate; a side's figure is that of its best round, since
- * all that the rest of the machine does is to add.
+ * Both sides do the same work: they allocate a zeroed object, check this CPU's copy by a load, write its first
+ * word, and free it. Rounds alternate. A side's figure is that of its best round, since the rest of the machine
+ * can only add to it.
  */
 #include "bench.h"
 
@@ -37,7 +37,7 @@ static void __percpu *must_alloc(size_t size)
 	return p;
 }
 
-/* First use: the object must read zero, and ends as one. */
+/* First use: the object must read as zero, and is set to one. */
 static inline void touch(volatile uint64_t *copy)
 {
 	bench_check(!*copy);
@@ -118,7 +118,7 @@ static double peer_pairs(struct rseq_mempool *pool, unsigned batch, unsigned nr)
 }
 #endif
 
-/* Page tables everywhere, as in a program whose monitor reads all copies: objects are summed and freed. */
+/* Sums and frees objects, so that all copies have page tables, as in a program whose monitor reads them. */
 static void sum_many(size_t size)
 {
 	uint64_t __percpu *live[MOST_BATCH];
@@ -202,16 +202,16 @@ struct side {
 };
 
 /*
- * So many live objects, in a process of its own: nothing else lives in its allocator. They lie in random
- * order, so going through them is replacing random ones, and costs no miss of the benchmark's own: those
- * are the same for few and for many, and only the allocator's are left to differ.
+ * A number of live objects in a process of its own, whose allocator has nothing else. The array of objects is
+ * shuffled, so that a pass through it replaces random ones without cache misses of the benchmark: only the
+ * misses of the allocator differ between few objects and many.
  */
 struct world {
 	const struct side *side;
 	unsigned nr;
 	void (*replace)(struct world *world, unsigned nr); /* so many objects */
 	pid_t process;
-	int questions, answers; /* the pipes' ends of whoever uses them */
+	int questions, answers; /* the caller's ends of the pipes */
 	void **objects;
 	unsigned at;
 	uint64_t seed;
@@ -229,7 +229,7 @@ static void world_replace(struct world *world, unsigned nr)
 #define BY 100u
 _Static_assert(MANY % BY == 0 && FEW % BY == 0, "worlds are of whole batches");
 
-/* So many at once that no small cache holds them. */
+/* More at once than a small cache holds. */
 static void world_replace_batches(struct world *world, unsigned nr)
 {
 	for (unsigned done = 0; done < nr; done += BY) {
@@ -243,7 +243,7 @@ static void world_replace_batches(struct world *world, unsigned nr)
 	}
 }
 
-/* The benchmark's own misses left in: which object goes is drawn. */
+/* Includes the benchmark's own misses: the object to replace is drawn at random. */
 static void world_replace_drawn(struct world *world, unsigned nr)
 {
 	for (unsigned i = 0; i < nr; i++) {
@@ -254,7 +254,7 @@ static void world_replace_drawn(struct world *world, unsigned nr)
 	}
 }
 
-/* Beside those that live: one object comes and goes. */
+/* One object is allocated and freed beside the live ones. */
 static void world_pair(struct world *world, unsigned nr)
 {
 	for (unsigned i = 0; i < nr; i++)
@@ -263,7 +263,7 @@ static void world_pair(struct world *world, unsigned nr)
 
 #define REPLACED (300 * BY)
 
-/* A process's life: fills, then answers every question with the ns that a replacement takes. */
+/* The child: allocates all objects, then answers every question with the ns that a replacement takes. */
 static void world_live(struct world *world)
 {
 	char question;

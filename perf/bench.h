@@ -3,8 +3,8 @@
  * What all programs of perf/ share: time, order statistics, random numbers, a process of its own for a
  * workload, and the one form in which a result is printed.
  *
- * A result compares two sides that were measured in one run, in rounds that alternate, or gives one
- * figure. Where the table of targets names it, it carries the target and prints a verdict.
+ * A result compares two sides that were measured in one run, in alternating rounds, or gives one figure. A
+ * result with a target prints a verdict.
  */
 #ifndef PERCPU_PERF_BENCH_H
 #define PERCPU_PERF_BENCH_H
@@ -30,7 +30,7 @@
 /* Keeps a value, or all of memory, out of the optimiser's sight. */
 #define bench_use(value) __asm__ volatile("" : : "g"(value) : "memory")
 
-/* Ends the program: a figure of a run that went wrong is worth nothing. */
+/* Ends the program, since a figure of a failed run is worth nothing. */
 #define bench_check(condition)                                                                               \
 	do {                                                                                                 \
 		if (!(condition)) {                                                                          \
@@ -56,7 +56,7 @@ static int bench_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The values that one side got, round by round. */
+/* The figures of one side, round by round. */
 struct bench_series {
 	size_t nr;
 	double value[1024];
@@ -87,13 +87,13 @@ BENCH_UNUSED static uint64_t bench_random(uint64_t *state)
 	return z ^ z >> 31;
 }
 
-/* low to high, both included, all equally likely. */
+/* low to high inclusive, all equally likely. */
 BENCH_UNUSED static size_t bench_uniform(uint64_t *state, size_t low, size_t high)
 {
 	return low + bench_random(state) % (high - low + 1);
 }
 
-/* low to high, both included, all factors equally likely. */
+/* low to high inclusive, all factors equally likely. */
 BENCH_UNUSED static size_t bench_log_uniform(uint64_t *state, size_t low, size_t high)
 {
 	const double share = (bench_random(state) >> 11) * 0x1p-53;
@@ -137,15 +137,15 @@ struct bench_row {
 	const char *unit;     /* of both sides */
 	const char *how;      /* which statistic: "min of 31" */
 	double ours;
-	double theirs;        /* what ours is measured against; 0: nothing, and the target is for ours itself */
-	enum bench_want want; /* what the target is for the ratio of the two */
+	double theirs;        /* the other side; 0: there is none, and the target is for ours */
+	enum bench_want want; /* which way the ratio should differ from the target */
 	double target;
 };
 
 static bool bench_json;
 static const char *bench_program;
 
-/* The verdict that a row ends in. */
+/* The verdict at the end of a row. */
 static const char *bench_verdict(enum bench_want want, double value, double target)
 {
 	if (want == BENCH_INFORMATION)
@@ -195,7 +195,7 @@ BENCH_UNUSED static void bench_skip(const char *what, const char *why)
 
 /* ---- workloads in processes of their own ---- */
 
-/* Runs a sibling of this program; arg may be NULL. Returns: its life in ns; *inside: what it says of itself. */
+/* Runs a sibling of this program; arg may be NULL. Returns: its run time in ns; *inside: the time it reports. */
 BENCH_UNUSED static double bench_life(const char *name, const char *arg, double *inside)
 {
 	char path[PATH_MAX] = "";

@@ -2,10 +2,9 @@
 /*
  * What object caches cost, beside malloc of glibc, jemalloc, mimalloc and gperftools' tcmalloc.
  *
- * Every side runs in processes of its own, the same program with another malloc preloaded, one after the
- * other in rounds that alternate; its figure is that of its best round. Each does the same work, object by
- * object, through the same loops. A malloc that is not installed is left out; where glibc's is the only one left, there
- * is no verdict.
+ * Every side runs in processes of its own, the same program with another malloc preloaded, in alternating
+ * rounds; its figure is that of its best round. All do the same work, object by object, through the same loops.
+ * A malloc that is not installed is left out; if only glibc's is left, there is no verdict.
  */
 #include "mallocs.h"
 
@@ -65,7 +64,7 @@ static void *ring[RING_MAX];
 static struct {
 	uint32_t at __attribute__((aligned(64)));
 } produced, consumed;
-static uint32_t ring_size, nr_kept; /* the consumer leaves so many in the ring */
+static uint32_t ring_size, nr_kept; /* how many the consumer leaves in the ring */
 static bool over;
 
 static inline __attribute__((always_inline)) void consume(struct percpu_cache *cache, size_t size, bool read)
@@ -148,11 +147,11 @@ static inline __attribute__((always_inline)) double hand_over(struct percpu_cach
 }
 
 /*
- * ---- larson: everybody frees what others allocated ----
+ * ---- larson: each thread frees what others allocated ----
  *
- * The clock runs while blocks are replaced, not while threads wait for one another. What the steps are beside
- * malloc and free counts for all sides alike, so there is little of it: random numbers are those of a
- * multiplication and an addition, of which the upper bits are good enough to choose a block.
+ * The clock runs while blocks are replaced, not while threads wait for one another. The work besides malloc and
+ * free is the same for all sides, and small: a random number is a multiplication and an addition, whose upper
+ * bits are good enough to choose a block.
  */
 
 #define BLOCKS 1000
@@ -240,7 +239,7 @@ static size_t resident_bytes(void)
 	return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Bytes held for each live one; negative where they still grew in the second half of the time. */
+/* Bytes held for each live byte; negative if they still grew in the second half of the time. */
 static inline __attribute__((always_inline)) double held(struct percpu_cache *cache, size_t size)
 {
 	const double start = bench_now_ns();
@@ -296,7 +295,7 @@ static const struct row {
 };
 #define NR_ROWS (sizeof(rows) / sizeof(rows[0]))
 
-/* In the child: the row once, its figure on standard output. */
+/* In the child: measures the row once and prints its figure. */
 static int run_side(const char *side_name, const char *row_name)
 {
 	const struct row *row = rows;
@@ -310,7 +309,7 @@ static int run_side(const char *side_name, const char *row_name)
 	return 0;
 }
 
-/* A process for it. Returns: its figure; 0: this side is not installed. */
+/* Measures in a process of its own. Returns: its figure; 0 if this side is not installed. */
 static double measure(const struct side *side, const struct row *row)
 {
 	char text[64] = "";

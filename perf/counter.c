@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What statistics cost beside percpu_add: limit-checking counters, groups of fields, histograms. Every loop
- * lies at several places of the code, because where it lies moves the figure; of each place the fastest
- * round counts, of the places the median.
+ * exists at several code addresses, because the address affects the figure. The fastest round of each address
+ * counts, and the median of all addresses.
  */
 #include "bench.h"
 
@@ -20,11 +20,11 @@ static struct percpu_group pairs[NR_THINGS], fours[NR_THINGS];
 static struct percpu_counter counters[NR_THINGS];
 static struct percpu_histogram histograms[NR_THINGS];
 
-/* What the steps of a loop draw, drawn before. */
+/* Random choices of the steps of a loop, drawn beforehand. */
 static uint8_t draws[NR_STEPS];
 static uint64_t values[NR_STEPS];
 
-/* ---- loops: what a step does to the thing of a number ---- */
+/* ---- loops: what a step does to one of the things ---- */
 
 #define DO_ADD(nr) percpu_add(adds[nr], 1)
 #define DO_PAIR(nr) percpu_group_add(&pairs[nr], 1, 1500)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What huge pages buy: the same random work on counters of a pool with them and of one without, in one process, with
- * sixteen CPUs pretended, so that a chunk has two huge pages. Updates go to this CPU's copies alone; sums
- * read all of them, each written before.
+ * sixteen simulated CPUs, so that a chunk has two huge pages. Updates go to this CPU's copies alone; sums read
+ * all copies, each of which was written before.
  */
 #include "bench.h"
 
@@ -19,7 +19,7 @@ struct side {
 	struct percpu_pool *pool;
 	uint64_t __percpu *chunks[MAX_CHUNKS];
 	size_t table_bytes, nr_entries; /* page tables of all that was written */
-	uint32_t random;                /* goes on from round to round, and is the same on both sides */
+	uint32_t random;                /* continues from round to round, the same on both sides */
 };
 
 static struct side huge, small;
@@ -73,7 +73,7 @@ static void fill(struct side *side, uint32_t huge_pages, unsigned nr_copies)
 	side->nr_entries = (after.huge - before.huge) / 2048 + (after.all - after.huge - (before.all - before.huge)) / 4;
 }
 
-/* A place from a random word, without a division. */
+/* A random index, without a division. */
 static inline uint64_t __percpu *counter_at(const struct side *side, uint32_t random)
 {
 	return side->chunks[(uint64_t)random * nr_chunks >> 32] + random % COUNTERS_PER_CHUNK;
@@ -91,7 +91,7 @@ static void update(struct side *side)
 		percpu_inc(counter_at(side, step(side)));
 }
 
-/* The next place is known when the last has been read. */
+/* Each index depends on the value read before. */
 static void update_dependent(struct side *side)
 {
 	for (unsigned i = 0; i < UPDATES; i++)
@@ -121,7 +121,7 @@ static void measure(const char *name, void (*run)(struct side *side), unsigned n
 
 	with.nr = without.nr = 0;
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		/* Dependent places depend on the counts: both sides have the same. */
+		/* Dependent indices depend on the counts, which are the same on both sides. */
 		bench_add(&with, per_step(run, &huge, nr));
 		bench_add(&without, per_step(run, &small, nr));
 	}
@@ -132,8 +132,8 @@ static void measure(const char *name, void (*run)(struct side *side), unsigned n
 }
 
 /*
- * What the processor walks are the entries that map something. The kernel counts tables: one of 4 KiB for every
- * huge page, too, which it keeps spare in case it must split it, and nobody walks.
+ * The processor walks the entries that map something. The kernel counts tables, including one of 4 KiB for every
+ * huge page, which it keeps in case it must split the page, and which no processor walks.
  */
 static void print_tables(unsigned nr_copies, enum bench_want want)
 {
@@ -157,8 +157,8 @@ static bool has_huge_pages(void)
 }
 
 /*
- * Where not all copies are written, those of the first huge page are in it all the same, and others have the kernel's
- * zero pages once sums have read them: no more than information.
+ * If not all copies are written, those of the first huge page still lie in it, and others have the kernel's zero
+ * pages once sums have read them: such lines are information only.
  */
 static void run(unsigned mib, unsigned nr_copies)
 {

@@ -26,8 +26,8 @@ static const struct side {
 #define FIRST_OTHER 2 /* of the mallocs that must be installed */
 
 /*
- * The work on both sides is one function, inlined once with a cache and once with NULL: malloc. The cache is
- * in a local variable, as a caller's mostly is; malloc's callers hold nothing.
+ * The work on both sides is one function, inlined once with a cache and once with NULL, which means malloc. The
+ * cache is in a local variable, as it usually is in programs.
  */
 static struct percpu_cache *ours; /* NULL: another side's process */
 
@@ -52,7 +52,7 @@ static inline __attribute__((always_inline)) void give(struct percpu_cache *cach
 
 #define SIDE_IS_MISSING 3 /* status of a child whose malloc is not installed */
 
-/* In the child: whether that malloc is the one that was preloaded. */
+/* In the child: returns true if that malloc is the one that was preloaded. */
 static inline bool side_is_here(const char *name)
 {
 	const struct side *side = sides;
@@ -62,7 +62,7 @@ static inline bool side_is_here(const char *name)
 	return !side->library || dlopen(side->library, RTLD_LAZY | RTLD_NOLOAD);
 }
 
-/* In the child: a cache of such objects, where it is ours. */
+/* In the child: makes a cache of such objects if the side is ours. */
 static inline void side_start(const char *name, size_t size)
 {
 	if (strcmp(name, sides[0].name))
@@ -71,7 +71,7 @@ static inline void side_start(const char *name, size_t size)
 	bench_check(ours);
 }
 
-/* Runs this program with --side, the side's name and an argument. Returns: whether it is installed; its output in text. */
+/* Runs this program with --side, the side's name and an argument. Returns: true if it is installed; its output in text. */
 static inline bool side_run(const struct side *side, const char *arg, char *text, size_t size)
 {
 	int ends[2], status;
@@ -84,7 +84,7 @@ static inline bool side_run(const struct side *side, const char *arg, char *text
 		dup2(ends[1], STDOUT_FILENO);
 		if (side->library) {
 			setenv("LD_PRELOAD", side->library, 1);
-			dup2(open("/dev/null", O_WRONLY), STDERR_FILENO); /* the loader's words about what is missing */
+			dup2(open("/dev/null", O_WRONLY), STDERR_FILENO); /* the loader's message if it is missing */
 		}
 		execl("/proc/self/exe", bench_program, "--side", side->name, arg, (char *)NULL);
 		_exit(127);

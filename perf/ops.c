@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operations beside what one would write without them. Every loop lies at several places of the code,
- * because where it lies moves the figure; of each place the fastest round counts, of the places the median.
+ * Operations beside what one would write without them. Every loop exists at several code
+ * addresses, because the address affects the figure. The fastest round of each address counts, and the median of
+ * all addresses.
  */
 #include "bench.h"
 #include "ops.h"

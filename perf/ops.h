@@ -11,7 +11,7 @@ enum kind {
 	PERCPU_ONE,     /* percpu_add on one counter */
 	PERCPU_EIGHT,   /* percpu_add over eight */
 	THREAD_LOCAL,   /* one instruction on a thread-local counter */
-	PINNED_EIGHT,   /* one instruction over the same eight, right only where nobody moves */
+	PINNED_EIGHT,   /* one instruction over the same eight, correct only without migration */
 	LOCKED,         /* lock add on the same one, uncontended */
 	LIBRSEQ,        /* rseq_load_add_store__ptr on one counter of librseq's */
 	NR_KINDS

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Builds perf/ops, in which the same loops stand as every compiler makes them, for a program and for a
-# shared object. The environment says where and with what: srcdir, LIBRSEQ_CFLAGS, LIBRSEQ_LIBS.
+# Builds perf/ops, which has the same loops compiled by every compiler, for a program and for a shared
+# object. The environment has srcdir, LIBRSEQ_CFLAGS and LIBRSEQ_LIBS.
 # usage: perf/ops.sh PROGRAM LIBDIR		LIBDIR holds libpercpu.so
 set -eu
 
@@ -28,7 +28,7 @@ for word in ${LIBRSEQ_LIBS-}; do
 	-L*) rpath=$rpath:${word#-L} ;;
 	esac
 done
-# HAVE_LIBRSEQ of config.h and of the flags are the same thing.
+# HAVE_LIBRSEQ of config.h and of the flags agree.
 # shellcheck disable=SC2086
 ${CC:-cc} $flags -UHAVE_LIBRSEQ -pie -fPIE -rdynamic -o "$program" "$src/perf/ops.c" -Wl,--no-as-needed $parts \
 	-L"$libdir" -lpercpu ${LIBRSEQ_LIBS-} -lm -Wl,-rpath,"$rpath"

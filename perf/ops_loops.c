@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* See ops.h. -DCOMPILER=name says by whom; perf/ops.sh builds it. */
+/* See ops.h. perf/ops.sh builds it, with -DCOMPILER=name. */
 #include "ops.h"
 
 #include <percpu/ops.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What allocating holds: utilisation under filling, churn and change of sizes, bookkeeping, what stays
- * after a trim, what fresh counters cost on 512 CPUs; and the time of the churn beside librseq's.
+ * Memory use: utilisation under filling, churn and change of sizes, metadata, what stays after a trim, what
+ * fresh counters cost on 512 CPUs; and the time of the churn beside librseq's.
  *
  * Utilisation is requested bytes of live objects / bytes of the pages of one unit in use: the loss by
  * rounding to granules counts. Every workload starts in a fresh process.
@@ -24,7 +24,7 @@ static struct percpu_pool_stats stats_now(void)
 	return stats;
 }
 
-/* ---- a set of live objects, and what was asked for them ---- */
+/* ---- a set of live objects, and the sizes requested ---- */
 
 #define MOST 200000u
 
@@ -54,7 +54,7 @@ static void set_add(size_t bytes)
 	set_alloc(set.nr++, bytes);
 }
 
-/* Frees one of them; the last takes its place. */
+/* Frees one of them; the last one takes its place in the array. */
 static void set_remove(size_t at)
 {
 	set_free(at);
@@ -74,7 +74,7 @@ static void print_percent(const char *what, double ours, enum bench_want want, d
 					.want = want, .target = target });
 }
 
-/* Frees everything, trims, and looks at what is left. */
+/* Frees everything, trims, and measures what is left. */
 static void empty(const char *name)
 {
 	struct percpu_pool_stats stats;
@@ -149,7 +149,7 @@ static void fill(const char *name, double target, size_t (*bytes)(uint64_t *seed
 	print_percent(what, utilisation(), BENCH_AT_LEAST, target);
 	snprintf(what, sizeof(what), "%s: bookkeeping / bytes in use", name);
 	print_percent(what, 100.0 * stats.bookkeeping_bytes / stats.used_page_bytes, BENCH_AT_MOST, 7);
-	/* No copy was touched, so what the kernel says has grown is bookkeeping, however it is called. */
+	/* No copy was touched, so all growth that the kernel reports is metadata. */
 	snprintf(what, sizeof(what), "%s: growth of RSS / bytes in use", name);
 	print_percent(what, 100 * (resident_bytes() - before) / stats.used_page_bytes, BENCH_INFORMATION, 0);
 	empty(name);
@@ -269,7 +269,7 @@ static void draw_block(uint64_t *state)
 	}
 }
 
-/* First use: the object must read zero, and ends as one. */
+/* First use: the object must read as zero, and is set to one. */
 static inline void touch(volatile uint64_t *copy, bool write)
 {
 	if (write) {
@@ -422,7 +422,7 @@ static double held_by_kernel(void)
 	return resident_bytes() + page_table_bytes();
 }
 
-/* The library's start and its first chunk count. */
+/* Includes the library's start and its first chunk. */
 static void fresh(void)
 {
 	double before, tables;
@@ -438,7 +438,7 @@ static void fresh(void)
 	print_growth("of it, page tables", tables, BENCH_INFORMATION);
 }
 
-/* In a program that freed a counter before, so that CPUs keep some ready. */
+/* In a program that freed a counter before, so that area caches are in use. */
 static void fresh_later(void)
 {
 	double before;

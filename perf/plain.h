@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What reading memory costs by itself: all of it in one piece, by the widest loads there are. */
+/* The cost of reading memory in one piece, by the widest loads of the machine. */
 #ifndef PERCPU_PERF_PLAIN_H
 #define PERCPU_PERF_PLAIN_H
 
@@ -10,7 +10,7 @@ typedef uint64_t plain_vector __attribute__((vector_size(64), may_alias));
 #define PLAIN_LANES (sizeof(plain_vector) / sizeof(uint64_t))
 #define PLAIN_STEP (4 * PLAIN_LANES)
 
-/* nr: a multiple of PLAIN_STEP. Several sums, so that none waits for the one before. */
+/* nr: a multiple of PLAIN_STEP. Several sums, so that no addition waits for the one before. */
 #ifdef __x86_64__
 __attribute__((__target_clones__("avx512f", "avx2", "default")))
 #endif

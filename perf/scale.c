@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How costs grow with the number of possible CPUs: to start, to allocate for the first time, to allocate a million
- * counters, to sum a thousand of them, to trim. Each number of CPUs is pretended in a process of its own. What
- * is done to every copy may grow as they do, and no faster; what nobody asked for may not grow: at last 512 CPUs are
- * held against fewer, in turn.
+ * counters, to sum a thousand of them, to trim. Each number of CPUs is simulated in a process of its own. The cost
+ * of work on every copy may grow as the number of copies, and no faster; the cost of a start may not grow. For
+ * these, 512 CPUs are compared with fewer, in turn.
  *
- * Copies of 512 CPUs are more memory than caches hold, and each read or page of them costs more than one of two
- * CPUs, whoever asks for it. So there is another side, which does to as much memory what the machine can do to it by
- * itself: the two have to grow together.
+ * Copies of 512 CPUs exceed the processor's caches, so that each read of a copy or page costs more than with two
+ * CPUs, with or without the library. Therefore another side does the same work on as much memory without the
+ * library: both have to grow together.
  */
 #include "bench.h"
 #include "plain.h"
@@ -24,7 +24,7 @@
 static uint64_t __percpu *counters[COUNTERS];
 static struct bench_series ours[2], theirs[2];
 
-#define MANY_CPUS 500 /* what is done once, and not for every copy, is little beside it then */
+#define MANY_CPUS 500 /* work that is done once, and not for every copy, is small beside the rest */
 
 /* their_ns: NULL, or the other side. target: of their ratio where CPUs are many; 0: none. */
 static void print(const char *name, struct bench_series *our_ns, struct bench_series *their_ns, double share, const char *how,
@@ -42,7 +42,7 @@ static void print(const char *name, struct bench_series *our_ns, struct bench_se
 		their_ns->nr = 0;
 }
 
-/* A program that does not use the library pays for its being there. */
+/* The cost for a program that links the library and does not use it. */
 static void measure_start(void)
 {
 	double ns;
@@ -177,7 +177,7 @@ static double trim_ns(void)
 	return ns;
 }
 
-/* As many pages in as many places, one call for each. */
+/* The same number of scattered pages, one call for each. */
 static double madvise_ns(void)
 {
 	const size_t bytes = (size_t)percpu_nr_copies() * PERCPU_STRIDE;
@@ -225,10 +225,10 @@ static int counters_alone(void)
 	return write(STDOUT_FILENO, &ns, sizeof(ns)) != sizeof(ns);
 }
 
-/* 512 CPUs beside fewer: a process of each in turn. There are 7.9 times as many copies of 512 as of 64. */
+/* 512 CPUs beside fewer, a process of each in turn. 512 CPUs have 7.9 times as many copies as 64. */
 static const struct growth {
 	const char *what, *fewer, *program, *arg;
-	bool is_inside; /* what the program says, not its life */
+	bool is_inside; /* the figure that the program reports, not its run time */
 	unsigned rounds;
 	double share;
 	const char *how, *unit;

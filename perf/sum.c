@@ -16,7 +16,7 @@
 static uint64_t __percpu *counters;
 static uint64_t *piece; /* of as many words as all copies */
 static size_t nr_words;
-static uint64_t total; /* what every way to sum must find */
+static uint64_t total; /* the result of every way to sum */
 
 static uint64_t result[COUNTERS];
 
@@ -58,7 +58,7 @@ static void all_sum(unsigned nr)
 	}
 }
 
-/* Counter by counter, as the first thing that one would write. */
+/* Counter by counter, the obvious loop. */
 static void all_by_counter(unsigned nr)
 {
 	for (unsigned i = 0; i < nr; i++) {
@@ -90,7 +90,7 @@ static void all_by_copy(unsigned nr)
 
 _Static_assert(COUNTERS % PLAIN_STEP == 0, "plain_sum reads so many at a time");
 
-/* Of as many bytes, which lie in one piece. */
+/* A plain read of as many bytes in one piece. */
 static void all_plain(unsigned nr)
 {
 	for (unsigned i = 0; i < nr; i++) {
@@ -136,7 +136,7 @@ static void measure(const char *name, void (*ours)(unsigned nr), void (*theirs)(
 	print(name, fastest(ours, theirs, nr));
 }
 
-/* Of all copies' bytes. The target is for more than caches near the CPU hold. */
+/* Bytes of all copies. The target is for structs that exceed the L2 cache. */
 static void measure_bandwidth(const char *name, void (*ours)(unsigned nr), void (*theirs)(unsigned nr), unsigned nr)
 {
 	const double bytes = nr_words * sizeof(uint64_t);
@@ -153,7 +153,7 @@ static void measure_bandwidth(const char *name, void (*ours)(unsigned nr), void 
 	print(name, row);
 }
 
-/* All ways that sum all counters find the same. */
+/* All ways to sum all counters agree. */
 static void verify(void)
 {
 	void (*const runs[])(unsigned nr) = { all_sum, all_by_counter, all_by_copy };

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory that swings: many objects are allocated, then freed, again and again, so that all of them are live at one
- * moment and none at another. An allocator that gives back what it will need again pays for it here.
+ * Memory that swings: many objects are allocated, then freed, repeatedly, so that all of them are live at one moment
+ * and none at another. An allocator that gives back memory which it needs again pays for it here.
  *
- * Time is that of the processor, by thread or process, so that a busy machine adds little; of each batch of swings the
- * best counts. The first swing, which makes the pages, does not.
+ * Time is CPU time of the thread or process, so that a busy machine adds little. The best swing of each batch
+ * counts; the first swing, which makes the pages, does not.
  */
 #include "mallocs.h"
 
@@ -94,7 +94,7 @@ static void turn(bool is_full)
 	pthread_mutex_unlock(&queue.lock);
 }
 
-/* Returns: whether there will be more. */
+/* Returns: true if there will be more. */
 static bool wait_for(bool is_full)
 {
 	bool over;

@@ -31,7 +31,7 @@ tests=
 # shellcheck disable=SC2016 # for make
 for test in $(printf 'include Makefile\nlist:\n\t@echo $(TESTS)\n' | make -s -f - list); do
 	case $test in
-	scripts/* | tests/sections/* | tests/ops/types.sh | tests/fuzz/fuzz_space* | tests/area/test_packing*) ;;
+	scripts/* | tests/sections/* | tests/ops/types.sh | tests/fuzz/fuzz_area_map* | tests/area/test_packing*) ;;
 	*) tests="$tests $test" ;;
 	esac
 done

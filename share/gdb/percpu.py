@@ -175,17 +175,17 @@ class NotKnown(Exception):
 class Area:
     """What the library knows of an address of a guard unit."""
 
-    def __init__(self, chunk, address, words_distance):
+    def __init__(self, chunk, address, tags_distance):
         offset = (address & (STRIDE - 1)) // GRANULE
-        heads, free_heads = (self.bits(chunk["maps"][name]) for name in ("head", "free_head"))
+        heads, free_heads = (self.bits(chunk["bitmaps"][name]) for name in ("head", "free_head"))
         first = (heads & ((2 << offset) - 1)).bit_length() - 1
         after = heads >> (first + 1)
         self.start = int(chunk["base"]) + first * GRANULE
         self.bytes = (after & -after).bit_length() * GRANULE
         self.pool = chunk["pool"]
-        self.lives = 0 <= first < int(chunk["space"]["tail"]) and not free_heads >> first & 1
+        self.lives = 0 <= first < int(chunk["area_map"]["tail"]) and not free_heads >> first & 1
         # An area that a CPU keeps ready lives for its chunk, but was freed.
-        if self.lives and words(self.start + words_distance, 1)[0] & KEPT:
+        if self.lives and words(self.start + tags_distance, 1)[0] & KEPT:
             self.lives = False
 
     @staticmethod
@@ -195,8 +195,8 @@ class Area:
 
 
 def find_chunk(address):
-    """The chunk that has the address in one of its units, and the way from pointers to their words; or NotKnown."""
-    roots, distances = variables("percpu__root"), variables("percpu__words_distance")
+    """The chunk that has the address in one of its units, and the way from pointers to their tags; or NotKnown."""
+    roots, distances = variables("percpu__root"), variables("percpu__tags_distance")
     if not roots or len(roots) != len(distances):
         raise NotKnown()
     for root, distance in zip(roots.values(), distances.values()):
@@ -505,11 +505,11 @@ class PoolPrinter(Printer):
         return int(self.value["name"]) != 0
 
     def rows(self):
-        shelf, limit = self.value["shelf"], int(self.value["limit_granules"])
+        index, limit = self.value["chunk_index"], int(self.value["limit_granules"])
         yield "name", self.value["name"]
-        yield "taken_bytes", int(shelf["live_granules"]) * GRANULE
+        yield "taken_bytes", int(index["live_granules"]) * GRANULE
         yield "limit_bytes", "none" if limit >= 1 << 61 else limit * GRANULE
-        yield "chunks", int(shelf["nr_spaces"])
+        yield "chunks", int(index["nr_chunks"])
         yield "published", "yes" if int(self.value["shared"]) else "no"
 
 

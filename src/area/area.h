@@ -4,11 +4,11 @@
  * of its own. Quantities are granules unless the name says otherwise.
  *
  *   bin     a class of sizes; every free area is in one (bin.h)
- *   space   the offsets of one unit, cut into areas, each allocated or free (space.c)
- *   shelf   spaces side by side: finds the space that fits a request best (shelf.c)
+ *   map   the offsets of one unit, cut into areas, each allocated or free (area_map.c)
+ *   index   maps side by side: finds the map that fits a request best (chunk_index.c)
  *
- * Nothing here locks. Whoever changes a space or a shelf keeps everybody else out; only
- * percpu__space_size and the mark of an area that lives may be used meanwhile.
+ * Nothing here locks. Whoever changes a map or an index keeps everybody else out; only
+ * percpu__area_map_size and the mark of an area that lives may be used meanwhile.
  */
 #ifndef PERCPU_AREA_H
 #define PERCPU_AREA_H
@@ -54,31 +54,31 @@ struct percpu__bins {
 };
 
 /* One bit a granule. */
-struct percpu__space_maps {
+struct percpu__area_bitmaps {
 	uint64_t head[PERCPU__UNIT_GRANULES / 64];      /* an area starts here: live, free, or the tail */
 	uint64_t free_head[PERCPU__UNIT_GRANULES / 64]; /* a listed free area starts here */
 };
 
 /*
  * One a granule; in use at the first granule of an area only. What is neither 0 nor as large as
- * PERCPU__NO_MARK is the mark of a live area, wherever it is found.
+ * PERCPU__NO_TAG is the mark of a live area, wherever it is found.
  */
-union percpu__word {
-	uint64_t mark; /* of a live area: its owner's, below PERCPU__NO_MARK; 0 when the area is handed out */
+union percpu__area_tag {
+	uint64_t value; /* of a live area: its owner's, below PERCPU__NO_TAG; 0 when the area is handed out */
 	struct {
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-		uint16_t no_mark, size, prev, next;
+		uint16_t no_tag, size, prev, next;
 #else
-		uint16_t next, prev, size, no_mark; /* no_mark is 1, so that the whole is no mark */
+		uint16_t next, prev, size, no_tag; /* no_tag is 1, so that the whole is no mark */
 #endif
-	} link; /* of a listed free area */
+	} node; /* of a listed free area */
 };
-#define PERCPU__NO_MARK (UINT64_C(1) << 48)
-_Static_assert(sizeof(union percpu__word) == PERCPU__GRANULE, "words lie at the offsets of a unit");
+#define PERCPU__NO_TAG (UINT64_C(1) << 48)
+_Static_assert(sizeof(union percpu__area_tag) == PERCPU__GRANULE, "words lie at the offsets of a unit");
 
-struct percpu__space {
-	struct percpu__space_maps *maps;
-	union percpu__word *words;
+struct percpu__area_map {
+	struct percpu__area_bitmaps *bitmaps;
+	union percpu__area_tag *tags;
 	uint32_t tail;          /* first granule of the free rest of the unit, which is in no list */
 	uint32_t fresh;         /* from here on nothing was ever handed out; not below tail */
 	uint32_t live_granules;
@@ -91,129 +91,129 @@ struct percpu__space {
 };
 
 /*
- * percpu__space_init - one free unit. maps and words (PERCPU__UNIT_GRANULES of them) are zero, stay the
+ * percpu__area_map_init - one free unit. maps and words (PERCPU__UNIT_GRANULES of them) are zero, stay the
  * caller's, and are best committed by first touch: a unit that is only filled touches no word at all.
  */
-void percpu__space_init(struct percpu__space *space, struct percpu__space_maps *maps,
-			union percpu__word *words);
+void percpu__area_map_init(struct percpu__area_map *map, struct percpu__area_bitmaps *bitmaps,
+			union percpu__area_tag *tags);
 
 /*
- * percpu__space_alloc - takes granules from the smallest free area at hand; align_granules is a power of
+ * percpu__area_map_alloc - takes granules from the smallest free area at hand; align_granules is a power of
  * two up to PERCPU__ALIGN_GRANULES_MAX.
- * Returns: whether *offset was set. An empty space refuses only 0 and more than PERCPU__UNIT_GRANULES; any
- * space has room where an area of granules + align_granules - 1, rounded up to the start of a bin, is free.
+ * Returns: whether *offset was set. An empty map refuses only 0 and more than PERCPU__UNIT_GRANULES; any
+ * map has room where an area of granules + align_granules - 1, rounded up to the start of a bin, is free.
  */
-bool percpu__space_alloc(struct percpu__space *space, uint32_t granules, uint32_t align_granules,
+bool percpu__area_map_alloc(struct percpu__area_map *map, uint32_t granules, uint32_t align_granules,
 			 uint32_t *offset);
 
 /* The same from one bin alone, which may hold no area that fits. */
-bool percpu__space_alloc_from(struct percpu__space *space, unsigned bin, uint32_t granules,
+bool percpu__area_map_alloc_from(struct percpu__area_map *map, unsigned bin, uint32_t granules,
 			      uint32_t align_granules, uint32_t *offset);
 
 /*
- * percpu__space_claim - takes what is free at the lowest offsets of [*at, end), one run of granules, as an area, and
+ * percpu__area_map_claim - takes what is free at the lowest offsets of [*at, end), one run of granules, as an area, and
  * moves *at behind it. end is no more than PERCPU__UNIT_GRANULES.
  * Returns: granules taken; 0: nothing there was free.
  */
-uint32_t percpu__space_claim(struct percpu__space *space, uint32_t *at, uint32_t end);
+uint32_t percpu__area_map_claim(struct percpu__area_map *map, uint32_t *at, uint32_t end);
 
 /*
- * percpu__space_free - *merged is the free area that results, neighbours included; where that is the tail,
+ * percpu__area_map_free - *merged is the free area that results, neighbours included; where that is the tail,
  * it reaches to the end of the unit, over offsets that were never handed out too.
  * Returns: granules freed; 0, and nothing changed, where no live area starts.
  */
-uint32_t percpu__space_free(struct percpu__space *space, uint32_t offset, struct percpu__range *merged);
+uint32_t percpu__area_map_free(struct percpu__area_map *map, uint32_t offset, struct percpu__range *merged);
 
 /*
  * Whether a live area starts at offset, below PERCPU__UNIT_GRANULES or not.
  * Context: needs no lock. The answer is exact for an area that lives throughout the call, whatever
  * happens to its neighbours; about all others it is a guess.
  */
-static inline bool percpu__space_is_live(const struct percpu__space *space, uint32_t offset)
+static inline bool percpu__area_map_is_live(const struct percpu__area_map *map, uint32_t offset)
 {
-	const struct percpu__space_maps *maps = space->maps;
+	const struct percpu__area_bitmaps *bitmaps = map->bitmaps;
 
-	return offset < __atomic_load_n(&space->tail, __ATOMIC_RELAXED) && bit_test_relaxed(maps->head, offset) &&
-	       !bit_test_relaxed(maps->free_head, offset);
+	return offset < __atomic_load_n(&map->tail, __ATOMIC_RELAXED) && bit_test_relaxed(bitmaps->head, offset) &&
+	       !bit_test_relaxed(bitmaps->free_head, offset);
 }
 
-/* Granules of the live area that starts at offset, 0 if none does. Context: as percpu__space_is_live. */
-static inline uint32_t percpu__space_size(const struct percpu__space *space, uint32_t offset)
+/* Granules of the live area that starts at offset, 0 if none does. Context: as percpu__area_map_is_live. */
+static inline uint32_t percpu__area_map_size(const struct percpu__area_map *map, uint32_t offset)
 {
-	return percpu__space_is_live(space, offset) ? bit_next_relaxed(space->maps->head, offset + 1) - offset : 0;
+	return percpu__area_map_is_live(map, offset) ? bit_next_relaxed(map->bitmaps->head, offset + 1) - offset : 0;
 }
 
-static inline bool percpu__space_is_empty(const struct percpu__space *space)
+static inline bool percpu__area_map_is_empty(const struct percpu__area_map *map)
 {
-	return space->nr_live == 0;
+	return map->nr_live == 0;
 }
 
 /* A bin is on where it holds a free area, the tail included. */
-static inline bool percpu__space_is_on(const struct percpu__space *space, unsigned bin)
+static inline bool percpu__area_map_is_on(const struct percpu__area_map *map, unsigned bin)
 {
-	return space->first[bin] != PERCPU__NO_AREA || (bin && bin == space->tail_bin);
+	return map->first[bin] != PERCPU__NO_AREA || (bin && bin == map->tail_bin);
 }
 
 /* All bins that are on. */
-struct percpu__bins percpu__space_bins(const struct percpu__space *space);
+struct percpu__bins percpu__area_map_bins(const struct percpu__area_map *map);
 
 /* Pages that hold a live area or part of one. */
-uint64_t percpu__space_live_pages(const struct percpu__space *space);
+uint64_t percpu__area_map_live_pages(const struct percpu__area_map *map);
 
 /* Walks everything: maps, lists, bins and counts must agree. */
-bool percpu__space_is_valid(const struct percpu__space *space);
+bool percpu__area_map_is_valid(const struct percpu__area_map *map);
 
-#define PERCPU__SHELF_SLOTS 65536u
+#define PERCPU__CHUNK_INDEX_SLOTS 65536u
 #define PERCPU__NO_SLOT UINT32_MAX
 
-struct percpu__shelf_tree;
+struct percpu__chunk_index_tree;
 
-struct percpu__shelf {
-	struct percpu__shelf_tree *tree;
+struct percpu__chunk_index {
+	struct percpu__chunk_index_tree *tree;
 	uint32_t capacity;      /* slots */
 	uint32_t end;           /* no slot from here on was ever taken */
-	uint32_t nr_spaces;
+	uint32_t nr_chunks;
 	uint64_t nr_live;       /* areas */
 	uint64_t live_granules;
 };
 
-/* Bytes of memory that a shelf of that many slots needs; capacity in 1..PERCPU__SHELF_SLOTS. */
-size_t percpu__shelf_bytes(uint32_t capacity);
+/* Bytes of memory that an index of that many slots needs; capacity in 1..PERCPU__CHUNK_INDEX_SLOTS. */
+size_t percpu__chunk_index_bytes(uint32_t capacity);
 
 /* memory is zero and best committed by first touch: what is touched follows the slots in use. */
-void percpu__shelf_init(struct percpu__shelf *shelf, uint32_t capacity, void *memory);
+void percpu__chunk_index_init(struct percpu__chunk_index *index, uint32_t capacity, void *memory);
 
-/* Returns: the lowest vacant slot, which the space now has; PERCPU__NO_SLOT if all are taken. */
-uint32_t percpu__shelf_add(struct percpu__shelf *shelf, struct percpu__space *space);
+/* Returns: the lowest vacant slot, which the map now has; PERCPU__NO_SLOT if all are taken. */
+uint32_t percpu__chunk_index_add(struct percpu__chunk_index *index, struct percpu__area_map *map);
 
-/* Returns: the space that left the slot, its live areas still in it; NULL if the slot was vacant. */
-struct percpu__space *percpu__shelf_remove(struct percpu__shelf *shelf, uint32_t slot);
+/* Returns: the map that left the slot, its live areas still in it; NULL if the slot was vacant. */
+struct percpu__area_map *percpu__chunk_index_remove(struct percpu__chunk_index *index, uint32_t slot);
 
-/* Returns: the space in that slot, NULL where there is none. */
-struct percpu__space *percpu__shelf_space(const struct percpu__shelf *shelf, uint32_t slot);
+/* Returns: the map in that slot, NULL where there is none. */
+struct percpu__area_map *percpu__chunk_index_at(const struct percpu__chunk_index *index, uint32_t slot);
 
 /* Returns: the first taken slot at or after slot; PERCPU__NO_SLOT after the last. */
-uint32_t percpu__shelf_next(const struct percpu__shelf *shelf, uint32_t slot);
+uint32_t percpu__chunk_index_next(const struct percpu__chunk_index *index, uint32_t slot);
 
-#define percpu__shelf_for_each(shelf, slot)                                                                  \
-	for (uint32_t slot = percpu__shelf_next(shelf, 0); slot != PERCPU__NO_SLOT;                          \
-	     slot = percpu__shelf_next(shelf, slot + 1))
+#define percpu__chunk_index_for_each(index, slot)                                                                  \
+	for (uint32_t slot = percpu__chunk_index_next(index, 0); slot != PERCPU__NO_SLOT;                          \
+	     slot = percpu__chunk_index_next(index, slot + 1))
 
 /*
- * percpu__shelf_alloc - from the space that fits best: the smallest bin, and in it the lowest slot.
- * Returns: whether *slot and *offset were set. If not, adding an empty space makes the next call succeed.
+ * percpu__chunk_index_alloc - from the map that fits best: the smallest bin, and in it the lowest slot.
+ * Returns: whether *slot and *offset were set. If not, adding an empty map makes the next call succeed.
  */
-bool percpu__shelf_alloc(struct percpu__shelf *shelf, uint32_t granules, uint32_t align_granules,
+bool percpu__chunk_index_alloc(struct percpu__chunk_index *index, uint32_t granules, uint32_t align_granules,
 			 uint32_t *slot, uint32_t *offset);
 
-/* Takes all that is free of [at, end) in the slot's space, which is there: as one area a run. Returns: how many areas. */
-uint32_t percpu__shelf_claim(struct percpu__shelf *shelf, uint32_t slot, uint32_t at, uint32_t end);
+/* Takes all that is free of [at, end) in the slot's map, which is there: as one area a run. Returns: how many areas. */
+uint32_t percpu__chunk_index_claim(struct percpu__chunk_index *index, uint32_t slot, uint32_t at, uint32_t end);
 
-/* As percpu__space_free; 0 also for a vacant slot. */
-uint32_t percpu__shelf_free(struct percpu__shelf *shelf, uint32_t slot, uint32_t offset,
+/* As percpu__area_map_free; 0 also for a vacant slot. */
+uint32_t percpu__chunk_index_free(struct percpu__chunk_index *index, uint32_t slot, uint32_t offset,
 			    struct percpu__range *merged);
 
-/* Walks everything: the tree must agree with its spaces, each of them valid. */
-bool percpu__shelf_is_valid(const struct percpu__shelf *shelf);
+/* Walks everything: the tree must agree with its maps, each of them valid. */
+bool percpu__chunk_index_is_valid(const struct percpu__chunk_index *index);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One bit a granule: one writer, and readers without a lock; percpu__space_size says what they may expect. */
+/* One bit a granule: one writer, and readers without a lock; percpu__area_map_size says what they may expect. */
 #ifndef PERCPU_AREA_BIT_H
 #define PERCPU_AREA_BIT_H
 

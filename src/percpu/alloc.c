@@ -113,9 +113,9 @@ static const char *fault_of(const struct percpu__chunk *chunk, uintptr_t address
 		return "the address of a copy, not the per-CPU pointer";
 	if (percpu__unlikely(offset_bytes % PERCPU__GRANULE))
 		return "inside an allocation, not its start";
-	if (percpu__unlikely(!percpu__space_is_live(&chunk->space, offset_bytes / PERCPU__GRANULE)))
+	if (percpu__unlikely(!percpu__area_map_is_live(&chunk->area_map, offset_bytes / PERCPU__GRANULE)))
 		return "freed before, or inside an allocation";
-	if (percpu__unlikely(__atomic_load_n(percpu__word_of((const void __percpu *)address), __ATOMIC_RELAXED) & PERCPU__KEPT))
+	if (percpu__unlikely(__atomic_load_n(percpu__tag_of((const void __percpu *)address), __ATOMIC_RELAXED) & PERCPU__KEPT))
 		return "freed before";
 	return NULL;
 }
@@ -130,7 +130,7 @@ static const char *judge(const void __percpu *p, struct percpu__area *area)
 	*area = (struct percpu__area){ percpu__index_find((uintptr_t)p), (uintptr_t)p & (PERCPU_STRIDE - 1), 0 };
 	fault = fault_of(area->chunk, (uintptr_t)p);
 	if (percpu__likely(!fault))
-		area->bytes = percpu__space_size(&area->chunk->space, area->offset_bytes / PERCPU__GRANULE) * PERCPU__GRANULE;
+		area->bytes = percpu__area_map_size(&area->chunk->area_map, area->offset_bytes / PERCPU__GRANULE) * PERCPU__GRANULE;
 	percpu__judge_end(mine);
 	return fault;
 }
@@ -213,7 +213,7 @@ static __attribute__((noinline)) void free_any(void __percpu *p)
 }
 
 /* [doc:free] */
-/* Granules of a live area that was on a stack before, by its word; 0: any other pointer, good or bad. */
+/* Granules of a live area that was on a stack before, by its tag; 0: any other pointer, good or bad. */
 static inline uint32_t known_granules(const void __percpu *p)
 {
 	const uintptr_t address = (uintptr_t)p;
@@ -223,7 +223,7 @@ static inline uint32_t known_granules(const void __percpu *p)
 	if (percpu__unlikely(!chunk || (address & ~(PERCPU_STRIDE - 1)) != (uintptr_t)chunk->base ||
 			     address % PERCPU__GRANULE))
 		return 0;
-	word = __atomic_load_n(percpu__word_of(p), __ATOMIC_RELAXED);
+	word = __atomic_load_n(percpu__tag_of(p), __ATOMIC_RELAXED);
 	return word <= PERCPU__FRONT_GRANULES ? word : 0;
 }
 

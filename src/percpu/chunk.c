@@ -11,8 +11,8 @@
 
 #define UNITS_PER_HUGE_PAGE (PERCPU__HUGE_BYTES / PERCPU_STRIDE)
 
-_Static_assert(PERCPU__UNIT_GRANULES * PERCPU__GRANULE == PERCPU_STRIDE, "a space is a unit");
-_Static_assert(sizeof(union percpu__word) * PERCPU__UNIT_GRANULES == PERCPU_STRIDE, "words take a unit more");
+_Static_assert(PERCPU__UNIT_GRANULES * PERCPU__GRANULE == PERCPU_STRIDE, "an area map is a unit");
+_Static_assert(sizeof(union percpu__area_tag) * PERCPU__UNIT_GRANULES == PERCPU_STRIDE, "tags take a unit more");
 
 static size_t round_up(size_t bytes, size_t to)
 {
@@ -25,19 +25,19 @@ static size_t units_bytes(void)
 }
 
 /*
- * The chunk, the words behind it, and what is known of each copy's pages. They do not begin on a page, or each word would share the low
+ * The chunk, the tags behind it, and what is known of each copy's pages. They do not begin on a page, or each tag would share the low
  * bits of its address with the copies that are written about the same time, which cores take for the
  * same memory at first.
  */
-#define WORDS_OFFSET ((sizeof(struct percpu__chunk) + 63) & ~(size_t)63)
-_Static_assert(WORDS_OFFSET % 4096 >= 64 && WORDS_OFFSET % 4096 <= 4096 - 64, "words are clear of their copies");
+#define TAGS_OFFSET ((sizeof(struct percpu__chunk) + 63) & ~(size_t)63)
+_Static_assert(TAGS_OFFSET % 4096 >= 64 && TAGS_OFFSET % 4096 <= 4096 - 64, "tags are clear of their copies");
 
 static size_t own_bytes(void)
 {
-	return round_up(WORDS_OFFSET + PERCPU_STRIDE + percpu_abi.nr_copies * sizeof(uint64_t), percpu__page_bytes());
+	return round_up(TAGS_OFFSET + PERCPU_STRIDE + percpu_abi.nr_copies * sizeof(uint64_t), percpu__page_bytes());
 }
 
-size_t percpu__words_distance; /* every writer writes the same */
+size_t percpu__tags_distance; /* every writer writes the same */
 
 size_t percpu__chunk_reservation_bytes(void)
 {
@@ -184,13 +184,13 @@ struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool)
 		goto give_back;
 	if (pool->shared)
 		percpu__lock_touched(base + PERCPU_STRIDE, units_bytes() - PERCPU_STRIDE);
-	percpu__space_init(&chunk->space, &chunk->maps, (union percpu__word *)(own + WORDS_OFFSET));
-	__atomic_store_n(&percpu__words_distance, (size_t)(own + WORDS_OFFSET - base), __ATOMIC_RELAXED);
+	percpu__area_map_init(&chunk->area_map, &chunk->bitmaps, (union percpu__area_tag *)(own + TAGS_OFFSET));
+	__atomic_store_n(&percpu__tags_distance, (size_t)(own + TAGS_OFFSET - base), __ATOMIC_RELAXED);
 	chunk->pool = pool;
 	chunk->base = base;
 	chunk->reserved_bytes = percpu__chunk_reservation_bytes();
 	chunk->free_pages = ~UINT64_C(0);
-	chunk->present = (uint64_t *)(own + WORDS_OFFSET + PERCPU_STRIDE);
+	chunk->present = (uint64_t *)(own + TAGS_OFFSET + PERCPU_STRIDE);
 	chunk->is_dear = percpu__looks_make_pages(pool);
 	apply_policy(chunk, pool);
 	if (pool->populate &&
@@ -220,7 +220,7 @@ void percpu__chunk_destroy(struct percpu__chunk *chunk)
 	percpu__gone_put(chunk, own_bytes(), &chunk->gone, true);
 }
 
-void percpu__chunk_purge_words(const struct percpu__chunk *chunk, uint64_t pages)
+void percpu__chunk_purge_tags(const struct percpu__chunk *chunk, uint64_t pages)
 {
 	const uintptr_t page = percpu__page_bytes(), unit_page = PERCPU__PAGE_GRANULES * PERCPU__GRANULE;
 
@@ -228,9 +228,9 @@ void percpu__chunk_purge_words(const struct percpu__chunk *chunk, uint64_t pages
 		const unsigned first = __builtin_ctzll(pages);
 		const uint64_t from = pages >> first;
 		const unsigned nr = ~from ? (unsigned)__builtin_ctzll(~from) : PERCPU__UNIT_PAGES;
-		const uintptr_t words = (uintptr_t)chunk + WORDS_OFFSET + first * unit_page;
-		const uintptr_t start = (words + PERCPU__GRANULE + page - 1) & ~(page - 1);
-		const uintptr_t end = (words + nr * unit_page) & ~(page - 1);
+		const uintptr_t tags = (uintptr_t)chunk + TAGS_OFFSET + first * unit_page;
+		const uintptr_t start = (tags + PERCPU__GRANULE + page - 1) & ~(page - 1);
+		const uintptr_t end = (tags + nr * unit_page) & ~(page - 1);
 
 		if (start < end)
 			percpu__purge((void *)start, end - start);

@@ -27,7 +27,7 @@ struct percpu__area percpu__area_of(const void __percpu *p)
 	return (struct percpu__area){
 		.chunk = chunk,
 		.offset_bytes = offset_bytes,
-		.bytes = percpu__space_size(&chunk->space, offset_bytes / PERCPU__GRANULE) * PERCPU__GRANULE,
+		.bytes = percpu__area_map_size(&chunk->area_map, offset_bytes / PERCPU__GRANULE) * PERCPU__GRANULE,
 	};
 }
 

@@ -7,7 +7,7 @@
  *	free -> used -> (zeroed, several at a time) -> clean -> alloc		where copies are many
  *	free -> used -> (zeroed) -> alloc					where they are few
  *
- * An area on a stack still counts as live to its chunk; its word in the chunk says so, and a
+ * An area on a stack still counts as live to its chunk; its tag in the chunk says so, and a
  * second free of it is found out. How many a stack keeps is decided in limit_of.
  *
  * A stack whose limit is zero is closed: all is closed at first, and by fork and trim. Who finds this

@@ -40,7 +40,7 @@ static inline void __percpu *percpu__front_pop(struct percpu__stack __percpu *st
 }
 
 /*
- * What the front writes into the word of an area: its granules, so that a free need not look for them,
+ * What the front writes into the tag of an area: its granules, so that a free need not look for them,
  * and whether a stack holds it, so that a second free is found out. A word of up to
  * PERCPU__FRONT_GRANULES, but not 0, is thus that of a live area that was here before.
  */
@@ -48,7 +48,7 @@ static inline void __percpu *percpu__front_pop(struct percpu__stack __percpu *st
 
 static inline void percpu__front_mark(const void __percpu *p, uint64_t mark)
 {
-	__atomic_store_n(percpu__word_of(p), mark, __ATOMIC_RELAXED);
+	__atomic_store_n(percpu__tag_of(p), mark, __ATOMIC_RELAXED);
 }
 
 /* Makes what was on a stack ready for its owner. */

@@ -115,8 +115,8 @@ static void clear_stray_ends(struct percpu__wire_map *map)
 /* To the next owner, what this process keeps lives, too. */
 static void note_own(struct percpu__shared *shared, const struct percpu__chunk *chunk)
 {
-	for (uint32_t at = 0; at < PERCPU__UNIT_GRANULES; at = bit_next_relaxed(chunk->space.maps->head, at + 1)) {
-		const uint32_t granules = percpu__space_size(&chunk->space, at);
+	for (uint32_t at = 0; at < PERCPU__UNIT_GRANULES; at = bit_next_relaxed(chunk->area_map.bitmaps->head, at + 1)) {
+		const uint32_t granules = percpu__area_map_size(&chunk->area_map, at);
 
 		if (granules)
 			percpu__shared_note(shared, chunk, at, granules, true);
@@ -132,7 +132,7 @@ static void learn_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
 	for (uint32_t first = next(map, FIRST, 0); first < PERCPU__UNIT_GRANULES; first = next(map, FIRST, first + 1)) {
 		const uint32_t end = end_of(map, first);
 
-		if (percpu__space_size(&chunk->space, first) != end - first)
+		if (percpu__area_map_size(&chunk->area_map, first) != end - first)
 			percpu__pool_claim(pool, chunk, first, end);
 	}
 	percpu__pool_claimed(pool, chunk, fresh < PERCPU__UNIT_GRANULES ? (uint32_t)fresh : PERCPU__UNIT_GRANULES);
@@ -146,8 +146,8 @@ static int learn(struct percpu_pool *pool)
 	while (pool->shared->nr_taken < nr_taken && pool->shared->nr_taken < pool->shared->nr_slots)
 		if (!percpu__pool_grow(pool))
 			return -ENOMEM;
-	percpu__shelf_for_each(&pool->shelf, slot)
-		learn_chunk(pool, (struct percpu__chunk *)percpu__shelf_space(&pool->shelf, slot));
+	percpu__chunk_index_for_each(&pool->chunk_index, slot)
+		learn_chunk(pool, (struct percpu__chunk *)percpu__chunk_index_at(&pool->chunk_index, slot));
 	percpu_assert(percpu__pool_is_valid(pool));
 	return 0;
 }

@@ -17,7 +17,7 @@
  *   fork.c    what a fork finds and leaves
  *   static.c  per-CPU variables of modules
  *
- * Locks: a pool's lock guards its chunks, its shelf and its counts. The registry lock guards the list
+ * Locks: a pool's lock guards its chunks, its chunk index and its counts. The registry lock guards the list
  * of pools. Neither is held while copies are zeroed.
  */
 #ifndef PERCPU_PERCPU_FLOOR_H
@@ -39,15 +39,15 @@ struct percpu__gone {
 };
 
 /*
- * chunk: | guard | cpu 0 | ... | cpu N-1 | fallback | fence page | struct percpu__chunk | words |
+ * chunk: | guard | cpu 0 | ... | cpu N-1 | fallback | fence page | struct percpu__chunk | tags |
  * Units are PERCPU_STRIDE bytes. The fence page keeps an overrun of the fallback unit out of what follows.
  */
 struct percpu__chunk {
-	struct percpu__space space;   /* pool lock; sizes are read without it */
+	struct percpu__area_map area_map; /* pool lock; sizes are read without it */
 	struct percpu_pool *pool;     /* for ever */
 	char *base;                   /* of the guard unit; for ever */
 	size_t reserved_bytes;        /* for ever */
-	uint32_t slot;                /* on the pool's shelf; for ever */
+	uint32_t slot;                /* in the chunk index; constant */
 	bool placed;                  /* every page comes from the node of its CPU; for ever */
 	bool huge;                    /* may use huge pages; for ever */
 	uint32_t nr_mappings;         /* that its node policy cost; for ever */
@@ -59,7 +59,7 @@ struct percpu__chunk {
 	uint64_t *present;            /* pages that each copy is known to have; no lock, see present.c */
 	uint64_t everywhere;          /* those that all copies have; no lock */
 	struct percpu__gone gone;     /* at its end */
-	struct percpu__space_maps maps;
+	struct percpu__area_bitmaps bitmaps;
 };
 
 /* What tells how old a pool's idle memory is, and what of it is to go; the times are those of percpu__now_ms. */
@@ -82,7 +82,7 @@ struct percpu_pool {
 	size_t limit_granules;            /* SIZE_MAX: none; for ever */
 	uint64_t epoch_ms;                /* half the time in which memory ages; UINT64_MAX: it does not; for ever */
 	size_t kept_pages;                /* idle ones that stay however old they are; for ever */
-	struct percpu__shelf shelf;       /* this and all below but next: lock */
+	struct percpu__chunk_index chunk_index; /* this and all below but next: lock */
 	size_t idle_pages;                /* free and dirty ones, over all chunks */
 	struct percpu__pool_age age;
 	size_t live_pages;                /* not free */
@@ -142,7 +142,7 @@ void percpu__gone_put(void *start, size_t bytes, struct percpu__gone *note, bool
 
 /* ---- chunk.c ---- */
 
-/* Returns: an empty chunk under the pool's policy, on no shelf and in no index; NULL: no memory. */
+/* Returns: an empty chunk under the pool's policy, in no chunk index and not in the pagemap; NULL: no memory. */
 struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool);
 void percpu__chunk_destroy(struct percpu__chunk *chunk);
 
@@ -151,22 +151,22 @@ static inline uintptr_t percpu__chunk_unit(const struct percpu__chunk *chunk, un
 	return (uintptr_t)chunk->base + ((uintptr_t)copy + 1) * PERCPU_STRIDE;
 }
 
-/* Bytes of address space that a chunk takes, from its guard unit to its last word. */
+/* Bytes of address space that a chunk takes, from its guard unit to its last tag. */
 size_t percpu__chunk_reservation_bytes(void);
 
-/* From a per-CPU pointer to its area's word: as copies do, words lie at the offsets of a unit. */
-extern size_t percpu__words_distance;
+/* From a per-CPU pointer to its area's tag: as copies do, tags lie at the offsets of a unit. */
+extern size_t percpu__tags_distance;
 
-static inline uint64_t *percpu__word_of(const void __percpu *p)
+static inline uint64_t *percpu__tag_of(const void __percpu *p)
 {
-	return (uint64_t *)((uintptr_t)p + __atomic_load_n(&percpu__words_distance, __ATOMIC_RELAXED));
+	return (uint64_t *)((uintptr_t)p + __atomic_load_n(&percpu__tags_distance, __ATOMIC_RELAXED));
 }
 
 /*
- * Gives back the words of these pages of a unit, all of them free: but for the first of a free area, which may
+ * Gives back the tags of these pages of a unit, all of them free: but for the first of a free area, which may
  * be the first of a run of pages and stays, nothing reads them.
  */
-void percpu__chunk_purge_words(const struct percpu__chunk *chunk, uint64_t pages);
+void percpu__chunk_purge_tags(const struct percpu__chunk *chunk, uint64_t pages);
 
 /* Bytes of copies in memory that do not lie where percpu__cpu_to_memory_node says. Or -errno. */
 ssize_t percpu__chunk_misplaced_bytes(const struct percpu__chunk *chunk);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns pools: chunks on a shelf, under one policy, one limit and one lock; and the list of them all.
+ * Owns pools: chunks in an index, under one policy, one limit and one lock; and the list of them all.
  *
  * An area is taken from the chunk that fits it best; a new chunk is made only when none fits. A number and two
  * page masks a chunk tell what its areas' copies may hold:
@@ -22,9 +22,9 @@ static struct percpu_pool *registry; /* registry lock */
 static struct percpu_pool default_pool;
 static bool default_ready; /* written under the registry lock; its release pairs with percpu__pool_default */
 
-static size_t shelf_bytes(void)
+static size_t chunk_index_bytes(void)
 {
-	return percpu__shelf_bytes(PERCPU__SHELF_SLOTS);
+	return percpu__chunk_index_bytes(PERCPU__CHUNK_INDEX_SLOTS);
 }
 
 int percpu__pool_init(struct percpu_pool *pool, const char *name, const struct percpu_pool_attr *attr,
@@ -32,12 +32,12 @@ int percpu__pool_init(struct percpu_pool *pool, const char *name, const struct p
 {
 	const struct percpu__options options = percpu__options(false);
 	const uint64_t decay_ms = attr->decay_ms == PERCPU_POOL_DECAY_NEVER ? UINT64_MAX : attr->decay_ms;
-	void *shelf = percpu__map(shelf_bytes());
+	void *memory = percpu__map(chunk_index_bytes());
 
-	if (!shelf)
+	if (!memory)
 		return -ENOMEM;
 	percpu__start();
-	percpu__shelf_init(&pool->shelf, PERCPU__SHELF_SLOTS, shelf);
+	percpu__chunk_index_init(&pool->chunk_index, PERCPU__CHUNK_INDEX_SLOTS, memory);
 	percpu__lock_init(&pool->lock, rank);
 	pool->name = name;
 	pool->huge = attr->huge_pages == PERCPU_ON || (attr->huge_pages == PERCPU_DEFAULT && options.huge);
@@ -111,9 +111,9 @@ static void set_pages(struct percpu_pool *pool, struct percpu__chunk *chunk, uin
 
 static struct percpu__chunk *chunk_in(const struct percpu_pool *pool, uint32_t slot)
 {
-	return (struct percpu__chunk *)percpu__shelf_space(&pool->shelf, slot);
+	return (struct percpu__chunk *)percpu__chunk_index_at(&pool->chunk_index, slot);
 }
-_Static_assert(offsetof(struct percpu__chunk, space) == 0, "the shelf's spaces are our chunks");
+_Static_assert(offsetof(struct percpu__chunk, area_map) == 0, "the maps of the index are our chunks");
 
 bool percpu__pool_grow(struct percpu_pool *pool)
 {
@@ -123,7 +123,7 @@ bool percpu__pool_grow(struct percpu_pool *pool)
 		return false;
 	if (percpu__index_insert(chunk) < 0)
 		goto destroy;
-	chunk->slot = percpu__shelf_add(&pool->shelf, &chunk->space);
+	chunk->slot = percpu__chunk_index_add(&pool->chunk_index, &chunk->area_map);
 	if (chunk->slot == PERCPU__NO_SLOT)
 		goto remove;
 	pool->nr_empty++;
@@ -139,12 +139,12 @@ destroy:
 
 void percpu__pool_drop(struct percpu_pool *pool, struct percpu__chunk *chunk)
 {
-	percpu_assert(percpu__space_is_empty(&chunk->space));
+	percpu_assert(percpu__area_map_is_empty(&chunk->area_map));
 	pool->nr_empty--;
 	pool->nr_unplaced -= !chunk->placed;
 	pool->nr_huge -= chunk->huge;
 	set_pages(pool, chunk, ~UINT64_C(0), 0);
-	percpu__shelf_remove(&pool->shelf, chunk->slot);
+	percpu__chunk_index_remove(&pool->chunk_index, chunk->slot);
 	percpu__index_remove(chunk);
 	percpu__chunk_destroy(chunk);
 }
@@ -156,13 +156,13 @@ bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t ali
 	uint32_t slot, offset, old_end;
 	uint64_t pages, old_pages = 0;
 
-	if (granules > pool->limit_granules || pool->shelf.live_granules > pool->limit_granules - granules)
+	if (granules > pool->limit_granules || pool->chunk_index.live_granules > pool->limit_granules - granules)
 		return false;
-	while (!percpu__shelf_alloc(&pool->shelf, granules, align_granules, &slot, &offset))
+	while (!percpu__chunk_index_alloc(&pool->chunk_index, granules, align_granules, &slot, &offset))
 		if (!percpu__pool_grow(pool))
 			return false;
 	chunk = chunk_in(pool, slot);
-	pool->nr_empty -= chunk->space.nr_live == 1;
+	pool->nr_empty -= chunk->area_map.nr_live == 1;
 	if (pool->nr_empty < pool->age.least_empty)
 		pool->age.least_empty = pool->nr_empty;
 
@@ -189,36 +189,36 @@ void percpu__pool_put(struct percpu_pool *pool, void __percpu *p)
 	uint32_t granules;
 
 	/* Two frees of one area at once may both have found it in use. */
-	granules = chunk ? percpu__shelf_free(&pool->shelf, chunk->slot, offset, &merged) : 0;
+	granules = chunk ? percpu__chunk_index_free(&pool->chunk_index, chunk->slot, offset, &merged) : 0;
 	if (!granules)
 		percpu__die("percpu_free", (const void *)(uintptr_t)p, "freed twice at once");
 	if (percpu__unlikely(pool->shared))
 		percpu__shared_note(pool->shared, chunk, offset, granules, false);
-	pool->nr_empty += percpu__space_is_empty(&chunk->space);
+	pool->nr_empty += percpu__area_map_is_empty(&chunk->area_map);
 	set_pages(pool, chunk, chunk->free_pages | percpu__range_pages(merged), chunk->dirty_pages);
 }
 
 void percpu__pool_claim(struct percpu_pool *pool, struct percpu__chunk *chunk, uint32_t at, uint32_t end)
 {
-	const bool was_empty = percpu__space_is_empty(&chunk->space);
+	const bool was_empty = percpu__area_map_is_empty(&chunk->area_map);
 	struct percpu__range merged;
 
-	for (uint32_t i = at; i < end; i = bit_next_relaxed(chunk->space.maps->head, i + 1)) {
-		const uint32_t head = bit_test_relaxed(chunk->space.maps->head, i) ? i : bit_before_relaxed(chunk->space.maps->head, i);
+	for (uint32_t i = at; i < end; i = bit_next_relaxed(chunk->area_map.bitmaps->head, i + 1)) {
+		const uint32_t head = bit_test_relaxed(chunk->area_map.bitmaps->head, i) ? i : bit_before_relaxed(chunk->area_map.bitmaps->head, i);
 
-		percpu__shelf_free(&pool->shelf, chunk->slot, head, &merged);
+		percpu__chunk_index_free(&pool->chunk_index, chunk->slot, head, &merged);
 	}
-	percpu__shelf_claim(&pool->shelf, chunk->slot, at, end);
+	percpu__chunk_index_claim(&pool->chunk_index, chunk->slot, at, end);
 	pool->nr_empty -= was_empty;
 }
 
 void percpu__pool_claimed(struct percpu_pool *pool, struct percpu__chunk *chunk, uint32_t fresh)
 {
-	if (fresh < chunk->space.fresh)
-		fresh = chunk->space.fresh;
+	if (fresh < chunk->area_map.fresh)
+		fresh = chunk->area_map.fresh;
 	if (chunk->fresh < fresh)
 		chunk->fresh = fresh;
-	set_pages(pool, chunk, ~percpu__space_live_pages(&chunk->space),
+	set_pages(pool, chunk, ~percpu__area_map_live_pages(&chunk->area_map),
 		  chunk->fresh ? chunk->dirty_pages | pages_of(0, chunk->fresh) : 0);
 }
 
@@ -249,19 +249,19 @@ bool percpu__pool_is_valid(const struct percpu_pool *pool)
 {
 	size_t idle_pages = 0, live_pages = 0, nr_empty = 0;
 
-	percpu__shelf_for_each(&pool->shelf, slot) {
+	percpu__chunk_index_for_each(&pool->chunk_index, slot) {
 		const struct percpu__chunk *chunk = chunk_in(pool, slot);
 
 		if (chunk->pool != pool || chunk->slot != slot ||
 		    percpu__index_find((uintptr_t)chunk->base) != chunk ||
-		    percpu__space_live_pages(&chunk->space) != ~chunk->free_pages)
+		    percpu__area_map_live_pages(&chunk->area_map) != ~chunk->free_pages)
 			return false;
 		idle_pages += __builtin_popcountll(chunk->free_pages & chunk->dirty_pages);
 		live_pages += __builtin_popcountll(~chunk->free_pages);
-		nr_empty += percpu__space_is_empty(&chunk->space);
+		nr_empty += percpu__area_map_is_empty(&chunk->area_map);
 	}
 	return idle_pages == pool->idle_pages && live_pages == pool->live_pages && nr_empty == pool->nr_empty &&
-	       percpu__shelf_is_valid(&pool->shelf);
+	       percpu__chunk_index_is_valid(&pool->chunk_index);
 }
 
 /* ---- the registry ---- */
@@ -372,13 +372,13 @@ struct percpu_pool *percpu_pool_create(const char *name, const struct percpu_poo
 		error = percpu__shared_create(&pool->shared, name, attr.limit_bytes, percpu__chunk_reservation_bytes());
 	}
 	if (error)
-		goto release_shelf;
+		goto release_chunk_index;
 	percpu__lock(&registry_lock);
 	enlist(pool);
 	percpu__unlock(&registry_lock);
 	return pool;
-release_shelf:
-	percpu__release(pool->shelf.tree, shelf_bytes());
+release_chunk_index:
+	percpu__release(pool->chunk_index.tree, chunk_index_bytes());
 release:
 	percpu__release(pool, pool_bytes(name));
 fail:
@@ -403,8 +403,8 @@ int percpu_pool_destroy(struct percpu_pool *pool)
 	error = percpu__pool_own(pool);
 	percpu__lock(&pool->lock);
 	percpu_assert(percpu__pool_is_valid(pool));
-	if (pool->shelf.nr_live || error) {
-		error = pool->shelf.nr_live ? -EBUSY : error;
+	if (pool->chunk_index.nr_live || error) {
+		error = pool->chunk_index.nr_live ? -EBUSY : error;
 		percpu__unlock(&pool->lock);
 		percpu__unlock(&registry_lock);
 		return error;
@@ -412,13 +412,13 @@ int percpu_pool_destroy(struct percpu_pool *pool)
 	if (pool->shared)
 		percpu__shared_disown(pool->shared);
 	*link = pool->next;
-	percpu__shelf_for_each(&pool->shelf, slot)
+	percpu__chunk_index_for_each(&pool->chunk_index, slot)
 		percpu__pool_drop(pool, chunk_in(pool, slot));
 	percpu__unlock(&pool->lock);
 	percpu__unlock(&registry_lock);
 	if (pool->shared)
 		percpu__shared_destroy(pool->shared);
-	percpu__release(pool->shelf.tree, shelf_bytes());
+	percpu__release(pool->chunk_index.tree, chunk_index_bytes());
 	percpu__release(pool, pool_bytes(pool->name));
 	return 0;
 }
@@ -430,19 +430,19 @@ static void collect_stats(const struct percpu_pool *pool, struct percpu_pool_sta
 							 : (struct percpu__front_stats){ .nr = 0 };
 
 	/* Read CPU after CPU, it may count an area twice that moved meanwhile. */
-	if (front.nr > pool->shelf.nr_live)
-		front.nr = pool->shelf.nr_live;
-	if (front.bytes > pool->shelf.live_granules * PERCPU__GRANULE)
-		front.bytes = pool->shelf.live_granules * PERCPU__GRANULE;
+	if (front.nr > pool->chunk_index.nr_live)
+		front.nr = pool->chunk_index.nr_live;
+	if (front.bytes > pool->chunk_index.live_granules * PERCPU__GRANULE)
+		front.bytes = pool->chunk_index.live_granules * PERCPU__GRANULE;
 
-	stats->nr_chunks = pool->shelf.nr_spaces;
-	stats->nr_live = pool->shelf.nr_live - front.nr;
+	stats->nr_chunks = pool->chunk_index.nr_chunks;
+	stats->nr_live = pool->chunk_index.nr_live - front.nr;
 	stats->cached_bytes = front.bytes;
-	stats->live_bytes = pool->shelf.live_granules * PERCPU__GRANULE - front.bytes;
+	stats->live_bytes = pool->chunk_index.live_granules * PERCPU__GRANULE - front.bytes;
 	stats->used_page_bytes = pool->live_pages * PERCPU__PAGE_GRANULES * PERCPU__GRANULE;
 	stats->held_page_bytes = stats->used_page_bytes + pool->idle_pages * PERCPU__PAGE_GRANULES * PERCPU__GRANULE;
-	stats->bookkeeping_bytes = front.bookkeeping_bytes + percpu__resident_bytes(pool->shelf.tree, shelf_bytes());
-	percpu__shelf_for_each(&pool->shelf, slot) {
+	stats->bookkeeping_bytes = front.bookkeeping_bytes + percpu__resident_bytes(pool->chunk_index.tree, chunk_index_bytes());
+	percpu__chunk_index_for_each(&pool->chunk_index, slot) {
 		stats->reserved_bytes += chunk_in(pool, slot)->reserved_bytes;
 		stats->bookkeeping_bytes += percpu__chunk_bookkeeping_bytes(chunk_in(pool, slot));
 	}
@@ -491,7 +491,7 @@ ssize_t percpu_pool_misplaced(struct percpu_pool *pool)
 		ssize_t of_chunk = 0;
 
 		percpu__lock(&pool->lock);
-		slot = percpu__shelf_next(&pool->shelf, slot);
+		slot = percpu__chunk_index_next(&pool->chunk_index, slot);
 		if (slot != PERCPU__NO_SLOT)
 			of_chunk = percpu__chunk_misplaced_bytes(chunk_in(pool, slot++));
 		percpu__unlock(&pool->lock);

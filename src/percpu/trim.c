@@ -98,7 +98,7 @@ static size_t purge_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk,
 	size_t given_back;
 
 	percpu__present_forget(chunk, pages);
-	percpu__chunk_purge_words(chunk, percpu__space_is_empty(&chunk->space) ? chunk->free_pages : pages);
+	percpu__chunk_purge_tags(chunk, percpu__area_map_is_empty(&chunk->area_map) ? chunk->free_pages : pages);
 	given_back = purge_pages(chunk, pages, done);
 	if (*done) {
 		pool->idle_pages -= __builtin_popcountll(pages & chunk->dirty_pages);
@@ -110,20 +110,20 @@ static size_t purge_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk,
 
 static struct percpu__chunk *chunk_in(const struct percpu_pool *pool, uint32_t slot)
 {
-	return (struct percpu__chunk *)percpu__shelf_space(&pool->shelf, slot);
+	return (struct percpu__chunk *)percpu__chunk_index_at(&pool->chunk_index, slot);
 }
 
 /* Pages of a chunk that can go now. */
 static uint64_t purgeable_now(const struct percpu__chunk *chunk)
 {
-	return chunk->huge && !percpu__space_is_empty(&chunk->space) ? 0 : purgeable(chunk);
+	return chunk->huge && !percpu__area_map_is_empty(&chunk->area_map) ? 0 : purgeable(chunk);
 }
 
 static size_t purge_pool(struct percpu_pool *pool)
 {
 	size_t given_back = 0;
 
-	percpu__shelf_for_each(&pool->shelf, slot) {
+	percpu__chunk_index_for_each(&pool->chunk_index, slot) {
 		const uint64_t pages = purgeable_now(chunk_in(pool, slot));
 		bool done;
 
@@ -188,7 +188,7 @@ static void look_at_age(struct percpu_pool *pool, uint64_t now_ms, size_t worth_
 	age->epoch_ms = now_ms;
 	age->least_pages = pool->idle_pages - age->due_pages;
 	age->least_empty = pool->nr_empty - age->due_chunks;
-	age->nr_unseen = pool->shelf.nr_spaces;
+	age->nr_unseen = pool->chunk_index.nr_chunks;
 }
 /* [doc:end] */
 
@@ -233,7 +233,7 @@ static void give_some(struct percpu_pool *pool)
 	struct percpu__pool_age *const age = &pool->age;
 
 	for (unsigned looks = LOOKS; looks && is_any_due(pool); looks--) {
-		const uint32_t slot = percpu__shelf_next(&pool->shelf, age->slot);
+		const uint32_t slot = percpu__chunk_index_next(&pool->chunk_index, age->slot);
 		struct percpu__chunk *chunk;
 		uint64_t pages;
 
@@ -249,7 +249,7 @@ static void give_some(struct percpu_pool *pool)
 		chunk = chunk_in(pool, slot);
 		pages = purgeable_now(chunk);
 		age->slot = slot;
-		if (age->due_chunks && pool->nr_empty > 1 && percpu__space_is_empty(&chunk->space)) {
+		if (age->due_chunks && pool->nr_empty > 1 && percpu__area_map_is_empty(&chunk->area_map)) {
 			give_chunk(pool, chunk);
 			return;
 		}
@@ -339,10 +339,10 @@ static size_t trim(struct percpu_pool *pool)
 	percpu_assert(percpu__pool_is_valid(pool));
 	if (pool->fronted)
 		percpu__front_drain(pool);
-	percpu__shelf_for_each(&pool->shelf, slot) {
+	percpu__chunk_index_for_each(&pool->chunk_index, slot) {
 		struct percpu__chunk *chunk = chunk_in(pool, slot);
 
-		if (percpu__space_is_empty(&chunk->space) && pool->nr_empty > 1)
+		if (percpu__area_map_is_empty(&chunk->area_map) && pool->nr_empty > 1)
 			given_back += unmap_chunk(pool, chunk);
 	}
 	given_back += purge_pool(pool);

@@ -35,14 +35,14 @@ static size_t written_bytes(const void *memory, size_t bytes)
 /* The layer's own pages per page of one unit that holds a live area. */
 static double bookkeeping_percent(void)
 {
-	size_t own = written_bytes(world.shelf_memory, percpu__shelf_bytes(world.shelf.capacity)), used = 0;
+	size_t own = written_bytes(world.index_memory, percpu__chunk_index_bytes(world.index.capacity)), used = 0;
 
-	percpu__shelf_for_each(&world.shelf, slot) {
-		struct world_space *s = world_space(&world, slot);
+	percpu__chunk_index_for_each(&world.index, slot) {
+		struct world_map *s = world_map(&world, slot);
 
-		own += sizeof(s->space) + written_bytes(&s->maps, sizeof(s->maps)) +
-		       written_bytes(s->words, sizeof(s->words));
-		used += 4096 * (size_t)__builtin_popcountll(percpu__space_live_pages(&s->space));
+		own += sizeof(s->map) + written_bytes(&s->bitmaps, sizeof(s->bitmaps)) +
+		       written_bytes(s->tags, sizeof(s->tags));
+		used += 4096 * (size_t)__builtin_popcountll(percpu__area_map_live_pages(&s->map));
 	}
 	return 100.0 * (double)own / (double)used;
 }
@@ -78,20 +78,20 @@ static const struct {
 
 START_TEST(filling)
 {
-	world_init(&world, PERCPU__SHELF_SLOTS);
+	world_init(&world, PERCPU__CHUNK_INDEX_SLOTS);
 	for (int i = 0; i < NR_OBJECTS; i++)
 		objects[i] = world_alloc(&world, fillings[_i].bytes(i), 1);
 	ck_assert_percent_ge(world_utilisation(&world), fillings[_i].bound);
 	ck_assert_percent_ge(6 - bookkeeping_percent(), 0);
-	ck_assert(percpu__shelf_is_valid(&world.shelf));
+	ck_assert(percpu__chunk_index_is_valid(&world.index));
 
 	for (int i = 0; i < NR_OBJECTS; i++)
 		world_free(&world, objects[i * INT64_C(7919) % NR_OBJECTS]);
-	percpu__shelf_for_each(&world.shelf, slot) {
-		ck_assert(percpu__space_is_empty(percpu__shelf_space(&world.shelf, slot)));
-		ck_assert_uint_eq(percpu__space_live_pages(percpu__shelf_space(&world.shelf, slot)), 0);
+	percpu__chunk_index_for_each(&world.index, slot) {
+		ck_assert(percpu__area_map_is_empty(percpu__chunk_index_at(&world.index, slot)));
+		ck_assert_uint_eq(percpu__area_map_live_pages(percpu__chunk_index_at(&world.index, slot)), 0);
 	}
-	ck_assert(percpu__shelf_is_valid(&world.shelf));
+	ck_assert(percpu__chunk_index_is_valid(&world.index));
 }
 END_TEST
 
@@ -100,7 +100,7 @@ START_TEST(churn)
 	const uint32_t nr_live = 50000;
 	double worst = 100;
 
-	world_init(&world, PERCPU__SHELF_SLOTS);
+	world_init(&world, PERCPU__CHUNK_INDEX_SLOTS);
 	world.random = (uint64_t)_i;
 	for (uint32_t i = 0; i < nr_live; i++)
 		objects[i] = world_alloc(&world, random_log_uniform(&world.random, 4, 2048), 1);
@@ -114,13 +114,13 @@ START_TEST(churn)
 	}
 	ck_assert_percent_ge(world_utilisation(&world), 94);
 	ck_assert_percent_ge(worst, 93);
-	ck_assert(percpu__shelf_is_valid(&world.shelf));
+	ck_assert(percpu__chunk_index_is_valid(&world.index));
 }
 END_TEST
 
 START_TEST(holes_of_counters_take_structs)
 {
-	world_init(&world, PERCPU__SHELF_SLOTS);
+	world_init(&world, PERCPU__CHUNK_INDEX_SLOTS);
 	world.random = (uint64_t)_i;
 	for (int i = 0; i < NR_OBJECTS; i++)
 		objects[i] = world_alloc(&world, 8, 1);
@@ -134,7 +134,7 @@ START_TEST(holes_of_counters_take_structs)
 	while (world.live_bytes < 8 * NR_OBJECTS)
 		world_alloc(&world, 64 + random_below(&world.random, 449), 1);
 	ck_assert_percent_ge(world_utilisation(&world), 63);
-	ck_assert(percpu__shelf_is_valid(&world.shelf));
+	ck_assert(percpu__chunk_index_is_valid(&world.index));
 }
 END_TEST
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A shelf with as many spaces as it needs, and no unit behind them: offsets alone. What a caller of the
+ * An index with as many maps as it needs, and no unit behind them: offsets alone. What a caller of the
  * layer would do, the counts by which packing is judged, and numbers that repeat from run to run.
  */
 #ifndef TESTS_AREA_WORLD_H
@@ -19,15 +19,15 @@ struct object {
 	uint32_t bytes; /* as requested */
 };
 
-struct world_space {
-	struct percpu__space space; /* first: a shelf hands back its address */
-	_Alignas(4096) struct percpu__space_maps maps;
-	_Alignas(4096) union percpu__word words[PERCPU__UNIT_GRANULES];
+struct world_map {
+	struct percpu__area_map map; /* first: an index hands back its address */
+	_Alignas(4096) struct percpu__area_bitmaps bitmaps;
+	_Alignas(4096) union percpu__area_tag tags[PERCPU__UNIT_GRANULES];
 };
 
 struct world {
-	struct percpu__shelf shelf;
-	void *shelf_memory;
+	struct percpu__chunk_index index;
+	void *index_memory;
 	uint64_t live_bytes; /* as requested */
 	uint64_t random;
 };
@@ -43,22 +43,22 @@ static inline void *lazy_zeroed(size_t bytes)
 
 static inline void world_init(struct world *world, uint32_t capacity)
 {
-	*world = (struct world){ .shelf_memory = lazy_zeroed(percpu__shelf_bytes(capacity)) };
-	percpu__shelf_init(&world->shelf, capacity, world->shelf_memory);
+	*world = (struct world){ .index_memory = lazy_zeroed(percpu__chunk_index_bytes(capacity)) };
+	percpu__chunk_index_init(&world->index, capacity, world->index_memory);
 }
 
 /* Never given back: a test is a process of its own. */
-static inline struct world_space *world_space_create(void)
+static inline struct world_map *world_map_create(void)
 {
-	struct world_space *s = lazy_zeroed(sizeof(*s));
+	struct world_map *s = lazy_zeroed(sizeof(*s));
 
-	percpu__space_init(&s->space, &s->maps, s->words);
+	percpu__area_map_init(&s->map, &s->bitmaps, s->tags);
 	return s;
 }
 
-static inline struct world_space *world_space(const struct world *world, uint32_t slot)
+static inline struct world_map *world_map(const struct world *world, uint32_t slot)
 {
-	return (struct world_space *)percpu__shelf_space(&world->shelf, slot);
+	return (struct world_map *)percpu__chunk_index_at(&world->index, slot);
 }
 
 static inline uint32_t granules_of(uint32_t bytes)
@@ -70,9 +70,9 @@ static inline struct object world_alloc(struct world *world, uint32_t bytes, uin
 {
 	struct object o = { .bytes = bytes };
 
-	if (!percpu__shelf_alloc(&world->shelf, granules_of(bytes), align_granules, &o.slot, &o.offset)) {
-		if (percpu__shelf_add(&world->shelf, &world_space_create()->space) == PERCPU__NO_SLOT ||
-		    !percpu__shelf_alloc(&world->shelf, granules_of(bytes), align_granules, &o.slot, &o.offset))
+	if (!percpu__chunk_index_alloc(&world->index, granules_of(bytes), align_granules, &o.slot, &o.offset)) {
+		if (percpu__chunk_index_add(&world->index, &world_map_create()->map) == PERCPU__NO_SLOT ||
+		    !percpu__chunk_index_alloc(&world->index, granules_of(bytes), align_granules, &o.slot, &o.offset))
 			abort();
 	}
 	world->live_bytes += bytes;
@@ -83,7 +83,7 @@ static inline void world_free(struct world *world, struct object o)
 {
 	struct percpu__range merged;
 
-	if (percpu__shelf_free(&world->shelf, o.slot, o.offset, &merged) != granules_of(o.bytes))
+	if (percpu__chunk_index_free(&world->index, o.slot, o.offset, &merged) != granules_of(o.bytes))
 		abort();
 	world->live_bytes -= o.bytes;
 }
@@ -93,9 +93,9 @@ static inline double world_utilisation(const struct world *world)
 {
 	uint64_t pages = 0;
 
-	percpu__shelf_for_each(&world->shelf, slot)
+	percpu__chunk_index_for_each(&world->index, slot)
 		pages += (unsigned)__builtin_popcountll(
-			percpu__space_live_pages(percpu__shelf_space(&world->shelf, slot)));
+			percpu__area_map_live_pages(percpu__chunk_index_at(&world->index, slot)));
 	return 100.0 * (double)world->live_bytes / ((double)pages * PERCPU__PAGE_GRANULES * PERCPU__GRANULE);
 }
 

@@ -6,7 +6,7 @@
 . "${top_srcdir:?}/scripts/tap.sh"
 
 seconds=${FUZZ_SECONDS:-300}
-targets=${FUZZ_TARGETS:-"alloc cache publish reader space statics text page"}
+targets=${FUZZ_TARGETS:-"alloc cache publish reader area_map statics text page"}
 tests=$top_srcdir/tests
 flags="-std=gnu11 -D_GNU_SOURCE -DPERCPU_CHECKS -DPERCPU_UNMARKED -g -O1 -pthread -fsanitize=address,undefined
 	-fno-sanitize-recover=undefined -iquote $top_srcdir/src -I$top_srcdir/include -I$tests"

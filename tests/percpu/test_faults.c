@@ -337,7 +337,7 @@ static void go_on(const struct scenario *scenario, int call)
 		scenario->undo();
 	}
 	ck_assert_int_ge(percpu_trim(NULL), 0);
-	/* One chunk, the front's chunk, shelves, leaves; a mapping that could not be unmapped stays. */
+	/* One chunk, the front's chunk, chunk indexes, leaves; a mapping that could not be unmapped stays. */
 	ck_assert_uint_le(nr_mappings(), mappings + 40 + 3 * percpu_nr_copies());
 	_exit(0);
 }

@@ -21,7 +21,7 @@ static void later(uint64_t ms)
 	percpu__set_clock(clock_ms);
 }
 
-static size_t nr_calls, nr_bytes; /* given back in the units of chunks, that is not by their words */
+static size_t nr_calls, nr_bytes; /* given back in the units of chunks, that is not by their tags */
 int __real_percpu__purge(void *start, size_t bytes);
 int __wrap_percpu__purge(void *start, size_t bytes);
 void __real_percpu__release(void *start, size_t bytes);
@@ -117,7 +117,7 @@ START_TEST(a_swing_gives_back_nothing)
 }
 END_TEST
 
-/* A chunk, or 256 pages, and of the words of those that chunks keep for themselves no more. */
+/* A chunk, or 256 pages, and of the tags of those that chunks keep for themselves no more. */
 START_TEST(one_free_gives_back_little)
 {
 	size_t most_calls = 0, most_bytes = 0, most_unmapped = 0;

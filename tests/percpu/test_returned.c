@@ -229,7 +229,7 @@ static void check_held(const char *when, struct held first, struct held last, si
 	fflush(stdout);
 	ck_assert(is_about(last.memory, first.memory, memory_slack) || !IS_OURS_ALONE);
 	ck_assert(is_about(last.address_space, first.address_space, 4 * (percpu_nr_copies() + 3) * PERCPU_STRIDE));
-	/* Walkers of --enable-checks look at all words, which maps the zero page. */
+	/* Walkers of --enable-checks look at all tags, which maps the zero page. */
 	ck_assert(is_about(last.bookkeeping, first.bookkeeping, 2 * PERCPU_STRIDE));
 	ck_assert(is_about(last.nr_chunks, first.nr_chunks, 4));
 	ck_assert(is_about(last.nr_mappings, first.nr_mappings, 16));

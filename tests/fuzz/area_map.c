@@ -6,9 +6,9 @@
 
 #include "area/area.h"
 
-static struct percpu__space space;
-static struct percpu__space_maps maps;
-static union percpu__word words[PERCPU__UNIT_GRANULES];
+static struct percpu__area_map map;
+static struct percpu__area_bitmaps bitmaps;
+static union percpu__area_tag tags[PERCPU__UNIT_GRANULES];
 static uint16_t owner[PERCPU__UNIT_GRANULES]; /* of each granule; 0: free */
 
 #define NR_AREAS 400
@@ -23,12 +23,12 @@ static void try_alloc(struct input *input)
 
 	if (areas[which].granules)
 		return;
-	if (!percpu__space_alloc(&space, granules, align, &offset)) {
-		must(!granules || granules > PERCPU__UNIT_GRANULES || space.nr_live);
+	if (!percpu__area_map_alloc(&map, granules, align, &offset)) {
+		must(!granules || granules > PERCPU__UNIT_GRANULES || map.nr_live);
 		return;
 	}
 	must(granules && offset % align == 0 && offset + granules <= PERCPU__UNIT_GRANULES);
-	must(percpu__space_size(&space, offset) == granules);
+	must(percpu__area_map_size(&map, offset) == granules);
 	for (uint32_t at = offset; at < offset + granules; at++) {
 		must(!owner[at]);
 		owner[at] = 1 + which;
@@ -40,8 +40,8 @@ static void free_area(unsigned which)
 {
 	struct percpu__range *area = &areas[which], merged;
 
-	must(percpu__space_is_live(&space, area->start));
-	must(percpu__space_free(&space, area->start, &merged) == area->granules);
+	must(percpu__area_map_is_live(&map, area->start));
+	must(percpu__area_map_free(&map, area->start, &merged) == area->granules);
 	must(merged.start <= area->start && merged.start + merged.granules >= area->start + area->granules);
 	memset(&owner[area->start], 0, area->granules * sizeof(owner[0]));
 	must(!merged.start || owner[merged.start - 1]);
@@ -65,8 +65,8 @@ static void try_free_wrongly(struct input *input)
 
 	if (owner[offset] && areas[owner[offset] - 1].start == offset)
 		return;
-	must(!percpu__space_is_live(&space, offset) && !percpu__space_size(&space, offset));
-	must(!percpu__space_free(&space, offset, &merged));
+	must(!percpu__area_map_is_live(&map, offset) && !percpu__area_map_size(&map, offset));
+	must(!percpu__area_map_free(&map, offset, &merged));
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -80,19 +80,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	struct input input = { bytes, bytes + size };
 	uint32_t live = 0;
 
-	memset(&maps, 0, sizeof(maps));
-	memset(words, 0, sizeof(words));
-	percpu__space_init(&space, &maps, words);
+	memset(&bitmaps, 0, sizeof(bitmaps));
+	memset(tags, 0, sizeof(tags));
+	percpu__area_map_init(&map, &bitmaps, tags);
 	while (input.at < input.end) {
 		list[next_byte(&input) % (sizeof(list) / sizeof(list[0]))](&input);
-		must(percpu__space_is_valid(&space));
+		must(percpu__area_map_is_valid(&map));
 	}
 	for (unsigned i = 0; i < NR_AREAS; i++)
 		live += areas[i].granules;
-	must(live == space.live_granules);
+	must(live == map.live_granules);
 	for (unsigned i = 0; i < NR_AREAS; i++)
 		if (areas[i].granules)
 			free_area(i);
-	must(!space.nr_live && !space.live_granules && percpu__space_is_valid(&space));
+	must(!map.nr_live && !map.live_granules && percpu__area_map_is_valid(&map));
 	return 0;
 }

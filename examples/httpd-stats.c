@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A small HTTP server of several processes, each of several threads, whose statistics are published: requests by
- * status, bytes, open connections, and how long requests took. Processes count without a lock or an atomic
- * instruction, and the sums over all of them are exact:
+ * A small HTTP server of several processes, each of several threads, whose statistics are
+ * published: requests by status, bytes, open connections, and how long requests took. Processes
+ * count without a lock or an atomic instruction, and the sums over all of them are exact:
  *
  *	httpd-stats 8080 &
  *	wrk -c 32 -d 10 http://127.0.0.1:8080/
  *	percpu show httpd-stats
  *
- * The parent makes the pool and forks the workers, which share its copies. The pool ends with the last process.
+ * The parent makes the pool and forks the workers, which share its copies. The pool ends with the
+ * last process.
  */
 #include <arpa/inet.h>
 #include <microhttpd.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One thread receives packets from a UDP socket on loopback, to which many senders write. It allocates a
- * buffer for each and hands it to workers on other CPUs, which read and free it. These remote frees return
- * the buffers to the receiver's CPU in batches.
+ * One thread receives packets from a UDP socket on loopback, to which many senders write. It
+ * allocates a buffer for each and hands it to workers on other CPUs, which read and free it. These
+ * remote frees return the buffers to the receiver's CPU in batches.
  *
  *	packet-pool [SECONDS [SENDERS]]
  */

@@ -2,14 +2,14 @@
 /*
  * percpu-wc: a parallel wc.
  *
- * Each file is cut at arbitrary bytes into as many pieces as there are threads. The threads share only
- * one per-CPU struct of counters: a thread adds each block that it has counted to the copy of the CPU on
- * which it runs. At the end, the sums over the copies are the totals. The counts of one file are the
- * sums after it minus the sums before it.
+ * Each file is cut at arbitrary bytes into as many pieces as there are threads. The threads share
+ * only one per-CPU struct of counters: a thread adds each block that it has counted to the copy of
+ * the CPU on which it runs. At the end, the sums over the copies are the totals. The counts of one
+ * file are the sums after it minus the sums before it.
  *
  * A word is a run of printable bytes that ends at a space; any other byte (of the C locale) belongs
- * to neither and changes nothing. Whether a piece begins inside a word is therefore decided by the last
- * printable byte or space before it, for which the thread searches backwards.
+ * to neither and changes nothing. Whether a piece begins inside a word is therefore decided by the
+ * last printable byte or space before it, for which the thread searches backwards.
  *
  * Output, widths included, is that of GNU wc in the C locale.
  */
@@ -71,7 +71,9 @@ static bool is_printable(unsigned char c)
 	return c > ' ' && c < 0x7f;
 }
 
-/* Counts a block and adds it to this CPU's copy. Takes and returns whether a word is in progress. */
+/*
+ * Counts a block and adds it to this CPU's copy. Takes and returns whether a word is in progress.
+ */
 static bool count_block(const unsigned char *block, size_t n, bool in_word)
 {
 	uint64_t lines = 0, words = 0;
@@ -89,7 +91,10 @@ static bool count_block(const unsigned char *block, size_t n, bool in_word)
 	return in_word;
 }
 
-/* Reads n bytes at an offset, fewer only at the end of the file. Returns: the bytes read, or -errno if none. */
+/*
+ * Reads n bytes at an offset, fewer only at the end of the file. Returns: the bytes read, or -errno
+ * if none.
+ */
 static ssize_t read_at(int fd, unsigned char *block, size_t n, off_t at)
 {
 	size_t have = 0;
@@ -160,7 +165,10 @@ static int count_rest(int fd, unsigned char *block, bool in_word)
 	return 0;
 }
 
-/* Counts [start, end) of a file, cut into nr pieces. Returns: 0, or the errno of the first piece that failed. */
+/*
+ * Counts [start, end) of a file, cut into nr pieces. Returns: 0, or the errno of the first piece
+ * that failed.
+ */
 static int count_pieces(struct piece *pieces, unsigned long nr, int fd, off_t start, off_t end)
 {
 	int error = 0;
@@ -187,8 +195,8 @@ static int count_pieces(struct piece *pieces, unsigned long nr, int fd, off_t st
 }
 
 /*
- * A regular file of known size is cut into pieces. This thread reads to the end of a file without a size
- * (a pipe, a file of /proc), or of one that grew meanwhile.
+ * A regular file of known size is cut into pieces. This thread reads to the end of a file without a
+ * size (a pipe, a file of /proc), or of one that grew meanwhile.
  */
 static int count_file(struct piece *pieces, int fd)
 {

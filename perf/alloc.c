@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What allocating costs: a pair of alloc and free, zeroed and written to in between, beside librseq's;
- * the same with 512 CPUs; with a million objects live; with two threads at once.
+ * What allocating costs: a pair of alloc and free, zeroed and written to in between, beside
+ * librseq's; the same with 512 CPUs; with a million objects live; with two threads at once.
  *
- * Both sides do the same work: they allocate a zeroed object, check this CPU's copy by a load, write its first
- * word, and free it. Rounds alternate. A side's figure is that of its best round, since the rest of the machine
- * can only add to it.
+ * Both sides do the same work: they allocate a zeroed object, check this CPU's copy by a load,
+ * write its first word, and free it. Rounds alternate. A side's figure is that of its best round,
+ * since the rest of the machine can only add to it.
  */
 #include "bench.h"
 
@@ -118,7 +118,10 @@ static double peer_pairs(struct rseq_mempool *pool, unsigned batch, unsigned nr)
 }
 #endif
 
-/* Sums and frees objects, so that all copies have page tables, as in a program whose monitor reads them. */
+/*
+ * Sums and frees objects, so that all copies have page tables, as in a program whose monitor reads
+ * them.
+ */
 static void sum_many(size_t size)
 {
 	uint64_t __percpu *live[MOST_BATCH];
@@ -202,9 +205,9 @@ struct side {
 };
 
 /*
- * A number of live objects in a process of its own, whose allocator has nothing else. The array of objects is
- * shuffled, so that a pass through it replaces random ones without cache misses of the benchmark: only the
- * misses of the allocator differ between few objects and many.
+ * A number of live objects in a process of its own, whose allocator has nothing else. The array of
+ * objects is shuffled, so that a pass through it replaces random ones without cache misses of the
+ * benchmark: only the misses of the allocator differ between few objects and many.
  */
 struct world {
 	const struct side *side;
@@ -263,7 +266,10 @@ static void world_pair(struct world *world, unsigned nr)
 
 #define REPLACED (300 * BY)
 
-/* The child: allocates all objects, then answers every question with the ns that a replacement takes. */
+/*
+ * The child: allocates all objects, then answers every question with the ns that a replacement
+ * takes.
+ */
 static void world_live(struct world *world)
 {
 	char question;

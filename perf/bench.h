@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What all programs of perf/ share: time, order statistics, random numbers, a process of its own for a
- * workload, and the one form in which a result is printed.
+ * What all programs of perf/ share: time, order statistics, random numbers, a process of its own
+ * for a workload, and the one form in which a result is printed.
  *
- * A result compares two sides that were measured in one run, in alternating rounds, or gives one figure. A
- * result with a target prints a verdict.
+ * A result compares two sides that were measured in one run, in alternating rounds, or gives one
+ * figure. A result with a target prints a verdict.
  */
 #ifndef PERCPU_PERF_BENCH_H
 #define PERCPU_PERF_BENCH_H
@@ -195,7 +195,10 @@ BENCH_UNUSED static void bench_skip(const char *what, const char *why)
 
 /* ---- workloads in processes of their own ---- */
 
-/* Runs a sibling of this program; arg may be NULL. Returns: its run time in ns; *inside: the time it reports. */
+/*
+ * Runs a sibling of this program; arg may be NULL. Returns: its run time in ns; *inside: the time
+ * it reports.
+ */
 BENCH_UNUSED static double bench_life(const char *name, const char *arg, double *inside)
 {
 	char path[PATH_MAX] = "";

@@ -2,9 +2,10 @@
 /*
  * What object caches cost, beside malloc of glibc, jemalloc, mimalloc and gperftools' tcmalloc.
  *
- * Every side runs in processes of its own, the same program with another malloc preloaded, in alternating
- * rounds; its figure is that of its best round. All do the same work, object by object, through the same loops.
- * A malloc that is not installed is left out; if only glibc's is left, there is no verdict.
+ * Every side runs in processes of its own, the same program with another malloc preloaded, in
+ * alternating rounds; its figure is that of its best round. All do the same work, object by object,
+ * through the same loops. A malloc that is not installed is left out; if only glibc's is left,
+ * there is no verdict.
  */
 #include "mallocs.h"
 
@@ -149,9 +150,9 @@ static inline __attribute__((always_inline)) double hand_over(struct percpu_cach
 /*
  * ---- larson: each thread frees what others allocated ----
  *
- * The clock runs while blocks are replaced, not while threads wait for one another. The work besides malloc and
- * free is the same for all sides, and small: a random number is a multiplication and an addition, whose upper
- * bits are good enough to choose a block.
+ * The clock runs while blocks are replaced, not while threads wait for one another. The work
+ * besides malloc and free is the same for all sides, and small: a random number is a multiplication
+ * and an addition, whose upper bits are good enough to choose a block.
  */
 
 #define BLOCKS 1000

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What statistics cost beside percpu_add: limit-checking counters, groups of fields, histograms. Every loop
- * exists at several code addresses, because the address affects the figure. The fastest round of each address
- * counts, and the median of all addresses.
+ * What statistics cost beside percpu_add: limit-checking counters, groups of fields, histograms.
+ * Every loop exists at several code addresses, because the address affects the figure. The fastest
+ * round of each address counts, and the median of all addresses.
  */
 #include "bench.h"
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* For perf/start and perf/scale: allocates once, unless given an argument, and writes how long that took. */
+/*
+ * For perf/start and perf/scale: allocates once, unless given an argument, and writes how long that
+ * took.
+ */
 #include <time.h>
 #include <unistd.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What huge pages buy: the same random work on counters of a pool with them and of one without, in one process, with
- * sixteen simulated CPUs, so that a chunk has two huge pages. Updates go to this CPU's copies alone; sums read
- * all copies, each of which was written before.
+ * What huge pages buy: the same random work on counters of a pool with them and of one without, in
+ * one process, with sixteen simulated CPUs, so that a chunk has two huge pages. Updates go to this
+ * CPU's copies alone; sums read all copies, each of which was written before.
  */
 #include "bench.h"
 
@@ -132,8 +132,9 @@ static void measure(const char *name, void (*run)(struct side *side), unsigned n
 }
 
 /*
- * The processor walks the entries that map something. The kernel counts tables, including one of 4 KiB for every
- * huge page, which it keeps in case it must split the page, and which no processor walks.
+ * The processor walks the entries that map something. The kernel counts tables, including one of 4
+ * KiB for every huge page, which it keeps in case it must split the page, and which no processor
+ * walks.
  */
 static void print_tables(unsigned nr_copies, enum bench_want want)
 {
@@ -157,8 +158,8 @@ static bool has_huge_pages(void)
 }
 
 /*
- * If not all copies are written, those of the first huge page still lie in it, and others have the kernel's zero
- * pages once sums have read them: such lines are information only.
+ * If not all copies are written, those of the first huge page still lie in it, and others have the
+ * kernel's zero pages once sums have read them: such lines are information only.
  */
 static void run(unsigned mib, unsigned nr_copies)
 {
@@ -184,7 +185,9 @@ static void run_64(void)
 	run(64, percpu_nr_copies() - 1);
 }
 
-/* 4 GiB of huge pages as it is: those of the first eight copies, which are this CPU's neighbours. */
+/*
+ * 4 GiB of huge pages as it is: those of the first eight copies, which are this CPU's neighbours.
+ */
 static void run_512(void)
 {
 	run(512, 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Object caches beside malloc: every side runs in processes of its own, the same program with another malloc
- * preloaded, and does the same work, object by object, through the same loops.
+ * Object caches beside malloc: every side runs in processes of its own, the same program with
+ * another malloc preloaded, and does the same work, object by object, through the same loops.
  */
 #ifndef PERCPU_PERF_MALLOCS_H
 #define PERCPU_PERF_MALLOCS_H
@@ -26,8 +26,8 @@ static const struct side {
 #define FIRST_OTHER 2 /* of the mallocs that must be installed */
 
 /*
- * The work on both sides is one function, inlined once with a cache and once with NULL, which means malloc. The
- * cache is in a local variable, as it usually is in programs.
+ * The work on both sides is one function, inlined once with a cache and once with NULL, which means
+ * malloc. The cache is in a local variable, as it usually is in programs.
  */
 static struct percpu_cache *ours; /* NULL: another side's process */
 
@@ -71,7 +71,10 @@ static inline void side_start(const char *name, size_t size)
 	bench_check(ours);
 }
 
-/* Runs this program with --side, the side's name and an argument. Returns: true if it is installed; its output in text. */
+/*
+ * Runs this program with --side, the side's name and an argument. Returns: true if it is installed;
+ * its output in text.
+ */
 static inline bool side_run(const struct side *side, const char *arg, char *text, size_t size)
 {
 	int ends[2], status;

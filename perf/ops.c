@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operations beside what one would write without them. Every loop exists at several code
- * addresses, because the address affects the figure. The fastest round of each address counts, and the median of
- * all addresses.
+ * Operations beside what one would write without them. Every loop exists at several code addresses,
+ * because the address affects the figure. The fastest round of each address counts, and the median
+ * of all addresses.
  */
 #include "bench.h"
 #include "ops.h"

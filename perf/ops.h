@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The loops that ops.c times: one file of them, built by every compiler for a program and for a shared object. */
+/*
+ * The loops that ops.c times: one file of them, built by every compiler for a program and for a
+ * shared object.
+ */
 #ifndef PERCPU_PERF_OPS_H
 #define PERCPU_PERF_OPS_H
 

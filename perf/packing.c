@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory use: utilisation under filling, churn and change of sizes, metadata, what stays after a trim, what
- * fresh counters cost on 512 CPUs; and the time of the churn beside librseq's.
+ * Memory use: utilisation under filling, churn and change of sizes, metadata, what stays after a
+ * trim, what fresh counters cost on 512 CPUs; and the time of the churn beside librseq's.
  *
- * Utilisation is requested bytes of live objects / bytes of the pages of one unit in use: the loss by
- * rounding to granules counts. Every workload starts in a fresh process.
+ * Utilisation is requested bytes of live objects / bytes of the pages of one unit in use: the loss
+ * by rounding to granules counts. Every workload starts in a fresh process.
  */
 #include "bench.h"
 

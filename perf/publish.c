@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Published pools: counting in one beside counting in private memory; a hundred thousand metrics, read and
- * shown. The command is run as a user runs it, ./percpu in the build directory, and waited for.
+ * Published pools: counting in one beside counting in private memory; a hundred thousand metrics,
+ * read and shown. The command is run as a user runs it, ./percpu in the build directory, and waited
+ * for.
  */
 #include "bench.h"
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How costs grow with the number of possible CPUs: to start, to allocate for the first time, to allocate a million
- * counters, to sum a thousand of them, to trim. Each number of CPUs is simulated in a process of its own. The cost
- * of work on every copy may grow as the number of copies, and no faster; the cost of a start may not grow. For
- * these, 512 CPUs are compared with fewer, in turn.
+ * How costs grow with the number of possible CPUs: to start, to allocate for the first time, to
+ * allocate a million counters, to sum a thousand of them, to trim. Each number of CPUs is simulated
+ * in a process of its own. The cost of work on every copy may grow as the number of copies, and no
+ * faster; the cost of a start may not grow. For these, 512 CPUs are compared with fewer, in turn.
  *
- * Copies of 512 CPUs exceed the processor's caches, so that each read of a copy or page costs more than with two
- * CPUs, with or without the library. Therefore another side does the same work on as much memory without the
- * library: both have to grow together.
+ * Copies of 512 CPUs exceed the processor's caches, so that each read of a copy or page costs more
+ * than with two CPUs, with or without the library. Therefore another side does the same work on as
+ * much memory without the library: both have to grow together.
  */
 #include "bench.h"
 #include "plain.h"
@@ -225,7 +225,9 @@ static int counters_alone(void)
 	return write(STDOUT_FILENO, &ns, sizeof(ns)) != sizeof(ns);
 }
 
-/* 512 CPUs beside fewer, a process of each in turn. 512 CPUs have 7.9 times as many copies as 64. */
+/*
+ * 512 CPUs beside fewer, a process of each in turn. 512 CPUs have 7.9 times as many copies as 64.
+ */
 static const struct growth {
 	const char *what, *fewer, *program, *arg;
 	bool is_inside; /* the figure that the program reports, not its run time */

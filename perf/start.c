@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What starting costs: the first allocation in a fresh process, timed by perf/first itself; and the run time
- * of perf/first beside that of perf/bare, the same program without the library. The difference is the time of the
- * dynamic linker, the library's constructors and the end of the process.
+ * What starting costs: the first allocation in a fresh process, timed by perf/first itself; and the
+ * run time of perf/first beside that of perf/bare, the same program without the library. The
+ * difference is the time of the dynamic linker, the library's constructors and the end of the
+ * process.
  */
 #include "bench.h"
 

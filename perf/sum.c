@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What reading costs: percpu_sum of one counter and percpu_sum_u64 of a struct of 4096, each beside the
- * loop that a user would write, and beside a plain read of as many bytes that lie in one piece, by the
- * widest loads there are. Every copy has been written, so that all have pages of their own.
+ * What reading costs: percpu_sum of one counter and percpu_sum_u64 of a struct of 4096, each beside
+ * the loop that a user would write, and beside a plain read of as many bytes that lie in one piece,
+ * by the widest loads there are. Every copy has been written, so that all have pages of their own.
  */
 #include "bench.h"
 #include "plain.h"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory that swings: many objects are allocated, then freed, repeatedly, so that all of them are live at one moment
- * and none at another. An allocator that gives back memory which it needs again pays for it here.
+ * Memory that swings: many objects are allocated, then freed, repeatedly, so that all of them are
+ * live at one moment and none at another. An allocator that gives back memory which it needs again
+ * pays for it here.
  *
- * Time is CPU time of the thread or process, so that a busy machine adds little. The best swing of each batch
- * counts; the first swing, which makes the pages, does not.
+ * Time is CPU time of the thread or process, so that a busy machine adds little. The best swing of
+ * each batch counts; the first swing, which makes the pages, does not.
  */
 #include "mallocs.h"
 

@@ -33,7 +33,7 @@ claims()
 has_test()
 {
 	case $1 in
-	*.c) grep -qE "START_TEST\($2\)" "$1" && grep -qE "^[^#]*\b$2\b.*[,)]" "$1" || grep -qE "^	\{ $2," "$1" ;;
+	*.c) grep -qE "START_TEST\($2\)" "$1" && grep -qE "^[^#]*\b$2\b.*[,)]" "$1" || grep -qE "^	(\{ |([A-Z]+_)?CASE\(|HARMLESS\()$2[,)]" "$1" ;;
 	*.sh) grep -qE "^	*[^# 	].*\b$2\b" "$1" ;;
 	esac
 }

@@ -89,7 +89,7 @@ finds paths "README shows examples/counters.c as it is" "percpu_add(hits, 1)"
 sed -i 's/START_TEST(words_that_lie)/START_TEST(planted)/' "$tree/tests/publish/test_faults.c"
 finds claims "the tests that doc/security.md names exist" "words_that_lie"
 sed -i 's/ malloced,/ planted_nowhere,/' "$tree/doc/security.md"
-finds claims "the tests that doc/security.md names exist" "tests/misuse/misuse.sh: planted_nowhere"
+finds claims "the tests that doc/security.md names exist" "tests/misuse/misuse.c: planted_nowhere"
 printf '| claim | tested by |\n|---|---|\n| planted | by nobody |\n' >>"$tree/doc/security.md"
 finds claims "every claim of doc/security.md has a test" "doc/security.md:"
 

@@ -13,7 +13,7 @@ static struct percpu__cache *live(struct percpu_cache *handle, const char *who)
 	struct percpu__cache *cache = percpu__cache_of(handle);
 
 	if (percpu__unlikely(cache->state != PERCPU__CACHE_LIVE))
-		percpu__die(who, handle, "the cache was destroyed");
+		percpu__cache_fatal(cache, who, handle, PERCPU__FAULT_DESTROYED_CACHE);
 	return cache;
 }
 
@@ -69,10 +69,10 @@ static __attribute__((cold)) void refuse(const struct percpu__cache *cache, cons
 	const uint64_t tag = __atomic_load_n(&percpu__slab_at((uintptr_t)object)->tag, __ATOMIC_RELAXED);
 
 	if (!tag || tag - number - 1 >= percpu__arena.mask)
-		percpu__die(who, object, "not an object of a cache, or freed before");
+		percpu__cache_fatal(cache, who, object, PERCPU__FAULT_NOT_AN_OBJECT);
 	if (tag != number + cache->id)
-		percpu__die(who, object, "an object of another cache");
-	percpu__die(who, object, "inside an object, not its start");
+		percpu__cache_fatal(cache, who, object, PERCPU__FAULT_OTHER_CACHE);
+	percpu__cache_fatal(cache, who, object, PERCPU__FAULT_INSIDE_OBJECT);
 }
 
 /* Returns: the home. An object that is free already may lose its slab, and with it its home, in the middle of this. */
@@ -95,7 +95,7 @@ static void *check_double_free(struct percpu__cache *cache, void *object, unsign
 	void *link = percpu__link_of(cache, object);
 
 	if (percpu__unlikely(is_last_freed(cache, link, owner_cpu)))
-		percpu__die(who, object, "freed twice");
+		percpu__cache_fatal(cache, who, object, PERCPU__FAULT_DOUBLE_FREE);
 	if (percpu__unlikely(cache->check))
 		percpu__check_freed(cache, object);
 	return link;
@@ -136,7 +136,11 @@ void percpu_cache_free_to(struct percpu_cache *handle, void *object, unsigned cp
 		return;
 	cache = live(handle, "percpu_cache_free_to");
 	if (cpu >= percpu_nr_cpus())
-		percpu__die("percpu_cache_free_to", object, "there is no such CPU");
+		percpu__fatal("percpu_cache_free_to",
+			      &(struct percpu__subject){ .pointer = object, .cache = cache->name,
+							 .object_bytes = cache->pub.size,
+							 .value = { cpu, percpu_nr_cpus() } },
+			      PERCPU__FAULT_NO_SUCH_CPU);
 	owner_cpu = validate(cache, object, "percpu_cache_free_to");
 	percpu__watch_hand_over(&object, 1);
 	link = check_double_free(cache, object, owner_cpu, "percpu_cache_free_to");

@@ -489,6 +489,10 @@ void percpu__magazines_forget(struct percpu__cache *cache);
 
 /* ---- check.c ---- */
 
+/* Ends the process with a message about a pointer that was given to the cache, or found in it. */
+_Noreturn void percpu__cache_fatal(const struct percpu__cache *cache, const char *call, const void *pointer,
+				   enum percpu__fault fault) __attribute__((cold));
+
 /* Cut out for the first time; about to be given; taken back from the program. */
 void percpu__check_carved(const struct percpu__cache *cache, void *object);
 void percpu__check_allocated(const struct percpu__cache *cache, void *object);

@@ -11,6 +11,15 @@
 
 #define POISON 0x6b
 
+_Noreturn void percpu__cache_fatal(const struct percpu__cache *cache, const char *call, const void *pointer,
+				   enum percpu__fault fault)
+{
+	const struct percpu__subject subject = { .pointer = pointer, .cache = cache->name,
+						 .object_bytes = cache->pub.size };
+
+	percpu__fatal(call, &subject, fault);
+}
+
 static bool has_poison(const struct percpu__cache *cache)
 {
 	return !cache->ctor && !(cache->flags & PERCPU_CACHE_TYPESAFE_BY_RCU);
@@ -39,16 +48,16 @@ void percpu__check_allocated(const struct percpu__cache *cache, void *object)
 	const unsigned char *bytes = object;
 
 	if (toggle_used(cache, object, true))
-		percpu__die("percpu_cache_alloc", object, "given while in use: a list was written to");
+		percpu__cache_fatal(cache, "percpu_cache_alloc", object, PERCPU__FAULT_HANDED_OUT_TWICE);
 	for (size_t i = 0; has_poison(cache) && i < cache->link_bytes; i++)
 		if (bytes[i] != POISON)
-			percpu__die("percpu_cache_alloc", object, "written to after the free");
+			percpu__cache_fatal(cache, "percpu_cache_alloc", object, PERCPU__FAULT_WRITE_AFTER_FREE);
 }
 
 void percpu__check_freed(const struct percpu__cache *cache, void *object)
 {
 	if (!toggle_used(cache, object, false))
-		percpu__die("percpu_cache_free", object, "freed twice");
+		percpu__cache_fatal(cache, "percpu_cache_free", object, PERCPU__FAULT_DOUBLE_FREE);
 	if (has_poison(cache))
 		memset(object, POISON, cache->link_bytes);
 }

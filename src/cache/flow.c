@@ -251,7 +251,7 @@ static void free_local(struct percpu__cache *cache, struct percpu__cpu_cache *cp
 		put_many(cache, cpu_cache, &link, 1);
 	} else {
 		if (percpu__unlikely(percpu__free_list_ends_with(&cpu_cache->depot, link)))
-			percpu__die("percpu_cache_free", percpu__object_of(cache, link), "freed twice");
+			percpu__cache_fatal(cache, "percpu_cache_free", percpu__object_of(cache, link), PERCPU__FAULT_DOUBLE_FREE);
 		trim_depot(cache, cpu_cache, cache->depot_limit, &left);
 		percpu__free_list_push(cache, &cpu_cache->depot, link);
 	}

@@ -16,7 +16,7 @@
 static inline void percpu__check_link(const struct percpu__cache *cache, const void *link)
 {
 	if (percpu__unlikely(!percpu__is_object(cache, (uintptr_t)link - cache->link_bytes)))
-		percpu__die("a free object's link", link, "written to after the free, or freed twice");
+		percpu__cache_fatal(cache, "percpu_cache", link, PERCPU__FAULT_CORRUPTED_LIST);
 }
 
 /* Pushes links, in their order. */
@@ -59,7 +59,7 @@ static inline unsigned percpu__free_list_pop_many(const struct percpu__cache *ca
 		uintptr_t nr_packed = word & PERCPU__PACKED_MAX;
 
 		if (percpu__unlikely(nr_packed > cache->nr_packed))
-			percpu__die("a free object's link", node, "written to after the free");
+			percpu__cache_fatal(cache, "percpu_cache", node, PERCPU__FAULT_CORRUPTED_LIST);
 		__builtin_prefetch((void *)next, 1);
 		while (taken < nr && nr_packed) {
 			links[taken] = (void *)node[nr_packed--];

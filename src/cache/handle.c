@@ -264,7 +264,7 @@ static struct percpu__cache *live(struct percpu_cache *handle, const char *who)
 	struct percpu__cache *cache = percpu__cache_of(handle);
 
 	if (cache->state != PERCPU__CACHE_LIVE)
-		percpu__die(who, handle, "the cache was destroyed");
+		percpu__cache_fatal(cache, who, handle, PERCPU__FAULT_DESTROYED_CACHE);
 	return cache;
 }
 

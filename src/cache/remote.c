@@ -23,7 +23,7 @@ bool percpu__remote_push(struct percpu__cache *cache, struct percpu__cpu_cache *
 
 	do {
 		if (percpu__unlikely(first_of(before) == list->first))
-			percpu__die("percpu_cache_free", percpu__object_of(cache, list->first), "freed twice");
+			percpu__cache_fatal(cache, "percpu_cache_free", percpu__object_of(cache, list->first), PERCPU__FAULT_DOUBLE_FREE);
 		if ((before & PERCPU__REMOTE_MAX) + list->nr > PERCPU__REMOTE_MAX)
 			return false;
 		*last = (uintptr_t)first_of(before) | nr_packed;

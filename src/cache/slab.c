@@ -96,7 +96,7 @@ bool percpu__slab_toggle(const struct percpu__cache *cache, struct percpu__slab 
 void percpu__slab_return(const struct percpu__cache *cache, struct percpu__slab *slab, void *link)
 {
 	if (percpu__unlikely(!percpu__slab_toggle(cache, slab, link)))
-		percpu__die("percpu_cache_free", percpu__object_of(cache, link), "freed twice");
+		percpu__cache_fatal(cache, "percpu_cache_free", percpu__object_of(cache, link), PERCPU__FAULT_DOUBLE_FREE);
 	slab->nr_free++;
 }
 

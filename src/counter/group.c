@@ -165,7 +165,9 @@ void percpu_group_add_slow(struct percpu_group *group, unsigned nr, uint64_t v0,
 
 	percpu__start();
 	if (percpu__unlikely(nr != group->nr_fields))
-		percpu__die("percpu_group_add", group, "another number of fields than it has");
+		percpu__fatal("percpu_group_add",
+			      &(struct percpu__subject){ .pointer = group, .value = { nr, group->nr_fields } },
+			      PERCPU__FAULT_FIELD_COUNT);
 	if (percpu__try_group_add(group->of[nr], nr, v0, v1, v2, v3))
 		return;
 	while (!try_claimed_add(percpu__shared_copy(group->of[nr]), v, nr) && !try_spare_add(group, v, nr)) {

@@ -17,7 +17,7 @@
 
 __attribute__((cold)) void percpu__refuse_null(const void *p)
 {
-	percpu__die(p ? "operation on" : "operation on NULL", p, "not a per-CPU pointer");
+	percpu__fatal("per-CPU operation", &(struct percpu__subject){ .pointer = p }, PERCPU__FAULT_NOT_PERCPU);
 }
 
 unsigned percpu__shared_cpu(void)

@@ -103,29 +103,29 @@ void __percpu *percpu_pool_alloc(struct percpu_pool *pool, size_t size, size_t a
 
 /* The policy: a pointer passes all rules or the process ends. Neighbours may come and go meanwhile. */
 /* [doc:fault_of] */
-static const char *fault_of(const struct percpu__chunk *chunk, uintptr_t address)
+static enum percpu__fault fault_of(const struct percpu__chunk *chunk, uintptr_t address)
 {
 	const uint32_t offset_bytes = address & (PERCPU_STRIDE - 1);
 
 	if (percpu__unlikely(!chunk))
-		return "not a per-CPU pointer";
+		return PERCPU__FAULT_NOT_PERCPU;
 	if (percpu__unlikely(address - offset_bytes != (uintptr_t)chunk->base))
-		return "the address of a copy, not the per-CPU pointer";
+		return PERCPU__FAULT_COPY;
 	if (percpu__unlikely(offset_bytes % PERCPU__GRANULE))
-		return "inside an allocation, not its start";
+		return PERCPU__FAULT_MISALIGNED;
 	if (percpu__unlikely(!percpu__area_map_is_live(&chunk->area_map, offset_bytes / PERCPU__GRANULE)))
-		return "freed before, or inside an allocation";
+		return PERCPU__FAULT_NOT_LIVE;
 	if (percpu__unlikely(__atomic_load_n(percpu__tag_of((const void __percpu *)address), __ATOMIC_RELAXED) & PERCPU__KEPT))
-		return "freed before";
-	return NULL;
+		return PERCPU__FAULT_DOUBLE_FREE;
+	return PERCPU__NO_FAULT;
 }
 /* [doc:end] */
 
-/* A pointer that is none may be into a chunk that another thread unmaps meanwhile. Returns: what is wrong, or NULL. */
-static const char *judge(const void __percpu *p, struct percpu__area *area)
+/* A pointer that is none may be into a chunk that another thread unmaps meanwhile. Returns: what is wrong, or 0. */
+static enum percpu__fault judge(const void __percpu *p, struct percpu__area *area)
 {
 	const unsigned mine = percpu__judge_begin();
-	const char *fault;
+	enum percpu__fault fault;
 
 	*area = (struct percpu__area){ percpu__index_find((uintptr_t)p), (uintptr_t)p & (PERCPU_STRIDE - 1), 0 };
 	fault = fault_of(area->chunk, (uintptr_t)p);
@@ -135,13 +135,28 @@ static const char *judge(const void __percpu *p, struct percpu__area *area)
 	return fault;
 }
 
+/* Ends the process. The pool may be destroyed meanwhile, so its name is copied while judging keeps it mapped. */
+static __attribute__((cold)) _Noreturn void refuse(const void __percpu *p, const char *call, enum percpu__fault fault)
+{
+	const unsigned mine = percpu__judge_begin();
+	const struct percpu__chunk *chunk = percpu__index_find((uintptr_t)p);
+	char name[80] = "";
+
+	if (chunk)
+		strncpy(name, chunk->pool->name, sizeof(name) - 1);
+	percpu__judge_end(mine);
+	percpu__fatal(call,
+		      &(struct percpu__subject){ .pointer = (const void *)(uintptr_t)p, .pool = name[0] ? name : NULL },
+		      fault);
+}
+
 static struct percpu__area okay_to_know(const void __percpu *p, const char *who)
 {
 	struct percpu__area area;
-	const char *fault = judge(p, &area);
+	enum percpu__fault fault = judge(p, &area);
 
 	if (percpu__unlikely(fault))
-		percpu__die(who, (const void *)(uintptr_t)p, fault);
+		refuse(p, who, fault);
 	return area;
 }
 
@@ -239,6 +254,7 @@ void percpu_free(void __percpu *p)
 size_t percpu_usable_size(const void __percpu *p)
 {
 	struct percpu__area area;
+	enum percpu__fault fault;
 	struct percpu_pool *pool;
 
 	if (!p || (!judge(p, &area) && !area.chunk->pool->shared))
@@ -246,7 +262,13 @@ size_t percpu_usable_size(const void __percpu *p)
 	pool = percpu__pool_of((uintptr_t)p);
 	if (pool && pool->shared && !percpu__shared_is_own(pool->shared))
 		return percpu__shared_size(pool->shared, (uintptr_t)p) * PERCPU__GRANULE;
-	return okay_to_know(p, "percpu_usable_size").bytes;
+	fault = judge(p, &area);
+	if (percpu__unlikely(fault))
+		refuse(p, "percpu_usable_size",
+		       fault == PERCPU__FAULT_DOUBLE_FREE ? PERCPU__FAULT_USE_AFTER_FREE :
+		       fault == PERCPU__FAULT_NOT_LIVE	  ? PERCPU__FAULT_USE_NOT_LIVE :
+							    fault);
+	return area.bytes;
 }
 
 /* ---- many at once: one lock and one look at the copies for each batch ---- */

@@ -168,8 +168,11 @@ static void verify(percpu__user_word *at, size_t bytes, const struct percpu__are
 {
 	for (size_t i = 0; i < bytes / sizeof(*at); i++)
 		if (at[i] != POISON && at[i] != 0)
-			percpu__die("percpu_alloc", (const void *)(uintptr_t)percpu__area_pointer(*area),
-				    "written after it was freed");
+			percpu__fatal("percpu_alloc",
+				      &(struct percpu__subject){
+					      .pointer = (const void *)(uintptr_t)percpu__area_pointer(*area),
+					      .pool = area->chunk->pool->name },
+				      PERCPU__FAULT_WRITE_AFTER_FREE);
 }
 
 /* Brings the areas of the first one's chunk to the front. Returns: how many they are. */

@@ -85,7 +85,7 @@ static struct entry *find(uintptr_t pointer)
 /* The table is taken out first: naming a caller takes the loader's lock, and its holders may allocate. */
 static void tell_leaks(void)
 {
-	char where[256], line[320];
+	char where[256];
 	struct entry *told;
 	size_t nr;
 
@@ -99,9 +99,10 @@ static void tell_leaks(void)
 		if (!told[at].pointer || told[at].freed_at)
 			continue;
 		percpu__describe_code(told[at].caller, where, sizeof(where));
-		snprintf(line, sizeof(line), "%zu bytes at %p, allocated by %s", told[at].bytes,
-			 (void *)told[at].pointer, where);
-		percpu__warn("leak: ", line);
+		percpu__warn(NULL,
+			     &(struct percpu__subject){ .pointer = (void *)told[at].pointer, .text = where,
+							.value = { told[at].bytes } },
+			     PERCPU__FAULT_LEAK);
 	}
 	if (told)
 		percpu__release(told, nr * sizeof(*told));
@@ -112,7 +113,6 @@ static void tell_of_freed(uintptr_t address)
 {
 	const struct entry *last = NULL;
 	uintptr_t copy = 0;
-	char text[128];
 
 	for (size_t at = 0; at < capacity; at++) {
 		const uintptr_t distance = address - table[at].pointer;
@@ -127,9 +127,10 @@ static void tell_of_freed(uintptr_t address)
 	}
 	if (!last || !last->freed_at || !last->trace)
 		return;
-	snprintf(text, sizeof(text), "%p is in copy %zu of %zu bytes at %p, which were", (void *)address, (size_t)copy,
-		 last->bytes, (void *)last->pointer);
-	percpu__warn(text, "");
+	percpu__warn(NULL,
+		     &(struct percpu__subject){ .pointer = (void *)address,
+						.value = { copy, last->pointer, last->bytes } },
+		     PERCPU__FAULT_FREED_ACCESS);
 	percpu__watch_print(last->trace);
 }
 

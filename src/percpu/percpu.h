@@ -82,6 +82,7 @@ struct percpu_pool {
 	size_t limit_granules;            /* SIZE_MAX: none; for ever */
 	uint64_t epoch_ms;                /* half the time in which memory ages; UINT64_MAX: it does not; for ever */
 	size_t kept_pages;                /* idle ones that stay however old they are; for ever */
+	struct percpu__gone gone;         /* when the pool is destroyed */
 	struct percpu__chunk_index chunk_index; /* this and all below but next: lock */
 	size_t idle_pages;                /* free and dirty ones, over all chunks */
 	struct percpu__pool_age age;

@@ -191,7 +191,9 @@ void percpu__pool_put(struct percpu_pool *pool, void __percpu *p)
 	/* Two frees of one area at once may both have found it in use. */
 	granules = chunk ? percpu__chunk_index_free(&pool->chunk_index, chunk->slot, offset, &merged) : 0;
 	if (!granules)
-		percpu__die("percpu_free", (const void *)(uintptr_t)p, "freed twice at once");
+		percpu__fatal("percpu_free",
+			      &(struct percpu__subject){ .pointer = (const void *)(uintptr_t)p, .pool = pool->name },
+			      PERCPU__FAULT_CONCURRENT_FREE);
 	if (percpu__unlikely(pool->shared))
 		percpu__shared_note(pool->shared, chunk, offset, granules, false);
 	pool->nr_empty += percpu__area_map_is_empty(&chunk->area_map);
@@ -419,7 +421,7 @@ int percpu_pool_destroy(struct percpu_pool *pool)
 	if (pool->shared)
 		percpu__shared_destroy(pool->shared);
 	percpu__release(pool->chunk_index.tree, chunk_index_bytes());
-	percpu__release(pool, pool_bytes(pool->name));
+	percpu__gone_put(pool, pool_bytes(pool->name), &pool->gone, false);
 	return 0;
 }
 

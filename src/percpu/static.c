@@ -217,6 +217,12 @@ static void initialise(void __percpu *area, const void *initial, size_t size)
 	}
 }
 
+/* Static variables have no caller that could be told of an error. */
+static _Noreturn void attach_fatal(const void *key, size_t value, size_t limit, enum percpu__fault fault)
+{
+	percpu__fatal("percpu_static_attach", &(struct percpu__subject){ .pointer = key, .value = { value, limit } }, fault);
+}
+
 static void __percpu *make_area(const void *key, const void *initial, size_t size, size_t align)
 {
 	struct percpu_pool *pool = percpu__pool_default();
@@ -225,11 +231,11 @@ static void __percpu *make_area(const void *key, const void *initial, size_t siz
 	void __percpu *area;
 
 	if (size > PERCPU_MAX_SIZE)
-		percpu__die("static per-CPU variables of module at", key, "fit in PERCPU_MAX_SIZE bytes");
+		attach_fatal(key, size, PERCPU_MAX_SIZE, PERCPU__FAULT_STATIC_SIZE);
 	if (align > PERCPU_MAX_ALIGN)
-		percpu__die("static per-CPU variables of module at", key, "are aligned to PERCPU_MAX_ALIGN bytes at most");
+		attach_fatal(key, align, PERCPU_MAX_ALIGN, PERCPU__FAULT_STATIC_ALIGN);
 	if (!pool || !(area = percpu__pool_take_zeroed(pool, granules, align_granules)))
-		percpu__die("no memory for static per-CPU variables of module at", key, "they cannot fail");
+		attach_fatal(key, 0, 0, PERCPU__FAULT_STATIC_MEMORY);
 	if (initial)
 		initialise(area, initial, size);
 	return area;
@@ -276,7 +282,7 @@ static void __percpu *enter(struct attachment coming)
 		area = found->area;
 	percpu__unlock(&lock);
 	if (!found && !made)
-		percpu__die("no memory for static per-CPU variables of module at", coming.key, "they cannot fail");
+		attach_fatal(coming.key, 0, 0, PERCPU__FAULT_STATIC_MEMORY);
 	return area;
 }
 

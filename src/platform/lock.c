@@ -16,7 +16,7 @@ static pthread_once_t held_once = PTHREAD_ONCE_INIT;
 static void make_held_key(void)
 {
 	if (pthread_key_create(&held_key, NULL))
-		percpu__die("locks", NULL, "no key for the ranks held");
+		percpu__fatal("percpu__lock", NULL, PERCPU__FAULT_LOCK_KEY);
 }
 
 static uintptr_t held(void)

@@ -150,7 +150,7 @@ struct percpu__options percpu__options_parse(const char *text, bool report)
 		else
 			memcpy(item, text, sizeof(item) - 1);
 		if (length && (length >= sizeof(item) || !set(&options, item)) && report)
-			percpu__warn("PERCPU_OPTIONS: not understood and ignored: ", item);
+			percpu__warn("PERCPU_OPTIONS", &(struct percpu__subject){ .text = item }, PERCPU__FAULT_BAD_OPTION);
 		text += length + (text[length] == ',');
 	}
 	return options;

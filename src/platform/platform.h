@@ -17,30 +17,10 @@
 #include <config.h>
 #endif
 
+#include "platform/report.h"
+
 #define percpu__likely(x) __builtin_expect(!!(x), 1)
 #define percpu__unlikely(x) __builtin_expect(!!(x), 0)
-
-/* ---- die.c ---- */
-
-/* Misuse or corruption, proven: one line on standard error (what, which pointer, which rule), abort. */
-_Noreturn void percpu__die(const char *what, const void *pointer, const char *rule);
-
-/* One line on standard error, "libpercpu: " in front; async-signal-safe. */
-void percpu__warn(const char *text, const char *detail);
-
-/* "object+0xoffset" of a code address, or the address alone; cut to size. */
-void percpu__describe_code(const void *address, char *text, size_t size);
-
-/* Runs at exit, before destructors of modules. */
-void percpu__at_exit(void (*function)(void));
-
-/* A debug assertion: type-checked always, tested under --enable-checks. */
-#ifdef PERCPU_CHECKS
-#define percpu_assert(condition)                                                                             \
-	((condition) ? (void)0 : percpu__die("assertion failed: " #condition, NULL, __func__))
-#else
-#define percpu_assert(condition) ((void)sizeof(condition))
-#endif
 
 /* ---- memory.c: address ranges, page by page ---- */
 

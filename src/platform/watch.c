@@ -170,24 +170,23 @@ void percpu__kernel_wrote(void *start, size_t bytes)
 
 /* ---- reports ---- */
 
-static void print_stack(const char *what, const struct stack *stack)
+static void print_stack(enum percpu__fault heading, const struct stack *stack)
 {
-	char text[512], line[640];
+	char text[512];
 
-	percpu__warn(what, " here:");
+	percpu__warn(NULL, NULL, heading);
 	for (int i = 0; i < stack->nr; i++) {
 		snprintf(text, sizeof(text), "%p", stack->frames[i]);
 		if (__sanitizer_symbolize_pc)
 			__sanitizer_symbolize_pc((char *)stack->frames[i] - 1, "in %f %S", text, sizeof(text));
-		snprintf(line, sizeof(line), "    #%d %s", i, text);
-		percpu__warn(line, "");
+		percpu__warn(NULL, &(struct percpu__subject){ .text = text, .value = { i } }, PERCPU__FAULT_FRAME);
 	}
 }
 
 void percpu__watch_print(const struct percpu__trace *trace)
 {
-	print_stack("freed", &trace->freed);
-	print_stack("allocated", &trace->allocated);
+	print_stack(PERCPU__FAULT_FREED_HERE, &trace->freed);
+	print_stack(PERCPU__FAULT_ALLOCATED_HERE, &trace->allocated);
 }
 
 static void (*tell_of)(uintptr_t address);

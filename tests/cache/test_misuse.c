@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Each misuse ends its process with one line that says what, which pointer, which rule. */
+/* Each misuse of a cache ends its process with one message, which names call, pointer and cache. */
 #include "cache/world.h"
 #include "harness/filter.h"
+#include "harness/messages.h"
 
 #include <signal.h>
 #include <sys/syscall.h>
@@ -20,46 +21,46 @@ static void byte_off(void)
 	percpu_cache_free(cache, object + 1);
 }
 
-static void wrong_cache(void)
+static void object_of_another_cache(void)
 {
 	percpu_cache_free(other, object);
 }
 
-static void nobody_of_stack(void)
+static void pointer_to_the_stack(void)
 {
 	char local[64];
 
 	percpu_cache_free(cache, local);
 }
 
-static void nobody_of_malloc(void)
+static void pointer_from_malloc(void)
 {
 	percpu_cache_free(cache, malloc(64));
 }
 
-static void nobody_of_low_addresses(void)
+static void low_address(void)
 {
 	percpu_cache_free(cache, (void *)64);
 }
 
-static void nobody_of_high_addresses(void)
+static void high_address(void)
 {
 	percpu_cache_free(cache, (void *)(UINTPTR_MAX - 63));
 }
 
-static void nobody_behind_the_slab(void)
+static void address_behind_the_slab(void)
 {
 	percpu_cache_free(cache, (char *)(((uintptr_t)object | 0xffff) + 1) + 64 * 65536);
 }
 
-static void nobody_an_arena_away(void)
+static void address_one_arena_away(void)
 {
 	/* The same place in the table of slabs, a whole arena away. */
 	percpu_cache_free(cache, object + ((cache->mask + 1) << 16));
 }
 
-/* 200 does not divide 64 KiB: the first bytes of a slab are no object's. */
-static void rest_of_the_slab(void)
+/* 200 does not divide 64 KiB: there is a gap in front of a slab's first object. */
+static void gap_before_the_first_object(void)
 {
 	struct percpu_cache *uneven = cache_of(200);
 	uintptr_t p = (uintptr_t)percpu_cache_alloc(uneven);
@@ -67,13 +68,13 @@ static void rest_of_the_slab(void)
 	percpu_cache_free(uneven, (void *)(p & ~(uintptr_t)0xffff));
 }
 
-static void twice_at_once(void)
+static void double_free(void)
 {
 	percpu_cache_free(cache, object);
 	percpu_cache_free(cache, object);
 }
 
-static void twice_found_by_the_slab(void)
+static void double_free_found_by_the_slab(void)
 {
 	void *second = percpu_cache_alloc(cache);
 
@@ -83,7 +84,7 @@ static void twice_found_by_the_slab(void)
 	percpu_cache_shrink(cache);
 }
 
-static void twice_with_another_between(void)
+static void double_free_with_another_between(void)
 {
 	void *second = percpu_cache_alloc(cache);
 
@@ -92,10 +93,10 @@ static void twice_with_another_between(void)
 	percpu_cache_free(cache, object);
 }
 
-static void twice_without_membarrier(void)
+static void double_free_without_membarrier(void)
 {
 	ck_assert(filter_refuse(SYS_membarrier, EPERM));
-	twice_at_once();
+	double_free();
 }
 
 static int second_cpu(void)
@@ -105,10 +106,10 @@ static int second_cpu(void)
 
 static void free_twice(void *arg)
 {
-	twice_at_once();
+	double_free();
 }
 
-static void twice_on_another_cpu(void)
+static void double_free_on_another_cpu(void)
 {
 	on_cpu(second_cpu(), free_twice, NULL);
 }
@@ -119,12 +120,12 @@ static void twice_to(int n)
 	percpu_cache_free_to(cache, object, nth_cpu(n));
 }
 
-static void twice_to_this_cpu(void)
+static void double_free_to_this_cpu(void)
 {
 	twice_to(0);
 }
 
-static void twice_to_another_cpu(void)
+static void double_free_to_another_cpu(void)
 {
 	twice_to(second_cpu());
 }
@@ -135,7 +136,7 @@ static void free_one(void *one)
 }
 
 /* The second free waits in a batch for as long as its slab lives, and longer. */
-static void twice_when_the_slab_is_gone(void)
+static void double_free_after_the_slab_is_gone(void)
 {
 	static void *objects[8192];
 
@@ -145,7 +146,7 @@ static void twice_when_the_slab_is_gone(void)
 	percpu_cache_shrink(cache);
 }
 
-static void to_no_cpu(void)
+static void free_to_no_cpu(void)
 {
 	percpu_cache_free_to(cache, object, percpu_nr_cpus());
 }
@@ -188,7 +189,7 @@ static void write_after_free(void)
 }
 
 /* A carrier that says it carries what the program wrote into it. */
-static void write_links_of_no_object(void)
+static void write_packed_pointers(void)
 {
 	uint64_t *p[16];
 
@@ -204,8 +205,8 @@ static void write_links_of_no_object(void)
 		memset(percpu_cache_alloc(cache), 0, 64);
 }
 
-/* 200 does not divide 64 KiB: the first bytes of a slab are no object's. */
-static void write_the_rest_of_the_slab(void)
+/* Links a free list to the gap in front of a slab's first object. */
+static void write_the_address_of_the_gap(void)
 {
 	struct percpu_cache *uneven = cache_of(200);
 	uintptr_t *p[64];
@@ -221,7 +222,7 @@ static void write_the_rest_of_the_slab(void)
 }
 
 /* Writes a value into free objects, one of which at least carries others. */
-static void write_to_carriers(size_t size, uint64_t value)
+static void write_to_free_objects(size_t size, uint64_t value)
 {
 	struct percpu_cache *packed = cache_of(size);
 	uint64_t *p[16];
@@ -236,56 +237,76 @@ static void write_to_carriers(size_t size, uint64_t value)
 		percpu_cache_alloc(packed);
 }
 
-static void write_a_number_of_others(void)
+static void write_a_count_of_packed_pointers(void)
 {
-	write_to_carriers(16, 7);
+	write_to_free_objects(16, 7);
 }
 
-static void write_another_carrier(void)
+static void write_a_next_pointer(void)
 {
-	write_to_carriers(64, 0x4141414141414140);
+	write_to_free_objects(64, 0x4141414141414140);
 }
 
 static const struct misuse {
 	void (*run)(void);
-	const char *options, *function, *rule;
+	const char *options, *call; /* no call: whichever call finds the double free, or the list corrupted by it */
+	enum percpu__fault fault;
 } misuses[] = {
-	{ interior, "", "percpu_cache_free 0x", "inside an object, not its start" },
-	{ interior, "mode:atomic", "percpu_cache_free 0x", "inside an object, not its start" },
-	{ byte_off, "", "percpu_cache_free 0x", "inside an object, not its start" },
-	{ wrong_cache, "", "percpu_cache_free 0x", "an object of another cache" },
-	{ wrong_cache, "mode:atomic", "percpu_cache_free 0x", "an object of another cache" },
-	{ nobody_of_stack, "", "percpu_cache_free 0x", "not an object of a cache" },
-	{ nobody_of_malloc, "", "percpu_cache_free 0x", "not an object of a cache" },
-	{ nobody_of_low_addresses, "", "percpu_cache_free 0x40", "not an object of a cache" },
-	{ nobody_of_high_addresses, "", "percpu_cache_free 0x", "not an object of a cache" },
-	{ nobody_behind_the_slab, "", "percpu_cache_free 0x", "not an object of a cache" },
-	{ nobody_an_arena_away, "", "percpu_cache_free 0x", "not an object of a cache" },
-	{ rest_of_the_slab, "", "percpu_cache_free 0x", "inside an object, not its start" },
-	{ twice_at_once, "", "percpu_cache_free 0x", "freed twice" },
-	{ twice_at_once, "mode:atomic", "percpu_cache_free 0x", "freed twice" },
-	{ twice_without_membarrier, "", "percpu_cache_free 0x", "freed twice" },
-	{ twice_at_once, "check", "percpu_cache_free 0x", "freed twice" },
-	{ twice_found_by_the_slab, "", "percpu_cache_free 0x", "freed twice" },
-	{ twice_found_by_the_slab, "mode:atomic", "percpu_cache_free 0x", "freed twice" },
-	{ twice_with_another_between, "check", "percpu_cache_free 0x", "freed twice" },
-	{ twice_to_this_cpu, "", "percpu_cache_free_to 0x", "freed twice" },
-	{ twice_to_another_cpu, "", "percpu_cache_free", "freed twice" },
-	{ twice_to_another_cpu, "mode:atomic", "percpu_cache_free", "freed twice" },
-	{ twice_on_another_cpu, "", "percpu_cache_free 0x", "freed twice" },
-	{ twice_on_another_cpu, "mode:atomic", "percpu_cache_free 0x", "freed twice" },
-	{ twice_when_the_slab_is_gone, "", " 0x", "freed twice" },
-	{ to_no_cpu, "", "percpu_cache_free_to 0x", "there is no such CPU" },
-	{ alloc_after_destroy, "", "percpu_cache_alloc 0x", "the cache was destroyed" },
-	{ free_after_destroy, "", "percpu_cache_free 0x", "the cache was destroyed" },
-	{ shrink_after_destroy, "", "percpu_cache_shrink 0x", "the cache was destroyed" },
-	{ destroy_twice, "", "percpu_cache_destroy 0x", "the cache was destroyed" },
-	{ write_after_free, "check", "percpu_cache_alloc 0x", "written to after the free" },
-	{ write_a_number_of_others, "mode:atomic", "a free object's link 0x", "written to after the free" },
-	{ write_links_of_no_object, "mode:atomic", "a free object's link 0x", "written to after the free" },
-	{ write_the_rest_of_the_slab, "mode:atomic", "a free object's link 0x", "written to after the free" },
-	{ write_another_carrier, "mode:atomic", "a free object's link 0x", "written to after the free" },
+	{ interior, "", "percpu_cache_free", PERCPU__FAULT_INSIDE_OBJECT },
+	{ interior, "mode:atomic", "percpu_cache_free", PERCPU__FAULT_INSIDE_OBJECT },
+	{ byte_off, "", "percpu_cache_free", PERCPU__FAULT_INSIDE_OBJECT },
+	{ object_of_another_cache, "", "percpu_cache_free", PERCPU__FAULT_OTHER_CACHE },
+	{ object_of_another_cache, "mode:atomic", "percpu_cache_free", PERCPU__FAULT_OTHER_CACHE },
+	{ pointer_to_the_stack, "", "percpu_cache_free", PERCPU__FAULT_NOT_AN_OBJECT },
+	{ pointer_from_malloc, "", "percpu_cache_free", PERCPU__FAULT_NOT_AN_OBJECT },
+	{ low_address, "", "percpu_cache_free", PERCPU__FAULT_NOT_AN_OBJECT },
+	{ high_address, "", "percpu_cache_free", PERCPU__FAULT_NOT_AN_OBJECT },
+	{ address_behind_the_slab, "", "percpu_cache_free", PERCPU__FAULT_NOT_AN_OBJECT },
+	{ address_one_arena_away, "", "percpu_cache_free", PERCPU__FAULT_NOT_AN_OBJECT },
+	{ gap_before_the_first_object, "", "percpu_cache_free", PERCPU__FAULT_INSIDE_OBJECT },
+	{ double_free, "", "percpu_cache_free", PERCPU__FAULT_DOUBLE_FREE },
+	{ double_free, "mode:atomic", "percpu_cache_free", PERCPU__FAULT_DOUBLE_FREE },
+	{ double_free_without_membarrier, "", "percpu_cache_free", PERCPU__FAULT_DOUBLE_FREE },
+	{ double_free, "check", "percpu_cache_free", PERCPU__FAULT_DOUBLE_FREE },
+	{ double_free_found_by_the_slab, "", "percpu_cache_free", PERCPU__FAULT_DOUBLE_FREE },
+	{ double_free_found_by_the_slab, "mode:atomic", "percpu_cache_free", PERCPU__FAULT_DOUBLE_FREE },
+	{ double_free_with_another_between, "check", "percpu_cache_free", PERCPU__FAULT_DOUBLE_FREE },
+	{ double_free_to_this_cpu, "", "percpu_cache_free_to", PERCPU__FAULT_DOUBLE_FREE },
+	{ double_free_to_another_cpu, "", NULL, PERCPU__FAULT_DOUBLE_FREE },
+	{ double_free_to_another_cpu, "mode:atomic", NULL, PERCPU__FAULT_DOUBLE_FREE },
+	{ double_free_on_another_cpu, "", "percpu_cache_free", PERCPU__FAULT_DOUBLE_FREE },
+	{ double_free_on_another_cpu, "mode:atomic", "percpu_cache_free", PERCPU__FAULT_DOUBLE_FREE },
+	{ double_free_after_the_slab_is_gone, "", NULL, PERCPU__FAULT_DOUBLE_FREE },
+	{ free_to_no_cpu, "", "percpu_cache_free_to", PERCPU__FAULT_NO_SUCH_CPU },
+	{ alloc_after_destroy, "", "percpu_cache_alloc", PERCPU__FAULT_DESTROYED_CACHE },
+	{ free_after_destroy, "", "percpu_cache_free", PERCPU__FAULT_DESTROYED_CACHE },
+	{ shrink_after_destroy, "", "percpu_cache_shrink", PERCPU__FAULT_DESTROYED_CACHE },
+	{ destroy_twice, "", "percpu_cache_destroy", PERCPU__FAULT_DESTROYED_CACHE },
+	{ write_after_free, "check", "percpu_cache_alloc", PERCPU__FAULT_WRITE_AFTER_FREE },
+	{ write_a_count_of_packed_pointers, "mode:atomic", "percpu_cache", PERCPU__FAULT_CORRUPTED_LIST },
+	{ write_packed_pointers, "mode:atomic", "percpu_cache", PERCPU__FAULT_CORRUPTED_LIST },
+	{ write_the_address_of_the_gap, "mode:atomic", "percpu_cache", PERCPU__FAULT_CORRUPTED_LIST },
+	{ write_a_next_pointer, "mode:atomic", "percpu_cache", PERCPU__FAULT_CORRUPTED_LIST },
 };
+
+static bool is_said(const char *said, const char *call, enum percpu__fault fault, const char *pointer)
+{
+	const char *const rest = after_message(said, call, fault, pointer);
+
+	return rest && (!strcmp(rest, " (cache \"test\", 64-byte objects)\n") ||
+			!strcmp(rest, " (cache \"test\", 200-byte objects)\n") ||
+			!strcmp(rest, " (cache \"test\", 16-byte objects)\n"));
+}
+
+static bool is_expected(const char *said, const struct misuse *one)
+{
+	const char *const pointer = one->run == low_address ? "0x40" : NULL;
+
+	return one->call ? is_said(said, one->call, one->fault, pointer)
+			 : is_said(said, "percpu_cache_free", one->fault, pointer) ||
+				   is_said(said, "percpu_cache_free_to", one->fault, pointer) ||
+				   is_said(said, "percpu_cache", PERCPU__FAULT_CORRUPTED_LIST, pointer);
+}
 
 START_TEST(misuse)
 {
@@ -314,9 +335,8 @@ START_TEST(misuse)
 		length += got;
 	close(ends[0]);
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "%s: status %x", one->rule, status);
-	ck_assert_msg(!strncmp(said, "libpercpu: ", 11) && strstr(said, one->function) && strstr(said, one->rule),
-		      "it says: %s", said);
+	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %x", status);
+	ck_assert_msg(is_expected(said, one), "expected \"%s\", got: %s", message_texts[one->fault], said);
 	ck_assert_ptr_eq(strchr(said, '\n'), said + length - 1);
 }
 END_TEST

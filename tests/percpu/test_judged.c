@@ -107,7 +107,7 @@ static bool has_told(const struct judgement *judgement, int status, const char *
 	char begin[64];
 	const char *const newline = strchr(said, '\n');
 
-	snprintf(begin, sizeof(begin), "libpercpu: %s 0x", judgement->name);
+	snprintf(begin, sizeof(begin), "libpercpu: %s: ", judgement->name);
 	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && !strncmp(said, begin, strlen(begin)) && newline &&
 	       !newline[1];
 }
@@ -132,13 +132,13 @@ static enum end interrupt_after(const struct judgement *judgement, unsigned nr_s
 	close(said_pipe[1]);
 	if (waitpid(victim, &status, 0) != victim || !WIFSTOPPED(status) || WSTOPSIG(status) != SIGSTOP)
 		return CANNOT;
-	for (unsigned i = 0; i < nr_steps && program_counter(victim) != (uintptr_t)percpu__die; i++)
+	for (unsigned i = 0; i < nr_steps && program_counter(victim) != (uintptr_t)percpu__fatal; i++)
 		if (ptrace(PTRACE_SINGLESTEP, victim, NULL, NULL) || waitpid(victim, &status, __WALL) != victim ||
 		    !WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP) {
 			printf("# %s: step %u: status %#x\n", judgement->name, i, status);
 			return CANNOT;
 		}
-	const bool is_past = program_counter(victim) == (uintptr_t)percpu__die;
+	const bool is_past = program_counter(victim) == (uintptr_t)percpu__fatal;
 
 	if (write(go_pipe[1], "g", 1) != 1 || read(done_pipe[0], &gone, 1) != 1)
 		return CANNOT;

@@ -116,7 +116,7 @@ END_TEST
 START_TEST(the_line_names_the_item)
 {
 	ck_assert_str_eq(said_by(parse_and_report, "check,mode:sideways,cpus:4").text,
-			 "libpercpu: PERCPU_OPTIONS: not understood and ignored: mode:sideways\n");
+			 "libpercpu: PERCPU_OPTIONS: ignored unknown option or bad value: mode:sideways\n");
 }
 END_TEST
 

@@ -304,14 +304,16 @@ static void lock_for_fork(void *arg)
 		percpu__lock_made_in_fork(&made, &pool);
 		if (!percpu__is_locked_for_fork(&pool) || !percpu__is_locked_for_fork(&made) ||
 		    !pthread_mutex_trylock(&pool.mutex))
-			percpu__die("not held for the fork", NULL, "");
+			percpu__fatal(__func__, &(struct percpu__subject){ .text = "not held for the fork" },
+				      PERCPU__FAULT_ASSERTION);
 		percpu__unlock_after_fork(&made);
 		percpu__unlock_after_fork(&pool);
 		percpu__unlock_after_fork(&pool);
 		percpu__unlock_after_fork(&registry);
 		percpu__lock_made_in_fork(&made, &pool);
 		if (percpu__is_locked_for_fork(&made) || pthread_mutex_trylock(&pool.mutex))
-			percpu__die("still held", NULL, "");
+			percpu__fatal(__func__, &(struct percpu__subject){ .text = "still held" },
+				      PERCPU__FAULT_ASSERTION);
 		pthread_mutex_unlock(&pool.mutex);
 		percpu__lock(&registry);
 		percpu__lock(&pool);
@@ -374,7 +376,8 @@ START_TEST(locks_against_the_order_die)
 		const struct said said = said_by(wrongs[i], NULL);
 
 		ck_assert_uint_eq(lines_of(said.text), 1);
-		ck_assert_msg(!strncmp(said.text, "libpercpu: assertion failed: ", 29), "%s", said.text);
+		ck_assert_msg(!strncmp(said.text, "libpercpu: ", 11) && strstr(said.text, ": assertion failed: "), "%s",
+			      said.text);
 		ck_assert(WIFSIGNALED(said.status) && WTERMSIG(said.status) == SIGABRT);
 	}
 }
@@ -393,24 +396,62 @@ END_TEST
 #define locks_against_the_order_die without_checks_assertions_evaluate_nothing
 #endif
 
-/* ---- last words ---- */
+/* ---- messages ---- */
 
 static void die_of_a_pointer(void *arg)
 {
-	percpu__die("percpu_free", arg, "a rule");
+	percpu__fatal("percpu_free", &(struct percpu__subject){ .pointer = arg }, PERCPU__FAULT_DOUBLE_FREE);
+}
+
+static void die_in_a_cache(void *name)
+{
+	percpu__fatal("percpu_cache_free_to",
+		      &(struct percpu__subject){ .pointer = (void *)16, .cache = name, .object_bytes = 1500,
+						 .value = { 18446744073709551615u, 4 } },
+		      PERCPU__FAULT_NO_SUCH_CPU);
+}
+
+static void die_in_a_pool(void *name)
+{
+	percpu__fatal("percpu_free", &(struct percpu__subject){ .pointer = (void *)16, .pool = name },
+		      PERCPU__FAULT_DOUBLE_FREE);
 }
 
 static void warn_at_length(void *arg)
 {
-	percpu__warn("text ", arg);
+	percpu__warn(NULL, &(struct percpu__subject){ .text = arg }, PERCPU__FAULT_BAD_OPTION);
 }
 
-START_TEST(the_last_line_has_what_pointer_and_rule)
+START_TEST(a_message_has_call_pointer_and_rule)
 {
-	assert_dies(die_of_a_pointer, (void *)0x7f00dead0008, "libpercpu: percpu_free 0x7f00dead0008: a rule\n");
-	assert_dies(die_of_a_pointer, (void *)8, "libpercpu: percpu_free 0x8: a rule\n");
-	assert_dies(die_of_a_pointer, (void *)UINTPTR_MAX, "libpercpu: percpu_free 0xffffffffffffffff: a rule\n");
-	assert_dies(die_of_a_pointer, NULL, "libpercpu: percpu_free: a rule\n");
+	assert_dies(die_of_a_pointer, (void *)0x7f00dead0008,
+		    "libpercpu: percpu_free: double free of 0x7f00dead0008\n");
+	assert_dies(die_of_a_pointer, (void *)8, "libpercpu: percpu_free: double free of 0x8\n");
+	assert_dies(die_of_a_pointer, (void *)UINTPTR_MAX, "libpercpu: percpu_free: double free of 0xffffffffffffffff\n");
+	assert_dies(die_of_a_pointer, NULL, "libpercpu: percpu_free: double free of NULL\n");
+}
+END_TEST
+
+START_TEST(a_message_names_the_cache_or_the_pool)
+{
+	assert_dies(die_in_a_cache, "packets",
+		    "libpercpu: percpu_cache_free_to: cannot free 0x10 to CPU 18446744073709551615: CPU numbers are "
+		    "below 4 (cache \"packets\", 1500-byte objects)\n");
+	assert_dies(die_in_a_pool, "sessions", "libpercpu: percpu_free: double free of 0x10 (pool \"sessions\")\n");
+}
+END_TEST
+
+START_TEST(a_name_cannot_break_the_message)
+{
+	static char name[100000];
+
+	assert_dies(die_in_a_pool, "a\"b\\c\nd\x1b[2J\x7f\xc3\xa4",
+		    "libpercpu: percpu_free: double free of 0x10 "
+		    "(pool \"a\\x22b\\x5cc\\x0ad\\x1b[2J\\x7f\\xc3\\xa4\")\n");
+	memset(name, 'n', sizeof(name) - 1);
+	assert_dies(die_in_a_pool, name,
+		    "libpercpu: percpu_free: double free of 0x10 "
+		    "(pool \"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn...\")\n");
 }
 END_TEST
 
@@ -460,5 +501,7 @@ TEST_MAIN("platform", 30, a_file_is_read_whole, an_empty_file_is_the_empty_text,
 	  short_reads_are_put_together, doubtful_kernels_are_known, every_state_has_a_reason_of_its_own,
 	  reasons_about_the_kernel_name_it, an_offset_comes_with_usable_rseq_alone, the_mask_and_the_caller_agree,
 	  locks_in_the_order_of_their_ranks_are_fine, locks_held_for_a_fork_let_their_thread_pass, locks_against_the_order_die,
-	  the_last_line_has_what_pointer_and_rule, a_line_is_a_line_however_long, code_has_a_name,
+	  a_message_has_call_pointer_and_rule, a_line_is_a_line_however_long, code_has_a_name,
+	  a_message_names_the_cache_or_the_pool, a_line_is_a_line_however_long, code_has_a_name,
+	  a_name_cannot_break_the_message, a_line_is_a_line_however_long, code_has_a_name,
 	  fences_where_the_kernel_has_them)

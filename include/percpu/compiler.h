@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* What the headers need from the compiler: visibility, assertions, and the mark of per-CPU pointers. */
+/*
+ * What the headers need from the compiler: visibility, assertions, and the mark of per-CPU
+ * pointers.
+ */
 #ifndef PERCPU_COMPILER_H
 #define PERCPU_COMPILER_H
 
 /*
- * Exported by the shared object only. In the archive the names are hidden: a static copy belongs to the program or
- * plugin that links it, so two copies in one process never mix.
+ * Exported by the shared object only. In the archive the names are hidden: a static copy belongs to
+ * the program or plugin that links it, so two copies in one process never mix.
  */
 #if defined(PERCPU_BUILDING) && !defined(PERCPU_SHARED_OBJECT)
 #define PERCPU_API __attribute__((visibility("hidden")))
@@ -14,16 +17,17 @@
 #endif
 
 /*
- * Defined in code that dlclose may unmap while the kernel still refers to its rseq critical sections: code of shared
- * objects, except libpercpu.so, which is linked with -z nodelete.
+ * Defined in code that dlclose may unmap while the kernel still refers to its rseq critical
+ * sections: code of shared objects, except libpercpu.so, which is linked with -z nodelete.
  */
-#if defined(__PIC__) && !defined(__PIE__) && !(defined(PERCPU_BUILDING) && defined(PERCPU_SHARED_OBJECT))
+#if defined(__PIC__) && !defined(__PIE__) &&                                                       \
+	!(defined(PERCPU_BUILDING) && defined(PERCPU_SHARED_OBJECT))
 #define PERCPU__CODE_MAY_GO 1
 #endif
 
 /*
- * The machines with critical sections inline. PERCPU_GENERIC, and compilers without the asm goto that they need, choose
- * atomic instructions out of line.
+ * The machines with critical sections inline. PERCPU_GENERIC, and compilers without the asm goto
+ * that they need, choose atomic instructions out of line.
  */
 #if !defined(PERCPU_GENERIC) && defined(__LP64__) && defined(__x86_64__) && \
 	(defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
@@ -32,7 +36,10 @@
 #define PERCPU__ARCH_AARCH64 1
 #endif
 
-/* A slow path is cold beside an inline fast path; where there is no fast path inline, it is the only one. */
+/*
+ * A slow path is cold beside an inline fast path; where there is no fast path inline, it is the
+ * only one.
+ */
 #if defined(PERCPU__ARCH_X86_64) || defined(PERCPU__ARCH_AARCH64)
 #define PERCPU__OUTLINE __attribute__((__cold__))
 #else
@@ -46,17 +53,19 @@
 #endif
 
 /*
- * A per-CPU pointer is not an ordinary pointer: do not dereference it or pass it where an ordinary pointer is expected.
- * __percpu marks it in such a way that macros can remove the mark:
+ * A per-CPU pointer is not an ordinary pointer: do not dereference it or pass it where an ordinary
+ * pointer is expected. __percpu marks it in such a way that macros can remove the mark:
  *
  *	clang, C++		noderef: the compiler rejects both; type traits remove it
- *	clang, C		noderef behind an address space: the compiler rejects both. A value's type has no
- *				address space, and clang drops the attributes applied after it as well
- *	gcc 14, C, x86-64	a named address space: the compiler rejects the second; typeof_unqual removes it
+ *	clang, C		noderef behind an address space: the compiler rejects both. The type
+ *				of a value has no address space, and clang drops with it all
+ *				attributes applied after it
+ *	gcc 14, C, x86-64	a named address space: the compiler rejects the second;
+ *				typeof_unqual removes it
  *	others			no mark
  *
- * An access that no compiler rejects faults in the guard unit at run time. Define PERCPU_UNMARKED in code that keeps
- * per-CPU pointers in ordinary pointers.
+ * An access that no compiler rejects faults in the guard unit at run time. Define PERCPU_UNMARKED
+ * in code that keeps per-CPU pointers in ordinary pointers.
  */
 #ifdef PERCPU_UNMARKED
 #define __percpu

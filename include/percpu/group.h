@@ -8,8 +8,8 @@
  *
  *	copy:	| word | slot 0: fields | slot 1: fields |
  *
- * The word says which slot holds. An addition writes all fields into the other slot and then stores the
- * next word, which commits. A reader takes the slot that holds, and again where the word
+ * The word says which slot holds. An addition writes all fields into the other slot and then stores
+ * the next word, which commits. A reader takes the slot that holds, and again where the word
  * changed meanwhile: no writer waits for it, and none that was interrupted keeps it waiting.
  */
 #ifndef PERCPU_GROUP_H
@@ -25,8 +25,8 @@ extern "C" {
 /*
  * percpu_group_init - nr_fields (2 to PERCPU_GROUP_MAX_FIELDS) of 64 bits, all zero.
  * Context: MT-safe; not async-signal-safe.
- * Returns: 0; -EINVAL (nr_fields); -ENOMEM; -ENOTSUP (the program was compiled for another layout of groups than the
- * library has: group is untouched).
+ * Returns: 0; -EINVAL (nr_fields); -ENOMEM; -ENOTSUP (the program was compiled for another layout
+ * of groups than the library has: group is untouched).
  */
 PERCPU__INLINE int percpu_group_init(struct percpu_group *group, unsigned nr_fields)
 {
@@ -36,7 +36,8 @@ PERCPU__INLINE int percpu_group_init(struct percpu_group *group, unsigned nr_fie
 /* Gives the copies back. Zeroed storage, and what was given back before, are fine. */
 PERCPU_API void percpu_group_fini(struct percpu_group *group);
 
-PERCPU__INLINE bool percpu__try_group_add(void *p, unsigned nr, uint64_t v0, uint64_t v1, uint64_t v2, uint64_t v3)
+PERCPU__INLINE bool percpu__try_group_add(void *p, unsigned nr, uint64_t v0, uint64_t v1,
+					  uint64_t v2, uint64_t v3)
 {
 	switch (nr) {
 	case 2: return percpu__try_group_add_2(p, v0, v1, v2, v3);
@@ -45,41 +46,53 @@ PERCPU__INLINE bool percpu__try_group_add(void *p, unsigned nr, uint64_t v0, uin
 	}
 }
 
-PERCPU__INLINE void percpu__group_add(struct percpu_group *group, unsigned nr, uint64_t v0, uint64_t v1,
-					 uint64_t v2, uint64_t v3)
+PERCPU__INLINE void percpu__group_add(struct percpu_group *group, unsigned nr, uint64_t v0,
+				      uint64_t v1, uint64_t v2, uint64_t v3)
 {
 	void *const p = group->of[nr];
 
-	percpu__will_store(p, nr > 2 ? sizeof(struct percpu__group4) : sizeof(struct percpu__group2));
+	percpu__will_store(p,
+			   nr > 2 ? sizeof(struct percpu__group4) : sizeof(struct percpu__group2));
 	if (__builtin_expect(!percpu__try_group_add(p, nr, v0, v1, v2, v3), 0))
 		percpu_group_add_slow(group, nr, v0, v1, v2, v3);
 }
 
 /* How many arguments there are, two to four, and four values. */
-#define PERCPU__VALUES_2(a, b) 2, (uint64_t)percpu__integer(+(a)), (uint64_t)percpu__integer(+(b)), 0, 0
-#define PERCPU__VALUES_3(a, b, c) 3, (uint64_t)percpu__integer(+(a)), (uint64_t)percpu__integer(+(b)), (uint64_t)percpu__integer(+(c)), 0
-#define PERCPU__VALUES_4(a, b, c, d) 4, (uint64_t)percpu__integer(+(a)), (uint64_t)percpu__integer(+(b)), (uint64_t)percpu__integer(+(c)), (uint64_t)percpu__integer(+(d))
+#define PERCPU__VALUES_2(a, b)                                                                     \
+	2, (uint64_t)percpu__integer(+(a)), (uint64_t)percpu__integer(+(b)), 0, 0
+#define PERCPU__VALUES_3(a, b, c)                                                                  \
+	3, (uint64_t)percpu__integer(+(a)), (uint64_t)percpu__integer(+(b)),                       \
+		(uint64_t)percpu__integer(+(c)), 0
+#define PERCPU__VALUES_4(a, b, c, d)                                                               \
+	4, (uint64_t)percpu__integer(+(a)), (uint64_t)percpu__integer(+(b)),                       \
+		(uint64_t)percpu__integer(+(c)), (uint64_t)percpu__integer(+(d))
 #define PERCPU__VALUES_OF(a, b, c, d, values, ...) values
-#define PERCPU__VALUES(...)                                                                                  \
-	PERCPU__VALUES_OF(__VA_ARGS__, PERCPU__VALUES_4, PERCPU__VALUES_3, PERCPU__VALUES_2, )(__VA_ARGS__)
+#define PERCPU__VALUES(...)                                                                        \
+	PERCPU__VALUES_OF(__VA_ARGS__, PERCPU__VALUES_4, PERCPU__VALUES_3, PERCPU__VALUES_2, )     \
+	(__VA_ARGS__)
 
 /*
  * percpu_group_add(group, v0, v1, ...) - adds to each field its v, as many as there are fields,
  * modulo 2^64. One step for whoever reads.
- * Context: any thread, any time, signal handlers too. Nothing fails, and nothing waits for another addition.
+ * Context: any thread, any time, signal handlers too. Nothing fails, and nothing waits for another
+ * addition.
  */
 #define percpu_group_add(group, ...) percpu__group_add((group), PERCPU__VALUES(__VA_ARGS__))
 
 /*
  * percpu_group_read - fields[i] = the sum of field i over all copies, each copy read at one moment.
- * Whatever holds after each addition, and then of sums of such (one is the other, or at most that), holds
- * of these fields, too, while others add. Once they stopped it is exact.
+ * Whatever holds after each addition, and then of sums of such (one is the other, or at most that),
+ * holds of these fields, too, while others add. Once they stopped it is exact.
  * Context: MT-safe, async-signal-safe.
  */
 PERCPU_API void percpu_group_read(const struct percpu_group *group, uint64_t *fields);
 
-/* The fields of one copy, below percpu_nr_copies(), at one moment. Without rseq the sum may have more. */
-PERCPU_API void percpu_group_read_copy(const struct percpu_group *group, unsigned copy, uint64_t *fields);
+/*
+ * The fields of one copy, below percpu_nr_copies(), at one moment. Without rseq the sum may have
+ * more.
+ */
+PERCPU_API void percpu_group_read_copy(const struct percpu_group *group, unsigned copy,
+				       uint64_t *fields);
 
 #ifdef __cplusplus
 }

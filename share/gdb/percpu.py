@@ -424,7 +424,7 @@ class CounterPrinter(Printer):
     def rows(self):
         total = sums_of_words(int(self.value["copies"]), 2)[0]
         yield "value", signed((int(self.value["base"]) + total) & ((1 << 64) - 1))
-        yield "read", signed((int(self.value["base"]) + int(self.value["published"])) & ((1 << 64) - 1))
+        yield "read", signed((int(self.value["base"]) + int(self.value["folded"])) & ((1 << 64) - 1))
         yield "error", (int(self.value["bounds"][0]) + 1) * nr_copies()
 
 

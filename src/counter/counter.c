@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns limit-checking counters: what <percpu/counter.h> leaves out of line.
+ * Owns limit-checking counters: the slow paths and the functions of <percpu/counter.h>.
  *
- * In a copy with one writer the inline section adds where the copy stays within its margin; elsewhere the
- * slow half first publishes, by a section too, and adds again. In a shared copy whoever writes a word
- * looks at both words afterwards, and publishes until they are within the margin: whose write was last has
- * seen that they are. What is larger than the margin goes past the copies, into the base.
+ * In a copy with one writer, the inline critical section adds while the copy stays within its
+ * margin. Otherwise the slow path first folds the copy, by a critical section too, and adds again.
+ * In a shared copy, every writer of one word looks at both words afterwards and folds until they
+ * are within the margin, so the last writer has seen that they are. An addition larger than the
+ * margin bypasses the copies and goes into the base.
  *
- * base + totals is the value at all times. `published` of the counter is the sum of the published words of its
- * copies: it follows each of their changes, as a second step of the thread that made it. All else is one step.
- * A fork between the two steps leaves the child's reading off by that publication, once and for all.
+ * base + totals is the value at all times. The counter's `folded` is the sum of its copies'
+ * `folded` words: the thread that changes one of them adds the change as a second step. Everything
+ * else is one step. A fork between the two steps leaves the child's readings off by that change.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,8 +20,8 @@
 
 #define BATCH_MIN 32u
 #define BATCH_MAX (UINT64_C(1) << 48)
-#define BULK 64u /* copies allocated at a time */
-#define READ_TRIES 16u /* readings of a base that stands still; then the sum is taken */
+#define BULK 64u       /* copies allocated at a time */
+#define READ_TRIES 16u /* readings while the base changes, before the copies are summed */
 
 /* Sums wrap, as operations on copies do. */
 static int64_t plus(int64_t a, int64_t b)
@@ -35,7 +36,8 @@ static int64_t minus(int64_t a, int64_t b)
 
 /* ---- init and fini ---- */
 
-static void set_up(struct percpu_counter *counter, void __percpu *copies, int64_t value, uint64_t batch)
+static void init_one(struct percpu_counter *counter, void __percpu *copies, int64_t value,
+		     uint64_t batch)
 {
 	const unsigned nr_cpus = percpu_nr_cpus();
 
@@ -48,8 +50,8 @@ static void set_up(struct percpu_counter *counter, void __percpu *copies, int64_
 	counter->base = value;
 }
 
-int percpu_counter_init_layout(unsigned layout, size_t n, struct percpu_counter *counters, int64_t value,
-			       uint64_t batch)
+int percpu_counter_init_layout(unsigned layout, size_t n, struct percpu_counter *counters,
+			       int64_t value, uint64_t batch)
 {
 	void __percpu *copies[BULK];
 
@@ -59,15 +61,16 @@ int percpu_counter_init_layout(unsigned layout, size_t n, struct percpu_counter 
 		return -EINVAL;
 	for (size_t from = 0; from < n; from += BULK) {
 		const size_t nr = n - from < BULK ? n - from : BULK;
-		const int error = percpu_alloc_bulk(sizeof(struct percpu__counter_copy),
-						    _Alignof(struct percpu__counter_copy), nr, copies);
+		const int error =
+			percpu_alloc_bulk(sizeof(struct percpu__counter_copy),
+					  _Alignof(struct percpu__counter_copy), nr, copies);
 
 		if (error) {
 			percpu_counter_fini_bulk(from, counters);
 			return error;
 		}
 		for (size_t i = 0; i < nr; i++)
-			set_up(&counters[from + i], copies[i], value, batch);
+			init_one(&counters[from + i], copies[i], value, batch);
 	}
 	return 0;
 }
@@ -91,9 +94,10 @@ static bool is_within(const uint64_t *bounds, int64_t distance)
 	return (uint64_t)distance + bounds[0] <= bounds[1];
 }
 
-static void follow(struct percpu_counter *counter, int64_t change)
+/* The second step of a fold: change is the distance that a copy's folded word has moved. */
+static void add_to_folded(struct percpu_counter *counter, int64_t change)
 {
-	__atomic_fetch_add(&counter->published, change, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&counter->folded, change, __ATOMIC_RELAXED);
 }
 
 static void add_to_base(struct percpu_counter *counter, int64_t v)
@@ -102,37 +106,38 @@ static void add_to_base(struct percpu_counter *counter, int64_t v)
 }
 
 /*
- * Sequential consistency: of two that wrote one word each, at least one sees both. The published word is
- * looked at first, so that a compare-and-swap which finds it unchanged does not publish an old total.
+ * Sequential consistency ensures that of two threads that wrote one word each, at least one sees
+ * both. The folded word is loaded before the total, so that a compare-and-swap that finds it
+ * unchanged does not store an outdated total.
  */
 static void add_shared(struct percpu_counter *counter, struct percpu__counter_copy *copy, int64_t v,
 		       const uint64_t *bounds)
 {
 	__atomic_fetch_add(&copy->total, v, __ATOMIC_SEQ_CST);
 	for (;;) {
-		int64_t published = __atomic_load_n(&copy->published, __ATOMIC_SEQ_CST);
+		int64_t folded = __atomic_load_n(&copy->folded, __ATOMIC_SEQ_CST);
 		const int64_t total = __atomic_load_n(&copy->total, __ATOMIC_SEQ_CST);
 
-		if (is_within(bounds, minus(total, published)))
+		if (is_within(bounds, minus(total, folded)))
 			return;
-		if (__atomic_compare_exchange_n(&copy->published, &published, total, false, __ATOMIC_SEQ_CST,
-						__ATOMIC_SEQ_CST))
-			follow(counter, minus(total, published));
+		if (__atomic_compare_exchange_n(&copy->folded, &folded, total, false,
+						__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			add_to_folded(counter, minus(total, folded));
 	}
 }
 
-/* Adds v, which is within the bounds, to this CPU's copy; in the end the copy is within them as well. */
+/* Adds v, which is within the bounds, to this CPU's copy, and leaves the copy within them. */
 static void add_within(struct percpu_counter *counter, int64_t v, const uint64_t *bounds)
 {
 	void *const copies = percpu__started(percpu__untyped(counter->copies));
 	int64_t change;
 
 	while (!percpu__try_counter_add(copies, v, bounds)) {
-		if (!percpu__try_counter_publish(copies, &change)) {
+		if (!percpu__try_counter_fold(copies, &change)) {
 			add_shared(counter, percpu__shared_copy(copies), v, bounds);
 			return;
 		}
-		follow(counter, change);
+		add_to_folded(counter, change);
 	}
 }
 
@@ -168,8 +173,9 @@ uint64_t percpu_counter_error(const struct percpu_counter *counter)
 }
 
 /*
- * The base first, and by an acquire: the totals that are read afterwards are at least those that a set or a
- * reset saw which made this base. pairs with exchange, add_to_base and percpu_counter_limited_add.
+ * Loads the base before the totals, by an acquire: they are then at least as new as those from
+ * which a set or a reset computed this base. pairs with exchange, add_to_base and
+ * percpu_counter_limited_add.
  */
 static int64_t base_of(const struct percpu_counter *counter)
 {
@@ -192,7 +198,8 @@ int64_t percpu_counter_read_slow(const struct percpu_counter *counter)
 {
 	for (unsigned i = 0; i < READ_TRIES; i++) {
 		const int64_t base = base_of(counter);
-		const int64_t about = plus(base, __atomic_load_n(&counter->published, __ATOMIC_ACQUIRE));
+		const int64_t about =
+			plus(base, __atomic_load_n(&counter->folded, __ATOMIC_ACQUIRE));
 
 		if (percpu__counter_may_wrap(about))
 			break;
@@ -203,8 +210,8 @@ int64_t percpu_counter_read_slow(const struct percpu_counter *counter)
 }
 
 /*
- * The reading decides where limit is beyond what may be held back: twice the error, as others that are in the
- * middle of publishing, or were when this process was forked, hold back theirs for a second time.
+ * The reading decides if limit is further away than twice the error: each thread that is folding
+ * its copy, or was when this process was forked, may hold back its part of the error a second time.
  */
 int percpu_counter_compare(const struct percpu_counter *counter, int64_t limit)
 {
@@ -220,8 +227,8 @@ int percpu_counter_compare(const struct percpu_counter *counter, int64_t limit)
 }
 
 /*
- * Makes value of what the counter is, in one step: where the base changed meanwhile (another reset, or a
- * large addition), both are read again. Returns: what it was.
+ * Replaces the counter's value in one step. If the base changed meanwhile, by another reset or by a
+ * large addition, base and totals are read again. Returns: the value before.
  */
 static int64_t exchange(struct percpu_counter *counter, int64_t value)
 {
@@ -229,8 +236,8 @@ static int64_t exchange(struct percpu_counter *counter, int64_t value)
 
 	do
 		totals = sum_of_totals(counter);
-	while (!__atomic_compare_exchange_n(&counter->base, &base, minus(value, totals), false, __ATOMIC_ACQ_REL,
-					    __ATOMIC_ACQUIRE));
+	while (!__atomic_compare_exchange_n(&counter->base, &base, minus(value, totals), false,
+					    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
 	return plus(base, totals);
 }
 
@@ -244,7 +251,10 @@ int64_t percpu_counter_reset(struct percpu_counter *counter)
 	return exchange(counter, 0);
 }
 
-/* All that is let in goes into the base: of two that would be too much together one finds the base changed. */
+/*
+ * Adds to the base: of two additions that would pass the limit together, one finds that the base
+ * has changed.
+ */
 bool percpu_counter_limited_add(struct percpu_counter *counter, int64_t limit, int64_t v)
 {
 	int64_t base = base_of(counter);
@@ -256,7 +266,7 @@ bool percpu_counter_limited_add(struct percpu_counter *counter, int64_t limit, i
 
 		if (v > 0 ? next > limit : next < limit)
 			return false;
-	} while (!__atomic_compare_exchange_n(&counter->base, &base, plus(base, v), false, __ATOMIC_ACQ_REL,
-					      __ATOMIC_ACQUIRE));
+	} while (!__atomic_compare_exchange_n(&counter->base, &base, plus(base, v), false,
+					      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
 	return true;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The layer of counting: what is computed over all copies, and what is more than one word of a copy.
- * Its interface are <percpu/sum.h>, <percpu/counter.h>, <percpu/histogram.h> and <percpu/group.h>.
+ * The layer of counting: what is computed over all copies, and what is more than one word of a
+ * copy. Its interface are <percpu/sum.h>, <percpu/counter.h>, <percpu/histogram.h> and
+ * <percpu/group.h>.
  */
 #ifndef PERCPU_COUNTER_FLOOR_H
 #define PERCPU_COUNTER_FLOOR_H
@@ -15,8 +16,8 @@
 /* ---- sum.c ---- */
 
 /*
- * Adds n counters of a copy, and of the nr_copies - 1 after it, to their sums; the one for this processor's
- * widest vectors.
+ * Adds n counters of a copy, and of the nr_copies - 1 after it, to their sums; the one for this
+ * processor's widest vectors.
  */
 typedef void percpu__add_fn(uint64_t *dst, const uint64_t *copy, size_t n, unsigned nr_copies);
 percpu__add_fn *percpu__best_add(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns sums by what CPUs share. Copy after copy is added to the sums of its domain: the map of domains is read along
- * with the copies, and nothing is gone through twice.
+ * Owns sums by what CPUs share. Copy after copy is added to the sums of its domain: the map of
+ * domains is read along with the copies, and nothing is gone through twice.
  */
 #include <errno.h>
 #include <string.h>
@@ -11,8 +11,10 @@
 #include "percpu/percpu.h"
 #include "topology/topology.h"
 
-_Static_assert((int)PERCPU__LEVEL_CORE == (int)PERCPU_LEVEL_CORE && (int)PERCPU__LEVEL_L3 == (int)PERCPU_LEVEL_L3 &&
-	       (int)PERCPU__LEVEL_NODE == (int)PERCPU_LEVEL_NODE && (int)PERCPU__LEVEL_PACKAGE == (int)PERCPU_LEVEL_PACKAGE,
+_Static_assert((int)PERCPU__LEVEL_CORE == (int)PERCPU_LEVEL_CORE &&
+		       (int)PERCPU__LEVEL_L3 == (int)PERCPU_LEVEL_L3 &&
+		       (int)PERCPU__LEVEL_NODE == (int)PERCPU_LEVEL_NODE &&
+		       (int)PERCPU__LEVEL_PACKAGE == (int)PERCPU_LEVEL_PACKAGE,
 	       "the public levels");
 
 static int domains_at(enum percpu_level level, const struct percpu__domains **domains)
@@ -57,7 +59,8 @@ int percpu_domain_number(enum percpu_level level, unsigned domain)
 }
 
 /* The domains, and room for their sums. */
-static int domains_within(enum percpu_level level, size_t nr, const struct percpu__domains **domains)
+static int domains_within(enum percpu_level level, size_t nr,
+			  const struct percpu__domains **domains)
 {
 	const int error = domains_at(level, domains);
 
@@ -66,11 +69,11 @@ static int domains_within(enum percpu_level level, size_t nr, const struct percp
 	return nr < (*domains)->nr ? -ERANGE : 0;
 }
 
-#define ADD(type)                                                                                            \
-	{                                                                                                    \
-		typedef type integer __attribute__((may_alias));                                             \
-		*(integer *)sum += __atomic_load_n((const integer *)copy, __ATOMIC_RELAXED);                 \
-		break;                                                                                       \
+#define ADD(type)                                                                                  \
+	{                                                                                          \
+		typedef type integer __attribute__((may_alias));                                   \
+		*(integer *)sum += __atomic_load_n((const integer *)copy, __ATOMIC_RELAXED);       \
+		break;                                                                             \
 	}
 
 static void add_integer(void *sum, const void *copy, size_t bytes)
@@ -87,7 +90,8 @@ static void add_integer(void *sum, const void *copy, size_t bytes)
 	}
 }
 
-int percpu_sum_integer_by(const void *p, size_t bytes, enum percpu_level level, void *sums, size_t nr)
+int percpu_sum_integer_by(const void *p, size_t bytes, enum percpu_level level, void *sums,
+			  size_t nr)
 {
 	const struct percpu__domains *domains;
 	const int error = domains_within(level, nr, &domains);
@@ -104,7 +108,8 @@ int percpu_sum_integer_by(const void *p, size_t bytes, enum percpu_level level, 
 	return 0;
 }
 
-int percpu_sum_u64_by(uint64_t *dst, const uint64_t __percpu *p, size_t n, enum percpu_level level, size_t nr)
+int percpu_sum_u64_by(uint64_t *dst, const uint64_t __percpu *p, size_t n, enum percpu_level level,
+		      size_t nr)
 {
 	percpu__add_fn *const add = percpu__best_add();
 	const struct percpu__domains *domains;
@@ -122,7 +127,8 @@ int percpu_sum_u64_by(uint64_t *dst, const uint64_t __percpu *p, size_t n, enum 
 		for (unsigned i = 0; i < percpu_nr_copies(); i++)
 			if (percpu__is_present(present, i))
 				add(dst + domain_of(domains, i) * n + from,
-				    (const void *)percpu__copy_at((uintptr_t)counters, i), nr_in_page, 1);
+				    (const void *)percpu__copy_at((uintptr_t)counters, i),
+				    nr_in_page, 1);
 	}
 	return 0;
 }

@@ -2,12 +2,13 @@
 /*
  * Owns groups of fields that agree: what <percpu/group.h> leaves out of line.
  *
- * In a copy with one writer a section commits. In a shared copy a writer first claims the group, by a bit
- * of its word, and commits and lets go by one store. It may be interrupted in between, for long, or by a
- * signal whose handler adds to the same group; so nobody waits for a claim. Who finds one takes a spare
- * group, and makes a page of them where all are claimed. Where there is no page to be had it takes the copy of
- * another CPU, if these are shared, too, and at last adds to the loose fields, which take any number of writers. Readers
- * add up copies, spare groups and loose fields; a claim does not hinder them, for the slot that holds stays as it is.
+ * In a copy with one writer a section commits. In a shared copy a writer first claims the group, by
+ * a bit of its word, and commits and lets go by one store. It may be interrupted in between, for
+ * long, or by a signal whose handler adds to the same group; so nobody waits for a claim. Who finds
+ * one takes a spare group, and makes a page of them where all are claimed. Where there is no page
+ * to be had it takes the copy of another CPU, if these are shared, too, and at last adds to the
+ * loose fields, which take any number of writers. Readers add up copies, spare groups and loose
+ * fields; a claim does not hinder them, for the slot that holds stays as it is.
  */
 #include <errno.h>
 #include <string.h>
@@ -40,7 +41,8 @@ static size_t group_bytes(unsigned nr)
 /* What the word counts in: the bytes from slot to slot. */
 static uint64_t step_of(unsigned nr)
 {
-	return nr > 2 ? sizeof(((struct percpu__group4 *)0)->slot[0]) : sizeof(((struct percpu__group2 *)0)->slot[0]);
+	return nr > 2 ? sizeof(((struct percpu__group4 *)0)->slot[0])
+		      : sizeof(((struct percpu__group2 *)0)->slot[0]);
 }
 
 static uint64_t *slot_of(uint64_t *group, uint64_t word, unsigned nr)
@@ -90,15 +92,15 @@ void percpu_group_fini(struct percpu_group *group)
 /* ---- adding without a section ---- */
 
 /*
- * false: claimed by somebody. The acquire pairs with the release of try_claimed_add, and the fence before
- * the stores pairs with read_group.
+ * false: claimed by somebody. The acquire pairs with the release of try_claimed_add, and the fence
+ * before the stores pairs with read_group.
  */
 static bool try_claimed_add(uint64_t *group, const uint64_t *v, unsigned nr)
 {
 	uint64_t word = __atomic_load_n(group, __ATOMIC_RELAXED), *from, *to;
 
-	if ((word & CLAIMED) || !__atomic_compare_exchange_n(group, &word, word | CLAIMED, false, __ATOMIC_ACQUIRE,
-							     __ATOMIC_RELAXED))
+	if ((word & CLAIMED) || !__atomic_compare_exchange_n(group, &word, word | CLAIMED, false,
+							     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 		return false;
 	from = slot_of(group, word, nr);
 	to = slot_of(group, word + step_of(nr), nr);
@@ -111,7 +113,8 @@ static bool try_claimed_add(uint64_t *group, const uint64_t *v, unsigned nr)
 
 static struct page *first_page(const struct percpu_group *group)
 {
-	return __atomic_load_n((struct page *const *)&group->spare, __ATOMIC_ACQUIRE); /* pairs with grow */
+	/* pairs with grow */
+	return __atomic_load_n((struct page *const *)&group->spare, __ATOMIC_ACQUIRE);
 }
 
 /* One page more. false: there is no memory. */
@@ -122,8 +125,9 @@ static bool grow(struct percpu_group *group)
 	if (!page)
 		return false;
 	page->next = first_page(group);
+	/* pairs with first_page */
 	while (!__atomic_compare_exchange_n((struct page **)&group->spare, &page->next, page, true,
-					    __ATOMIC_RELEASE, __ATOMIC_RELAXED)) /* pairs with first_page */
+					    __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
 	return true;
 }
@@ -143,7 +147,8 @@ static bool try_others_add(struct percpu_group *group, const uint64_t *v, unsign
 	if (percpu_mode() != PERCPU_MODE_ATOMIC)
 		return false;
 	percpu_for_each_copy(i)
-		if (try_claimed_add((uint64_t *)percpu__copy_at((uintptr_t)group->of[nr], i), v, nr))
+		if (try_claimed_add((uint64_t *)percpu__copy_at((uintptr_t)group->of[nr], i), v,
+				    nr))
 			return true;
 	return false;
 }
@@ -158,8 +163,8 @@ static void loose_add(struct percpu_group *group, const uint64_t *v, unsigned nr
 	__atomic_fetch_add(&group->loose_ended, 1, __ATOMIC_RELEASE);
 }
 
-void percpu_group_add_slow(struct percpu_group *group, unsigned nr, uint64_t v0, uint64_t v1, uint64_t v2,
-			      uint64_t v3)
+void percpu_group_add_slow(struct percpu_group *group, unsigned nr, uint64_t v0, uint64_t v1,
+			   uint64_t v2, uint64_t v3)
 {
 	const uint64_t v[PERCPU_GROUP_MAX_FIELDS] = { v0, v1, v2, v3 };
 
@@ -170,7 +175,8 @@ void percpu_group_add_slow(struct percpu_group *group, unsigned nr, uint64_t v0,
 			      PERCPU__FAULT_FIELD_COUNT);
 	if (percpu__try_group_add(group->of[nr], nr, v0, v1, v2, v3))
 		return;
-	while (!try_claimed_add(percpu__shared_copy(group->of[nr]), v, nr) && !try_spare_add(group, v, nr)) {
+	while (!try_claimed_add(percpu__shared_copy(group->of[nr]), v, nr) &&
+	       !try_spare_add(group, v, nr)) {
 		if (grow(group))
 			continue;
 		if (!try_others_add(group, v, nr))
@@ -208,8 +214,9 @@ static void add_group(uint64_t *group, uint64_t *fields, unsigned nr)
 }
 
 /*
- * The loose fields agree where no addition was under way meanwhile. One that the reader interrupted does not go on, so
- * the number of tries is bounded: then they may be apart by what is under way. Pairs with loose_add.
+ * The loose fields agree where no addition was under way meanwhile. One that the reader interrupted
+ * does not go on, so the number of tries is bounded: then they may be apart by what is under way.
+ * Pairs with loose_add.
  */
 static void add_loose(const struct percpu_group *group, uint64_t *fields, unsigned nr)
 {
@@ -243,7 +250,8 @@ void percpu_group_read(const struct percpu_group *group, uint64_t *fields)
 	memset(fields, 0, nr * sizeof(*fields));
 	percpu_for_each_copy(i)
 		if (percpu__is_present(present, i))
-			add_group((uint64_t *)percpu__copy_at((uintptr_t)group->of[nr], i), fields, nr);
+			add_group((uint64_t *)percpu__copy_at((uintptr_t)group->of[nr], i), fields,
+				  nr);
 	for (struct page *page = first_page(group); page; page = page->next)
 		for (unsigned i = 0; i < NR_SPARE; i++)
 			add_group(page->group[i], fields, nr);

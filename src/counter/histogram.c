@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns histograms: which bucket has which values, what is recorded besides the inline part, and what
- * a reading tells. Readings are plain data: everything below works on those of another process too, and
- * takes no count for granted.
+ * Owns histograms: which bucket has which values, what is recorded besides the inline part, and
+ * what a reading tells. Readings are plain data: everything below works on those of another process
+ * too, and takes no count for granted.
  *
  * A unit is the widest power of two that keeps the promised precision at the lowest value:
  * 2^(unit_shift + precision_bits) <= lowest.
@@ -13,7 +13,8 @@
 #include "counter/counter.h"
 #include "percpu/percpu.h"
 
-#define COPY_BUCKETS_MAX ((PERCPU_MAX_SIZE - sizeof(struct percpu_histogram_copy)) / sizeof(uint64_t))
+#define COPY_BUCKETS_MAX                                                                           \
+	((PERCPU_MAX_SIZE - sizeof(struct percpu_histogram_copy)) / sizeof(uint64_t))
 
 /* ---- shapes ---- */
 
@@ -29,13 +30,14 @@ static uint64_t nr_buckets_to(struct percpu_histogram_shape shape, uint64_t high
 	return (uint64_t)percpu_histogram_bucket(&shape, highest) + 2;
 }
 
-int percpu_histogram_shape_init(struct percpu_histogram_shape *shape, uint64_t lowest, uint64_t highest,
-				unsigned precision_bits)
+int percpu_histogram_shape_init(struct percpu_histogram_shape *shape, uint64_t lowest,
+				uint64_t highest, unsigned precision_bits)
 {
 	const unsigned log2_lowest = log2_of(lowest);
 	uint64_t nr;
 
-	if (!highest || highest < lowest || highest > INT64_MAX || precision_bits > PERCPU_HISTOGRAM_MAX_PRECISION)
+	if (!highest || highest < lowest || highest > INT64_MAX ||
+	    precision_bits > PERCPU_HISTOGRAM_MAX_PRECISION)
 		return -EINVAL;
 	*shape = (struct percpu_histogram_shape){
 		.unit_shift = log2_lowest > precision_bits ? log2_lowest - precision_bits : 0,
@@ -50,13 +52,15 @@ int percpu_histogram_shape_init(struct percpu_histogram_shape *shape, uint64_t l
 
 bool percpu_histogram_shape_is_valid(const struct percpu_histogram_shape *shape)
 {
-	return shape->precision_bits <= PERCPU_HISTOGRAM_MAX_PRECISION && shape->unit_shift < 63 && !shape->reserved &&
-	       shape->nr_buckets >= 2 && shape->nr_buckets <= COPY_BUCKETS_MAX &&
+	return shape->precision_bits <= PERCPU_HISTOGRAM_MAX_PRECISION && shape->unit_shift < 63 &&
+	       !shape->reserved && shape->nr_buckets >= 2 &&
+	       shape->nr_buckets <= COPY_BUCKETS_MAX &&
 	       shape->nr_buckets <= nr_buckets_to(*shape, INT64_MAX);
 }
 
 /* As many doublings as lie before the bucket, at which it begins, in units. */
-static uint64_t begin_of(const struct percpu_histogram_shape *shape, uint32_t bucket, unsigned *doublings)
+static uint64_t begin_of(const struct percpu_histogram_shape *shape, uint32_t bucket,
+			 unsigned *doublings)
 {
 	const uint32_t octave = bucket >> shape->precision_bits;
 
@@ -83,8 +87,9 @@ uint64_t percpu_histogram_bucket_high(const struct percpu_histogram_shape *shape
 
 /* ---- histograms ---- */
 
-int percpu_histogram_init_layout(unsigned layout, struct percpu_histogram *histogram, struct percpu_pool *pool,
-				 uint64_t lowest, uint64_t highest, unsigned precision_bits)
+int percpu_histogram_init_layout(unsigned layout, struct percpu_histogram *histogram,
+				 struct percpu_pool *pool, uint64_t lowest, uint64_t highest,
+				 unsigned precision_bits)
 {
 	struct percpu_histogram_shape shape;
 	const int error = percpu_histogram_shape_init(&shape, lowest, highest, precision_bits);
@@ -94,8 +99,9 @@ int percpu_histogram_init_layout(unsigned layout, struct percpu_histogram *histo
 	memset(histogram, 0, sizeof(*histogram));
 	if (error)
 		return error;
-	histogram->copies = percpu_pool_alloc(pool, sizeof(struct percpu_histogram_copy) + shape.nr_buckets * sizeof(uint64_t),
-					      64);
+	histogram->copies = percpu_pool_alloc(
+		pool, sizeof(struct percpu_histogram_copy) + shape.nr_buckets * sizeof(uint64_t),
+		64);
 	if (!histogram->copies)
 		return -errno;
 	histogram->shape = shape;
@@ -129,7 +135,8 @@ void percpu_histogram_note_slow(struct percpu_histogram_copy __percpu *copies, u
 
 /* ---- readings ---- */
 
-void percpu_histogram_data_clear(struct percpu_histogram_data *data, const struct percpu_histogram_shape *shape)
+void percpu_histogram_data_clear(struct percpu_histogram_data *data,
+				 const struct percpu_histogram_shape *shape)
 {
 	uint64_t *counts = data->counts;
 
@@ -139,7 +146,8 @@ void percpu_histogram_data_clear(struct percpu_histogram_data *data, const struc
 	memset(counts, 0, shape->nr_buckets * sizeof(*counts));
 }
 
-static void add_summary(struct percpu_histogram_data *data, const struct percpu_histogram_copy *copy)
+static void add_summary(struct percpu_histogram_data *data,
+			const struct percpu_histogram_copy *copy)
 {
 	const uint64_t min = ~__atomic_load_n(&copy->inverse_min, __ATOMIC_RELAXED);
 	const uint64_t max = __atomic_load_n(&copy->max, __ATOMIC_RELAXED);
@@ -158,9 +166,11 @@ static uint64_t total(const uint64_t *counts, uint32_t nr)
 	return sum;
 }
 
-void percpu_histogram_read(const struct percpu_histogram *histogram, struct percpu_histogram_data *data)
+void percpu_histogram_read(const struct percpu_histogram *histogram,
+			   struct percpu_histogram_data *data)
 {
-	const struct percpu__present present = percpu__present_of((const void *)(uintptr_t)histogram->copies);
+	const struct percpu__present present =
+		percpu__present_of((const void *)(uintptr_t)histogram->copies);
 
 	percpu_histogram_data_clear(data, &histogram->shape);
 	percpu_for_each_copy(i)
@@ -170,7 +180,8 @@ void percpu_histogram_read(const struct percpu_histogram *histogram, struct perc
 	data->nr = total(data->counts, data->shape.nr_buckets);
 }
 
-void percpu_histogram_data_add(struct percpu_histogram_data *data, const struct percpu_histogram_copy *copy)
+void percpu_histogram_data_add(struct percpu_histogram_data *data,
+			       const struct percpu_histogram_copy *copy)
 {
 	add_summary(data, copy);
 	for (uint32_t i = 0; i < data->shape.nr_buckets; i++) {
@@ -181,12 +192,14 @@ void percpu_histogram_data_add(struct percpu_histogram_data *data, const struct 
 	}
 }
 
-static bool is_same_shape(const struct percpu_histogram_data *a, const struct percpu_histogram_data *b)
+static bool is_same_shape(const struct percpu_histogram_data *a,
+			  const struct percpu_histogram_data *b)
 {
 	return !memcmp(&a->shape, &b->shape, sizeof(a->shape));
 }
 
-int percpu_histogram_data_merge(struct percpu_histogram_data *data, const struct percpu_histogram_data *other)
+int percpu_histogram_data_merge(struct percpu_histogram_data *data,
+				const struct percpu_histogram_data *other)
 {
 	if (!is_same_shape(data, other))
 		return -EINVAL;
@@ -220,7 +233,8 @@ static void narrow_range(struct percpu_histogram_data *data)
 	data->max = high < data->max ? high : data->max;
 }
 
-int percpu_histogram_data_subtract(struct percpu_histogram_data *data, const struct percpu_histogram_data *earlier)
+int percpu_histogram_data_subtract(struct percpu_histogram_data *data,
+				   const struct percpu_histogram_data *earlier)
 {
 	if (!is_same_shape(data, earlier))
 		return -EINVAL;
@@ -236,7 +250,8 @@ int percpu_histogram_data_subtract(struct percpu_histogram_data *data, const str
 static uint64_t middle_of(const struct percpu_histogram_data *data, uint32_t bucket)
 {
 	const uint64_t low = percpu_histogram_bucket_low(&data->shape, bucket);
-	const uint64_t middle = low + (percpu_histogram_bucket_high(&data->shape, bucket) - low) / 2;
+	const uint64_t middle =
+		low + (percpu_histogram_bucket_high(&data->shape, bucket) - low) / 2;
 
 	return middle < data->min ? data->min : middle > data->max ? data->max : middle;
 }

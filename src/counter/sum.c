@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns sums over all copies. One counter: one load a copy. A struct of counters: a few copies at a time, so
- * that each line is read once, the prefetcher sees few streams, and sums are not loaded and stored for each
- * copy; in blocks whose sums fit in L1. The inner loop is compiled once for every vector width that
- * matters, and chosen at run time.
+ * Owns sums over all copies. One counter: one load a copy. A struct of counters: a few copies at a
+ * time, so that each line is read once, the prefetcher sees few streams, and sums are not loaded
+ * and stored for each copy; in blocks whose sums fit in L1. The inner loop is compiled once for
+ * every vector width that matters, and chosen at run time.
  *
- * Copies without pages are left out where a look would make them (percpu__present_of), a page of counters at a time.
+ * Copies without pages are left out where a look would make them (percpu__present_of), a page of
+ * counters at a time.
  *
  * Every counter is loaded whole: a vector load of aligned words tears none of them on the machines
  * that have such loads, and concurrent updates make a sum late, never wrong.
@@ -17,18 +18,22 @@
 #include "percpu/percpu.h"
 
 /* A loop for each width: nothing but loads and additions. */
-#define SUM_OF(type, nr_copies, condition)                                                                   \
-	for (unsigned i = 0; i < (nr_copies); i++)                                                           \
-		if (condition)                                                                               \
-			sum += __atomic_load_n((const type *)percpu__copy_at((uintptr_t)p, i),               \
-					       __ATOMIC_RELAXED);                                    \
+#define SUM_OF(type, nr_copies, condition)                                                         \
+	for (unsigned i = 0; i < (nr_copies); i++)                                                 \
+		if (condition)                                                                     \
+			sum += __atomic_load_n((const type *)percpu__copy_at((uintptr_t)p, i),     \
+					       __ATOMIC_RELAXED);                                  \
 	return sum;
-#define SUM(bytes, nr_copies, condition)                                                                     \
-	switch (bytes) {                                                                                     \
-	case 1: SUM_OF(uint8_t, nr_copies, condition)                                                        \
-	case 2: SUM_OF(uint16_t, nr_copies, condition)                                                       \
-	case 4: SUM_OF(uint32_t, nr_copies, condition)                                                       \
-	default: SUM_OF(uint64_t, nr_copies, condition)                                                      \
+#define SUM(bytes, nr_copies, condition)                                                           \
+	switch (bytes) {                                                                           \
+	case 1:                                                                                    \
+		SUM_OF(uint8_t, nr_copies, condition)                                              \
+	case 2:                                                                                    \
+		SUM_OF(uint16_t, nr_copies, condition)                                             \
+	case 4:                                                                                    \
+		SUM_OF(uint32_t, nr_copies, condition)                                             \
+	default:                                                                                   \
+		SUM_OF(uint64_t, nr_copies, condition)                                             \
 	}
 
 /* Of copies with pages; or the first sum of all. */
@@ -53,8 +58,9 @@ uint64_t percpu_sum_integer(const void *p, size_t bytes)
 #define BLOCK 1024 /* counters: 8 KiB of sums */
 
 /*
- * Unaligned vectors that may alias the counters, as wide as the registers of the target: wider ones would be split,
- * and their sums kept on the stack. AVX2 takes 77 % of the time of SSE2 in cache; AVX-512 gains nothing over AVX2.
+ * Unaligned vectors that may alias the counters, as wide as the registers of the target: wider ones
+ * would be split, and their sums kept on the stack. AVX2 takes 77 % of the time of SSE2 in cache;
+ * AVX-512 gains nothing over AVX2.
  */
 typedef uint64_t vector16 __attribute__((vector_size(16), aligned(8), may_alias));
 typedef uint64_t vector32 __attribute__((vector_size(32), aligned(8), may_alias));
@@ -62,52 +68,55 @@ typedef uint64_t vector32 __attribute__((vector_size(32), aligned(8), may_alias)
 #define COPY_WORDS (PERCPU_STRIDE / sizeof(uint64_t)) /* from one copy to the next */
 
 /* Adds n counters of nr copies, a constant, in one pass: each sum is loaded and stored once. */
-#define ADD_COPIES(vector, nr)                                                                               \
-	{                                                                                                    \
-		const size_t lanes = sizeof(vector) / sizeof(uint64_t);                                      \
-		size_t i = 0;                                                                                \
-		for (; i + lanes <= n; i += lanes) {                                                         \
-			vector sum = *(vector *)(dst + i);                                                   \
-			_Pragma("GCC unroll 4")                                                              \
-			for (unsigned at = 0; at < (nr); at++)                                               \
-				sum += *(const volatile vector *)(copy + at * COPY_WORDS + i);               \
-			*(vector *)(dst + i) = sum;                                                          \
-		}                                                                                            \
-		for (; i < n; i++)                                                                           \
-			for (unsigned at = 0; at < (nr); at++)                                               \
-				dst[i] += *(const volatile uint64_t *)(copy + at * COPY_WORDS + i);          \
+#define ADD_COPIES(vector, nr)                                                                     \
+	{                                                                                          \
+		const size_t lanes = sizeof(vector) / sizeof(uint64_t);                            \
+		size_t i = 0;                                                                      \
+		for (; i + lanes <= n; i += lanes) {                                               \
+			vector sum = *(vector *)(dst + i);                                         \
+			_Pragma("GCC unroll 4") for (unsigned at = 0; at < (nr); at++) sum +=      \
+				*(const volatile vector *)(copy + at * COPY_WORDS + i);            \
+			*(vector *)(dst + i) = sum;                                                \
+		}                                                                                  \
+		for (; i < n; i++)                                                                 \
+			for (unsigned at = 0; at < (nr); at++)                                     \
+				dst[i] +=                                                          \
+					*(const volatile uint64_t *)(copy + at * COPY_WORDS + i);  \
 	}
-#define ADD_BODY(vector)                                                                                     \
-	{                                                                                                    \
-		for (; nr_copies >= 4; nr_copies -= 4, copy += 4 * COPY_WORDS)                               \
-			ADD_COPIES(vector, 4)                                                                \
-		if (nr_copies == 3)                                                                          \
-			ADD_COPIES(vector, 3)                                                                \
-		else if (nr_copies == 2)                                                                     \
-			ADD_COPIES(vector, 2)                                                                \
-		else if (nr_copies)                                                                          \
-			ADD_COPIES(vector, 1)                                                                \
+#define ADD_BODY(vector)                                                                           \
+	{                                                                                          \
+		for (; nr_copies >= 4; nr_copies -= 4, copy += 4 * COPY_WORDS)                     \
+			ADD_COPIES(vector, 4)                                                      \
+		if (nr_copies == 3)                                                                \
+			ADD_COPIES(vector, 3)                                                      \
+		else if (nr_copies == 2)                                                           \
+			ADD_COPIES(vector, 2)                                                      \
+		else if (nr_copies)                                                                \
+			ADD_COPIES(vector, 1)                                                      \
 	}
 
-static void add_plain(uint64_t *dst, const uint64_t *copy, size_t n, unsigned nr_copies) ADD_BODY(vector16)
+static void add_plain(uint64_t *dst, const uint64_t *copy, size_t n,
+		      unsigned nr_copies) ADD_BODY(vector16)
 
 #ifdef __x86_64__
-__attribute__((target("avx2")))
-static void add_avx2(uint64_t *dst, const uint64_t *copy, size_t n, unsigned nr_copies) ADD_BODY(vector32)
+	__attribute__((target("avx2"))) static void add_avx2(uint64_t *dst, const uint64_t *copy,
+							     size_t n, unsigned nr_copies)
+		ADD_BODY(vector32)
 
-percpu__add_fn *percpu__best_add(void)
+			percpu__add_fn *percpu__best_add(void)
 {
 	__builtin_cpu_init();
 	return __builtin_cpu_supports("avx2") ? add_avx2 : add_plain;
 }
 #else
-percpu__add_fn *percpu__best_add(void)
+	percpu__add_fn *percpu__best_add(void)
 {
 	return add_plain;
 }
 #endif
 
-static void sum_block(uint64_t *dst, const uint64_t *p, size_t n, unsigned nr_copies, percpu__add_fn *add)
+static void sum_block(uint64_t *dst, const uint64_t *p, size_t n, unsigned nr_copies,
+		      percpu__add_fn *add)
 {
 	for (size_t i = 0; i < n; i++)
 		dst[i] = 0;
@@ -128,7 +137,8 @@ static void sum_present(uint64_t *dst, const uint64_t *p, size_t n, percpu__add_
 		while (end < percpu_abi.nr_copies && percpu__is_present(present, end))
 			end++;
 		if (end > first)
-			add(dst, (const void *)percpu__copy_at((uintptr_t)p, first), n, end - first);
+			add(dst, (const void *)percpu__copy_at((uintptr_t)p, first), n,
+			    end - first);
 		first = end + 1;
 	}
 }

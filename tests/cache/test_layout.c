@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Caches of programs that were compiled for the library's layout, for an earlier one, and for a later one. */
+/*
+ * Caches of programs that were compiled for the library's layout, for an earlier one, and for a
+ * later one.
+ */
 #include "harness/harness.h"
 
 #include <errno.h>
@@ -10,7 +13,10 @@ static struct percpu_cache *create(unsigned layout)
 	return percpu_cache_create_layout(layout, "layouts", 64, 0, 0, NULL, NULL);
 }
 
-/* Whether an inline allocation and an inline free succeed, after the slow path has prepared the magazine. */
+/*
+ * Whether an inline allocation and an inline free succeed, after the slow path has prepared the
+ * magazine.
+ */
 static bool has_fast_path(struct percpu_cache *cache)
 {
 	void *object = percpu_cache_alloc_slow(cache), *again = NULL;

@@ -14,8 +14,8 @@ static int64_t held_back(void)
 	percpu_for_each_copy(i) {
 		const struct percpu__counter_copy *copy = percpu_ptr(counter.copies, i);
 
-		if (llabs(copy->total - copy->published) > most)
-			most = llabs(copy->total - copy->published);
+		if (llabs(copy->total - copy->folded) > most)
+			most = llabs(copy->total - copy->folded);
 	}
 	return most;
 }

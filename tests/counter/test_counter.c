@@ -21,7 +21,7 @@ static void check_settled(int64_t value)
 	percpu_for_each_copy(i) {
 		const struct percpu__counter_copy *copy = percpu_ptr(counter.copies, i);
 
-		ck_assert_uint_le((uint64_t)(copy->total - copy->published) + counter.bounds[0], counter.bounds[1]);
+		ck_assert_uint_le((uint64_t)(copy->total - copy->folded) + counter.bounds[0], counter.bounds[1]);
 	}
 }
 

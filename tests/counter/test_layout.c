@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Counters, groups and histograms of programs that were compiled for another layout: refused, their storage untouched. */
+/*
+ * Counters, groups and histograms of programs that were compiled for another layout: refused, their
+ * storage untouched.
+ */
 #include "harness/harness.h"
 
 #include <errno.h>
@@ -23,7 +26,8 @@ START_TEST(counters_of_another_layout_are_refused)
 
 	memset(counters, FILLER, sizeof(counters));
 	for (unsigned i = 0; i < 2; i++) {
-		ck_assert_int_eq(percpu_counter_init_layout(layouts[i], 2, counters, 7, 0), -ENOTSUP);
+		ck_assert_int_eq(percpu_counter_init_layout(layouts[i], 2, counters, 7, 0),
+				 -ENOTSUP);
 		ck_untouched(counters, sizeof(counters));
 	}
 	ck_assert_int_eq(percpu_counter_init_layout(PERCPU_COUNTER_LAYOUT, 2, counters, 7, 0), 0);
@@ -54,13 +58,17 @@ START_TEST(histograms_of_another_layout_are_refused)
 
 	memset(&histogram, FILLER, sizeof(histogram));
 	for (unsigned i = 0; i < 2; i++) {
-		ck_assert_int_eq(percpu_histogram_init_layout(layouts[i], &histogram, NULL, 1, 1000, 3), -ENOTSUP);
+		ck_assert_int_eq(
+			percpu_histogram_init_layout(layouts[i], &histogram, NULL, 1, 1000, 3),
+			-ENOTSUP);
 		ck_untouched(&histogram, sizeof(histogram));
 	}
-	ck_assert_int_eq(percpu_histogram_init_layout(PERCPU_HISTOGRAM_LAYOUT, &histogram, NULL, 1, 1000, 3), 0);
+	ck_assert_int_eq(
+		percpu_histogram_init_layout(PERCPU_HISTOGRAM_LAYOUT, &histogram, NULL, 1, 1000, 3),
+		0);
 	percpu_histogram_fini(&histogram);
 }
 END_TEST
 
-TEST_MAIN("layouts of statistics", 20, counters_of_another_layout_are_refused, groups_of_another_layout_are_refused,
-	  histograms_of_another_layout_are_refused)
+TEST_MAIN("layouts of statistics", 20, counters_of_another_layout_are_refused,
+	  groups_of_another_layout_are_refused, histograms_of_another_layout_are_refused)

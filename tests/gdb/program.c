@@ -61,7 +61,7 @@ static void count(void)
 
 	percpu_counter_init(&requests, 1000, 0);
 	percpu_counter_add(&requests, -300);
-	percpu_ptr(requests.copies, 1)->total += 5; /* added, and not published yet */
+	percpu_ptr(requests.copies, 1)->total += 5; /* added, and not folded yet */
 	percpu_histogram_init(&latency, NULL, 1000, 60000000, 7);
 	for (uint64_t i = 1; i <= 2000; i++)
 		percpu_histogram_record(&latency, i * i * 7 % 3000017);

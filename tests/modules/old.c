@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program of the first headers of 0.1.0 that had caches, counters and groups: it includes none of today's, but a frozen
- * copy of their structs and critical sections. It calls the functions that take no layout. Its caches must work,
- * always by the slow path; its counters, groups and histograms, whose storage may be too small, must be refused.
+ * A program of the first headers of 0.1.0 that had caches, counters and groups: it includes none of
+ * today's, but a frozen copy of their structs and critical sections. It calls the functions that
+ * take no layout. Its caches must work, always by the slow path; its counters, groups and
+ * histograms, whose storage may be too small, must be refused.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -44,8 +45,8 @@ struct percpu_cache {
 	uint64_t reserved;
 };
 
-struct percpu_cache *percpu_cache_create(const char *name, size_t size, size_t align, unsigned flags,
-					 void (*ctor)(void *object));
+struct percpu_cache *percpu_cache_create(const char *name, size_t size, size_t align,
+					 unsigned flags, void (*ctor)(void *object));
 int percpu_cache_destroy(struct percpu_cache *cache);
 void *percpu_cache_alloc_slow(struct percpu_cache *cache);
 void percpu_cache_free_slow(struct percpu_cache *cache, void *object);
@@ -74,8 +75,8 @@ struct percpu_histogram {
 
 int percpu_counter_init(struct percpu_counter *counter, int64_t value, uint64_t batch);
 int percpu_group_init(struct percpu_group *group, unsigned nr_fields);
-int percpu_histogram_init(struct percpu_histogram *histogram, void *pool, uint64_t lowest, uint64_t highest,
-			  unsigned precision_bits);
+int percpu_histogram_init(struct percpu_histogram *histogram, void *pool, uint64_t lowest,
+			  uint64_t highest, unsigned precision_bits);
 
 #ifdef __cplusplus
 }
@@ -85,33 +86,31 @@ int percpu_histogram_init(struct percpu_histogram *histogram, void *pool, uint64
 
 #ifdef __x86_64__
 #define PERCPU__COPY "0x40000"
-#define PERCPU__SECTION(body)                                                                                \
-	"	.pushsection __rseq_cs, \"aw?\"\n"                                                            \
-	"	.balign	32\n"                                                                                 \
-	"3:	.long	0, 0\n"                                                                               \
-	"	.quad	1f, 2f - 1f, 4f\n"                                                                    \
-	"	.popsection\n"                                                                                \
-	"	.pushsection __rseq_failure, \"ax?\"\n"                                                       \
-	"	.byte	0x0f, 0xb9, 0x3d\n"                                                                   \
-	"	.long	0x53053053\n"                                                                         \
-	"4:	jmp	5f\n"                                                                                 \
-	"	.popsection\n"                                                                                \
-	"5:	leaq	3b(%%rip), %%rax\n"                                                                   \
-	"	movq	%%rax, %%fs:8(%[offset])\n"                                                           \
-	"1:	movl	%%fs:4(%[offset]), %%eax\n"                                                           \
-	"	cmpl	%[limit], %%eax\n"                                                                    \
-	"	jae	%l[slow]\n"                                                                           \
-	"	shlq	$18, %%rax\n"                                                                         \
-	"	addq	%[p], %%rax\n"                                                                        \
-	body                                                                                                 \
-	"2:\n"                                                                                               \
+#define PERCPU__SECTION(body)                                                                      \
+	"	.pushsection __rseq_cs, \"aw?\"\n"                                                       \
+	"	.balign	32\n"                                                                            \
+	"3:	.long	0, 0\n"                                                                          \
+	"	.quad	1f, 2f - 1f, 4f\n"                                                                 \
+	"	.popsection\n"                                                                           \
+	"	.pushsection __rseq_failure, \"ax?\"\n"                                                  \
+	"	.byte	0x0f, 0xb9, 0x3d\n"                                                                \
+	"	.long	0x53053053\n"                                                                      \
+	"4:	jmp	5f\n"                                                                              \
+	"	.popsection\n"                                                                           \
+	"5:	leaq	3b(%%rip), %%rax\n"                                                               \
+	"	movq	%%rax, %%fs:8(%[offset])\n"                                                         \
+	"1:	movl	%%fs:4(%[offset]), %%eax\n"                                                       \
+	"	cmpl	%[limit], %%eax\n"                                                                  \
+	"	jae	%l[slow]\n"                                                                          \
+	"	shlq	$18, %%rax\n"                                                                       \
+	"	addq	%[p], %%rax\n" body "2:\n"                                                 \
 	"	movq	$0, %%fs:8(%[offset])\n"
 #define PERCPU__INPUTS [offset] "r"(offset), [limit] "m"(percpu_abi.cpu_limit), [p] "r"(p)
 #define PERCPU__CACHE_HEAD(index) "16+" PERCPU__COPY "(%%rax," index ")"
-#define PERCPU__CACHE_BEGIN                                                                                  \
-	"	movq	" PERCPU__COPY "(%%rax), %%rcx\n"                                                    \
-	"	movq	%%rcx, %%rdx\n"                                                                      \
-	"	shrq	$13, %%rdx\n"                                                                        \
+#define PERCPU__CACHE_BEGIN                                                                        \
+	"	movq	" PERCPU__COPY "(%%rax), %%rcx\n"                                          \
+	"	movq	%%rcx, %%rdx\n"                                                                     \
+	"	shrq	$13, %%rdx\n"                                                                       \
 	"	andl	$8, %%edx\n"
 #define PERCPU__CACHE_COMMIT "	movq	%%rcx, " PERCPU__COPY "(%%rax)\n"
 
@@ -187,7 +186,10 @@ static bool percpu__cache_put(void *p, void *item, void *home)
 }
 #endif
 
-/* ---- frozen: the inline functions of percpu/cache.h, which count here how often they took the fast path ---- */
+/*
+ * ---- frozen: the inline functions of percpu/cache.h, which count here how often they took the
+ * fast path ----
+ */
 
 static unsigned long nr_fast;
 
@@ -208,7 +210,8 @@ static void cache_free(struct percpu_cache *cache, void *object)
 
 	if (offset < cache->arena_bytes && slab->cache == cache &&
 	    ((~offset & cache->mask) + 1) * cache->inverse < cache->inverse &&
-	    percpu__cache_put(cache->line, (char *)object + cache->link_bytes, cache->line + slab->home)) {
+	    percpu__cache_put(cache->line, (char *)object + cache->link_bytes,
+			      cache->line + slab->home)) {
 		__atomic_fetch_add(&nr_fast, 1, __ATOMIC_RELAXED);
 		return;
 	}
@@ -289,7 +292,8 @@ static void statistics(void)
 	} s;
 
 	memset(&s, FILLER, sizeof(s));
-	check(percpu_counter_init(&s.counter, 7, 0) == -ENOTSUP, "a counter of another layout was made");
+	check(percpu_counter_init(&s.counter, 7, 0) == -ENOTSUP,
+	      "a counter of another layout was made");
 	check(percpu_group_init(&s.group, 2) == -ENOTSUP, "a group of another layout was made");
 	check(percpu_histogram_init(&s.histogram, NULL, 1, 1000, 3) == -ENOTSUP,
 	      "a histogram of another layout was made");

@@ -29,5 +29,5 @@ START_TEST(the_number_orders_versions)
 }
 END_TEST
 
-TEST_MAIN("version", 20, the_headers_and_configure_have_one_version, the_library_and_configure_have_one_version,
-	  the_number_orders_versions)
+TEST_MAIN("version", 20, the_headers_and_configure_have_one_version,
+	  the_library_and_configure_have_one_version, the_number_orders_versions)

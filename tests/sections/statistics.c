@@ -98,7 +98,7 @@ GROUP(2, STEP2)
 GROUP(3, STEP4)
 GROUP(4, STEP4)
 
-/* ---- counters: total, published ---- */
+/* ---- counters: total, folded ---- */
 
 static const uint64_t bounds[2] = { 31, 62 };
 
@@ -125,14 +125,14 @@ static void compete_count(uint64_t *words)
 	words[0] = words[1] + 4;
 }
 
-static void real_publish(void)
+static void real_fold(void)
 {
 	int64_t distance = 0;
 
-	result = percpu__try_counter_publish(real_site, &distance) ? (uint64_t)distance : false;
+	result = percpu__try_counter_fold(real_site, &distance) ? (uint64_t)distance : false;
 }
 
-static uint64_t plain_publish(uint64_t *words)
+static uint64_t plain_fold(uint64_t *words)
 {
 	const uint64_t distance = words[0] - words[1];
 
@@ -261,7 +261,7 @@ static const struct scenario scenarios[] = {
 	GROUP_SCENARIO(4, "from slot 1", 7 * STEP4)
 	SCENARIO("counter_add", "", real_count, plain_count, compete_count, clean_nothing, 100, 90)
 	SCENARIO("counter_add", "too far", real_count, plain_count, compete_count, clean_nothing, 100, 72)
-	SCENARIO("counter_publish", "", real_publish, plain_publish, compete_count, clean_nothing, 100, 90)
+	SCENARIO("counter_fold", "", real_fold, plain_fold, compete_count, clean_nothing, 100, 90)
 	SCENARIO("histogram_note", "", real_note, plain_note, compete_note, clean_nothing, 9000, 600, ~UINT64_C(400))
 	SCENARIO("histogram_note", "a new maximum", real_note, plain_note, compete_note, clean_nothing, 9000, 499,
 		 ~UINT64_C(400))

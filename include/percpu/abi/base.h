@@ -2,8 +2,9 @@
 /*
  * The ABI of all inline operations: the stride, and the struct that every critical section reads.
  *
- * The headers of this folder hold every struct, constant and enum that programs compile in, each asserted, and the
- * functions that inline code calls. doc/abi.md says what is frozen and how it may change.
+ * The headers of this folder hold every struct, constant and enum that programs compile in, with
+ * assertions of their layout, and the functions that inline code calls. doc/abi.md says what is
+ * frozen and how it may change.
  */
 #ifndef PERCPU_ABI_BASE_H
 #define PERCPU_ABI_BASE_H
@@ -23,18 +24,19 @@ extern "C" {
 #define PERCPU_MAX_ALIGN ((size_t)4096)                  /* bytes, largest alignment */
 
 /*
- * Written once, by the first operation of the process; all zero until then. rseq_offset is stored before cpu_limit;
- * both stay zero outside rseq mode.
+ * Written once, by the first operation of the process; all zero until then. rseq_offset is stored
+ * before cpu_limit; both stay zero outside rseq mode.
  */
 struct percpu_abi {
-	ptrdiff_t rseq_offset; /* bytes from the thread pointer to libc's struct rseq; 0: no usable rseq area */
+	ptrdiff_t rseq_offset; /* bytes from the thread pointer to libc's struct rseq; 0: none */
 	uint32_t cpu_limit;    /* CPUs with lower numbers have their own copy, updated by rseq */
 	uint32_t nr_copies;    /* N + 1, including the fallback copy */
 	uint64_t reserved[6];
 } __attribute__((aligned(64)));
 
-/* Programs hold it by copy relocation, so its size never changes. */
-PERCPU__STATIC_ASSERT(sizeof(struct percpu_abi) == 64 && offsetof(struct percpu_abi, rseq_offset) == 0 &&
+/* Programs have a copy relocation of it, so its size never changes. */
+PERCPU__STATIC_ASSERT(sizeof(struct percpu_abi) == 64 &&
+			      offsetof(struct percpu_abi, rseq_offset) == 0 &&
 			      offsetof(struct percpu_abi, cpu_limit) == 8 &&
 			      offsetof(struct percpu_abi, nr_copies) == 12 &&
 			      offsetof(struct percpu_abi, reserved) == 16,

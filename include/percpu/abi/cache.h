@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The ABI of object caches: the handle, its magazines and slabs, and the attributes and statistics. */
+/*
+ * The ABI of object caches: the handle, its magazines and slabs, and the attributes and statistics.
+ */
 #ifndef PERCPU_ABI_CACHE_H
 #define PERCPU_ABI_CACHE_H
 
@@ -21,9 +23,10 @@ extern "C" {
 #define PERCPU_CACHE_TYPESAFE_BY_RCU 4u /* memory of objects goes back only after a grace period: an attribute too */
 
 /*
- * What the inline operations read; it all belongs to the library. A CPU's list of free objects: an array
- * filled from the bottom, its count in the word: operations so far << 16 | objects in the list. A pair of
- * free and alloc writes one line of it, or two where the list is long, and none of the object.
+ * What the inline operations read; it all belongs to the library. A CPU's list of free objects: an
+ * array filled from the bottom, its count in the word: operations so far << 16 | objects in the
+ * list. A pair of free and alloc writes one line of it, or two where the list is long, and none of
+ * the object.
  */
 #define PERCPU__CACHE_SLOTS 254 /* sections read the count as a byte */
 struct percpu__magazine {
@@ -32,7 +35,10 @@ struct percpu__magazine {
 	void *slot[PERCPU__CACHE_SLOTS];
 } __attribute__((__aligned__(64)));
 
-/* One for every 64 KiB of address space that a cache's objects may lie in. All zero where there is no slab. */
+/*
+ * One for every 64 KiB of address space that a cache's objects may lie in. All zero where there is
+ * no slab.
+ */
 struct percpu__slab_id {
 	char *magazine;     /* of the CPU that owns the objects: the address of its list, less PERCPU_STRIDE */
 	uint64_t start; /* address of the slab's first object */
@@ -42,8 +48,9 @@ struct percpu__slab_id {
 #define PERCPU__SLAB_MAX ((uint64_t)512 * 1024) /* bytes */
 
 /*
- * The layout of the structs above and below. percpu_cache_create hands it to the library, which serves programs of
- * earlier layouts, and callers that state none (0), by the slow path: magazines that are stopped and inverse 0.
+ * The layout of the structs above and below. percpu_cache_create hands it to the library, which
+ * serves programs of earlier layouts, and callers that state none (0), by the slow path: magazines
+ * that are stopped and inverse 0.
  */
 #define PERCPU_CACHE_LAYOUT 1u
 
@@ -74,8 +81,9 @@ PERCPU__STATIC_ASSERT(sizeof(struct percpu_cache) == 64 && offsetof(struct percp
 		      "ABI: struct percpu_cache");
 
 /*
- * Set size to sizeof(struct percpu_cache_attr): a program built against an older, smaller struct gets defaults for the
- * rest. Unknown bytes that are not zero are refused with EINVAL. percpu_cache(3) says how memory goes back.
+ * Set size to sizeof(struct percpu_cache_attr): a program built against an older, smaller struct
+ * gets defaults for the rest. Unknown bytes that are not zero are refused with EINVAL.
+ * percpu_cache(3) says how memory goes back.
  */
 struct rcu_flavor_struct;
 struct percpu_cache_attr {
@@ -122,8 +130,10 @@ PERCPU__STATIC_ASSERT(sizeof(struct percpu_cache_stats) == 632 &&
 		      "ABI: struct percpu_cache_stats");
 
 /*
- * percpu_cache_create and percpu_cache_create_attr of a program whose inline operations have this layout.
- * Returns: the cache, or NULL with errno: ENOTSUP (a layout above PERCPU_CACHE_LAYOUT), or as percpu_cache_create.
+ * percpu_cache_create and percpu_cache_create_attr of a program whose inline operations have this
+ * layout.
+ * Returns: the cache, or NULL with errno: ENOTSUP (a layout above PERCPU_CACHE_LAYOUT), or as
+ * percpu_cache_create.
  */
 PERCPU_API struct percpu_cache *percpu_cache_create_layout(unsigned layout, const char *name, size_t size, size_t align,
 							   unsigned flags, void (*ctor)(void *object),

@@ -12,26 +12,30 @@
 extern "C" {
 #endif
 
-/* Values of the switches of an attribute: zero leaves the choice to the library and its options. */
+/* Values of an attribute's switches: 0 leaves the choice to the library and PERCPU_OPTIONS. */
 enum percpu_switch { PERCPU_DEFAULT = 0, PERCPU_ON = 1, PERCPU_OFF = 2 };
 
 /*
- * Set size to sizeof(struct percpu_pool_attr): a program built against an older, smaller struct gets
- * defaults for the rest. Unknown bytes that are not zero are refused with EINVAL.
+ * Set size to sizeof(struct percpu_pool_attr): a program built with an older, smaller struct gets
+ * defaults for the other fields. Unknown bytes that are not zero are refused with EINVAL.
  */
 struct percpu_pool_attr {
 	size_t size;
-	uint32_t huge_pages;  /* enum percpu_switch; default off */
-	uint32_t populate;    /* enum percpu_switch; on: pages of every possible CPU at once; default: on first touch */
-	uint32_t node_policy; /* enum percpu_switch; default on */
-	uint32_t published;   /* enum percpu_switch; on: other processes can read it: <percpu/publish.h>; default off */
-	size_t limit_bytes;   /* of live areas, per CPU, rounded up to granules; 0: none, or 4 MiB if published */
-	size_t keep_bytes;    /* of idle pages of each copy that stay, however long they are idle; 0: as PERCPU_OPTIONS
-				 says, or none */
-	size_t decay_ms;      /* milliseconds after which idle memory has gone back; 0: as PERCPU_OPTIONS says, or 3000 */
+	uint32_t huge_pages;  /* enum percpu_switch; default: off */
+	uint32_t populate;    /* enum percpu_switch; on: commit pages of every possible CPU at once;
+				 default: on first touch */
+	uint32_t node_policy; /* enum percpu_switch; default: on */
+	uint32_t published;   /* enum percpu_switch; on: other processes can read the pool, see
+				 <percpu/publish.h>; default: off */
+	size_t limit_bytes;   /* most bytes of live areas per CPU, rounded up to granules; 0: no
+				 limit, or 4 MiB if published */
+	size_t keep_bytes;    /* bytes of idle pages of each copy that are never trimmed; 0: as
+				 PERCPU_OPTIONS says, or none */
+	size_t decay_ms;      /* milliseconds after which idle memory has been trimmed; 0: as
+				 PERCPU_OPTIONS says, or 3000 */
 };
 #define PERCPU_POOL_ATTR_INIT { sizeof(struct percpu_pool_attr), 0, 0, 0, 0, 0, 0, 0 }
-#define PERCPU_POOL_DECAY_NEVER ((size_t)-1) /* of decay_ms */
+#define PERCPU_POOL_DECAY_NEVER ((size_t)-1) /* a value of decay_ms */
 PERCPU__STATIC_ASSERT(sizeof(struct percpu_pool_attr) == 48 &&
 			      offsetof(struct percpu_pool_attr, size) == 0 &&
 			      offsetof(struct percpu_pool_attr, huge_pages) == 8 &&
@@ -43,22 +47,24 @@ PERCPU__STATIC_ASSERT(sizeof(struct percpu_pool_attr) == 48 &&
 			      offsetof(struct percpu_pool_attr, decay_ms) == 40,
 		      "ABI: struct percpu_pool_attr");
 
-/* Bytes unless the name says otherwise. "unit": counted in one copy; multiply by copies for all. */
+/* In bytes unless the name says otherwise. "Of one unit": multiply by the copies for all. */
 struct percpu_pool_stats {
-	size_t size;                /* in: sizeof(struct percpu_pool_stats) */
+	size_t size;               /* in: sizeof(struct percpu_pool_stats) */
 	size_t nr_chunks;
-	size_t nr_live;             /* allocations; this and the next to within what CPUs do meanwhile */
-	size_t live_bytes;          /* of live areas, in one unit, rounded to granules */
-	size_t used_page_bytes;     /* pages of one unit that hold a live area */
-	size_t held_page_bytes;     /* pages of one unit written since they were fresh or purged */
-	size_t reserved_bytes;      /* address space of all chunks */
-	size_t bookkeeping_bytes;   /* the library's own, resident */
-	size_t cached_bytes;        /* freed areas kept ready per CPU, in one unit */
-	size_t purged_bytes;        /* given back so far, all copies */
-	size_t nr_chunks_unplaced;  /* chunks whose node policy was refused, over the budget of mappings, or not
-				       known yet when they were made, before libnuma's constructor */
-	size_t nr_chunks_huge;      /* chunks advised to use huge pages */
-	size_t limit_bytes;         /* as in the attribute; 0: none */
+	size_t nr_live;            /* live allocations; like live_bytes, approximate while other
+				      CPUs allocate */
+	size_t live_bytes;         /* live areas of one unit, rounded up to granules */
+	size_t used_page_bytes;    /* pages of one unit that contain a live area */
+	size_t held_page_bytes;    /* pages of one unit written since they were fresh or purged */
+	size_t reserved_bytes;     /* address space of all chunks */
+	size_t bookkeeping_bytes;  /* resident metadata */
+	size_t cached_bytes;       /* freed areas of one unit that the area caches of CPUs hold */
+	size_t purged_bytes;       /* purged so far, all copies */
+	size_t nr_chunks_unplaced; /* chunks without their node policy: the kernel refused it, it is
+				      over the budget of mappings, or the nodes were not known when
+				      the chunk was made, before libnuma's constructor */
+	size_t nr_chunks_huge;     /* chunks advised to use huge pages */
+	size_t limit_bytes;        /* as in the attribute; 0: no limit */
 };
 PERCPU__STATIC_ASSERT(sizeof(struct percpu_pool_stats) == 104 &&
 			      offsetof(struct percpu_pool_stats, size) == 0 &&

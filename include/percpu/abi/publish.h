@@ -14,8 +14,8 @@ extern "C" {
 #endif
 
 enum percpu_metric_kind {
-	PERCPU_METRIC_COUNTER = 1,   /* uint64_t, its value the sum of all copies; only ever grows */
-	PERCPU_METRIC_GAUGE = 2,     /* int64_t, its value the sum of all copies */
+	PERCPU_METRIC_COUNTER = 1,   /* uint64_t: the sum of all copies, which only grows */
+	PERCPU_METRIC_GAUGE = 2,     /* int64_t: the sum of all copies */
 	PERCPU_METRIC_HISTOGRAM = 3, /* the copies of a struct percpu_histogram */
 };
 
@@ -28,19 +28,20 @@ PERCPU__STATIC_ASSERT(sizeof(struct percpu_label) == 16 &&
 		      "ABI: struct percpu_label");
 
 /*
- * A description. Set size to sizeof(struct percpu_metric). Strings are of any length, best in UTF-8; all but
- * the name may be NULL, which is "".
+ * The description of a metric. Set size to sizeof(struct percpu_metric). Strings may have any
+ * length and should be UTF-8; NULL stands for "", except for the name.
  */
 struct percpu_metric {
 	size_t size;
-	uint32_t kind;      /* enum percpu_metric_kind */
+	uint32_t kind; /* enum percpu_metric_kind */
 	uint32_t nr_labels;
-	const char *name;   /* "http_requests" */
-	const char *unit;   /* "bytes"; "" for a number of things */
-	const char *help;   /* one sentence */
-	const struct percpu_label *labels; /* each name once */
-	const struct percpu_histogram_shape *shape; /* of a histogram; else NULL */
-	double scale;       /* units that one is worth: 1e-9 for nanoseconds where the unit is "seconds"; 1e-30 to 1e30; 0: 1 */
+	const char *name; /* "http_requests" */
+	const char *unit; /* "bytes"; "" for a number of things */
+	const char *help; /* one sentence */
+	const struct percpu_label *labels; /* no name twice */
+	const struct percpu_histogram_shape *shape; /* of a histogram; NULL for the other kinds */
+	double scale; /* units in 1: 1e-9 for nanoseconds if the unit is "seconds"; 1e-30 to 1e30;
+			 0 stands for 1 */
 };
 PERCPU__STATIC_ASSERT(sizeof(struct percpu_metric) == 64 &&
 			      offsetof(struct percpu_metric, size) == 0 &&
@@ -54,15 +55,15 @@ PERCPU__STATIC_ASSERT(sizeof(struct percpu_metric) == 64 &&
 			      offsetof(struct percpu_metric, scale) == 56,
 		      "ABI: struct percpu_metric");
 
-/* A published pool that somebody has open. */
+/* A published pool that a process has open. */
 struct percpu_publisher {
 	pid_t pid;
-	int fd;            /* its number there */
-	uint64_t file;     /* the same for all processes that share the pool, and for no other pool */
-	const char *name;  /* as /proc shows it, maybe cut; valid during the visit */
-	uid_t user;         /* whose memory it is */
-	uid_t process_user; /* as whom the process acts */
-	uint64_t held_bytes; /* of memory */
+	int fd;              /* the file descriptor's number in that process */
+	uint64_t file;       /* equal for all processes that share the pool, and only for these */
+	const char *name;    /* as /proc shows it, perhaps truncated; valid during the visit */
+	uid_t user;          /* the owner of the memory */
+	uid_t process_user;  /* the effective user of the process */
+	uint64_t held_bytes; /* bytes of memory */
 };
 PERCPU__STATIC_ASSERT(sizeof(struct percpu_publisher) == 40 &&
 			      offsetof(struct percpu_publisher, pid) == 0 &&

@@ -304,7 +304,7 @@ PERCPU__INLINE bool percpu__try_cache_put(char *const *magazines, char *const *m
 }
 
 /*
- * A copy of a counter (percpu/counter.h): its total, and what of it is published. An add that would bring
+ * A copy of a counter (percpu/counter.h): its total, and how much of it is folded. An add that would bring
  * the two further apart than margin is left to the slow half; span is twice the margin.
  */
 PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *bounds)
@@ -324,8 +324,8 @@ PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *
 	return done;
 }
 
-/* Publishes the total. *result: how far it was from what was published before. */
-PERCPU__INLINE bool percpu__try_counter_publish(void *p, int64_t *result)
+/* Folds the total. *result: how far it was from what was folded before. */
+PERCPU__INLINE bool percpu__try_counter_fold(void *p, int64_t *result)
 PERCPU__TRY_RESULT(int64_t,
 		   "	ldp	x17, %[out], [x16]\n"
 		   "	sub	%[out], x17, %[out]\n"

@@ -78,7 +78,7 @@ PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *
 	return (void)p, (void)v, (void)bounds, false;
 }
 
-PERCPU__INLINE bool percpu__try_counter_publish(void *p, int64_t *result)
+PERCPU__INLINE bool percpu__try_counter_fold(void *p, int64_t *result)
 {
 	return (void)p, *result = 0, false;
 }

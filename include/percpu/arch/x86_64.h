@@ -333,7 +333,7 @@ PERCPU__INLINE bool percpu__try_cache_put(char *const *magazines, char *const *m
 }
 
 /*
- * A copy of a counter (percpu/counter.h): its total, and what of it is published. An add that would bring
+ * A copy of a counter (percpu/counter.h): its total, and how much of it is folded. An add that would bring
  * the two further apart than margin is left to the slow half; span is twice the margin.
  */
 PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *bounds)
@@ -341,7 +341,7 @@ PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *
 	PERCPU__RUN("	movq	" PERCPU__COPY "(%%rax), %%rdx\n"
 		    "	subq	8+" PERCPU__COPY "(%%rax), %%rdx\n"
 		    "	addq	%[v], %%rdx\n"
-		    "	addq	(%[bounds]), %%rdx\n"         /* total - published + v + margin */
+		    "	addq	(%[bounds]), %%rdx\n"         /* total - folded + v + margin */
 		    "	cmpq	8(%[bounds]), %%rdx\n"        /* span */
 		    "	ja	%l[slow]\n"
 		    "	addq	%[v], " PERCPU__COPY "(%%rax)\n",
@@ -350,8 +350,8 @@ PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *
 	PERCPU__LEFT;
 }
 
-/* Publishes the total. *result: how far it was from what was published before. */
-PERCPU__INLINE bool percpu__try_counter_publish(void *p, int64_t *result)
+/* Folds the total. *result: how far it was from what was folded before. */
+PERCPU__INLINE bool percpu__try_counter_fold(void *p, int64_t *result)
 PERCPU__TRY_RESULT(int64_t,
 		   "	movq	" PERCPU__COPY "(%%rax), %[out]\n"
 		   "	movq	%[out], %%rdx\n"

@@ -3,13 +3,13 @@
  * Owns the public entries of allocation, and the verdict on a pointer given to free: fault_of is the list of
  * rules, in the order in which they are tried. Nothing is read from the memory that the pointer names.
  *
- * The common way of a small area is percpu__front_take and percpu__front_keep, without a lock; the
+ * The common way of a small area is percpu__area_cache_alloc and percpu__area_cache_free, without a lock; the
  * others end at the pool, under its lock, zeroing outside of it.
  */
 #include <errno.h>
 #include <string.h>
 
-#include "percpu/front.h"
+#include "percpu/area_cache.h"
 #include "percpu/percpu.h"
 #include "topology/topology.h"
 
@@ -56,7 +56,7 @@ static __attribute__((noinline)) void __percpu *alloc(size_t size, size_t align,
 	if (error)
 		return fail(error);
 	if (align_granules == 1 && pool)
-		p = percpu__front_refill(pool, granules);
+		p = percpu__area_cache_refill(pool, granules);
 	return p ? p : take(pool, granules, align_granules, caller);
 }
 
@@ -64,9 +64,9 @@ static __attribute__((noinline)) void __percpu *alloc(size_t size, size_t align,
 void __percpu *percpu_alloc(size_t size, size_t align)
 {
 	/* The usual sizes and alignments; all others, bad ones too, are judged in alloc. */
-	if (percpu__likely(size - 1 < PERCPU__FRONT_GRANULES * PERCPU__GRANULE && align - 1 < PERCPU__GRANULE &&
+	if (percpu__likely(size - 1 < PERCPU__AREA_CACHE_GRANULES * PERCPU__GRANULE && align - 1 < PERCPU__GRANULE &&
 			   !(align & (align - 1)))) {
-		void __percpu *p = percpu__front_take((size + PERCPU__GRANULE - 1) / PERCPU__GRANULE);
+		void __percpu *p = percpu__area_cache_alloc((size + PERCPU__GRANULE - 1) / PERCPU__GRANULE);
 
 		if (percpu__likely(p != NULL))
 			return p;
@@ -124,33 +124,33 @@ static enum percpu__fault fault_of(const struct percpu__chunk *chunk, uintptr_t 
 /* A pointer that is none may be into a chunk that another thread unmaps meanwhile. Returns: what is wrong, or 0. */
 static enum percpu__fault judge(const void __percpu *p, struct percpu__area *area)
 {
-	const unsigned mine = percpu__judge_begin();
+	const unsigned mine = percpu__lookup_begin();
 	enum percpu__fault fault;
 
-	*area = (struct percpu__area){ percpu__index_find((uintptr_t)p), (uintptr_t)p & (PERCPU_STRIDE - 1), 0 };
+	*area = (struct percpu__area){ percpu__pagemap_find((uintptr_t)p), (uintptr_t)p & (PERCPU_STRIDE - 1), 0 };
 	fault = fault_of(area->chunk, (uintptr_t)p);
 	if (percpu__likely(!fault))
 		area->bytes = percpu__area_map_size(&area->chunk->area_map, area->offset_bytes / PERCPU__GRANULE) * PERCPU__GRANULE;
-	percpu__judge_end(mine);
+	percpu__lookup_end(mine);
 	return fault;
 }
 
 /* Ends the process. The pool may be destroyed meanwhile, so its name is copied while judging keeps it mapped. */
 static __attribute__((cold)) _Noreturn void refuse(const void __percpu *p, const char *call, enum percpu__fault fault)
 {
-	const unsigned mine = percpu__judge_begin();
-	const struct percpu__chunk *chunk = percpu__index_find((uintptr_t)p);
+	const unsigned mine = percpu__lookup_begin();
+	const struct percpu__chunk *chunk = percpu__pagemap_find((uintptr_t)p);
 	char name[80] = "";
 
 	if (chunk)
 		strncpy(name, chunk->pool->name, sizeof(name) - 1);
-	percpu__judge_end(mine);
+	percpu__lookup_end(mine);
 	percpu__fatal(call,
 		      &(struct percpu__subject){ .pointer = (const void *)(uintptr_t)p, .pool = name[0] ? name : NULL },
 		      fault);
 }
 
-static struct percpu__area okay_to_know(const void __percpu *p, const char *who)
+static struct percpu__area validate(const void __percpu *p, const char *who)
 {
 	struct percpu__area area;
 	enum percpu__fault fault = judge(p, &area);
@@ -178,13 +178,13 @@ static __attribute__((cold)) bool is_of_others(const void __percpu *p)
 }
 
 /* The area to free; false: there is nothing to do. No lock held. */
-static inline bool okay_to_free(const void __percpu *p, struct percpu__area *area, const char *who)
+static inline bool validate_for_free(const void __percpu *p, struct percpu__area *area, const char *who)
 {
 	if (percpu__likely(!judge(p, area) && !area->chunk->pool->shared))
 		return true;
 	if (is_of_others(p))
 		return false;
-	*area = okay_to_know(p, who); /* anew: the pool may have been taken over by now */
+	*area = validate(p, who); /* anew: the pool may have been taken over by now */
 	return true;
 }
 
@@ -210,17 +210,17 @@ static __attribute__((noinline)) void free_any(void __percpu *p)
 
 	if (!p)
 		return;
-	if (!okay_to_free(p, &area, "percpu_free"))
+	if (!validate_for_free(p, &area, "percpu_free"))
 		return;
 	pool = area.chunk->pool;
-	if (pool->fronted && percpu__front_keep(p, area.bytes / PERCPU__GRANULE))
+	if (pool->has_area_cache && percpu__area_cache_free(p, area.bytes / PERCPU__GRANULE))
 		return;
 	if (percpu__unlikely(percpu__debug_on()))
 		percpu__debug_freed(area);
 	percpu__ask_nodes(percpu_abi.nr_copies - 1);
 	waited = percpu__lock(&pool->lock);
-	if (pool->fronted)
-		percpu__front_relieve(pool, area.bytes / PERCPU__GRANULE, waited);
+	if (pool->has_area_cache)
+		percpu__area_cache_flush(pool, area.bytes / PERCPU__GRANULE, waited);
 	percpu__pool_put(pool, p);
 	percpu__trim_after_free(pool);
 	percpu__unlock(&pool->lock);
@@ -232,21 +232,21 @@ static __attribute__((noinline)) void free_any(void __percpu *p)
 static inline uint32_t known_granules(const void __percpu *p)
 {
 	const uintptr_t address = (uintptr_t)p;
-	const struct percpu__chunk *chunk = percpu__index_find(address);
+	const struct percpu__chunk *chunk = percpu__pagemap_find(address);
 	uint64_t word;
 
 	if (percpu__unlikely(!chunk || (address & ~(PERCPU_STRIDE - 1)) != (uintptr_t)chunk->base ||
 			     address % PERCPU__GRANULE))
 		return 0;
 	word = __atomic_load_n(percpu__tag_of(p), __ATOMIC_RELAXED);
-	return word <= PERCPU__FRONT_GRANULES ? word : 0;
+	return word <= PERCPU__AREA_CACHE_GRANULES ? word : 0;
 }
 
 void percpu_free(void __percpu *p)
 {
 	const uint32_t granules = known_granules(p);
 
-	if (percpu__unlikely(!granules || !percpu__front_keep(p, granules)))
+	if (percpu__unlikely(!granules || !percpu__area_cache_free(p, granules)))
 		free_any(p);
 }
 /* [doc:end] */
@@ -288,7 +288,7 @@ void percpu_free_bulk(size_t n, void __percpu **ptrs)
 			if (locked)
 				percpu__unlock(&locked->lock);
 			locked = NULL;
-			if (!okay_to_free(ptrs[i], &area, "percpu_free_bulk"))
+			if (!validate_for_free(ptrs[i], &area, "percpu_free_bulk"))
 				continue;
 			/* Whoever watches is told without the lock. */
 			if (percpu__unlikely(percpu__debug_on()))

@@ -21,7 +21,7 @@ typedef void visit_fn(percpu__user_word *at, size_t bytes, const struct percpu__
 struct percpu__area percpu__area_of(const void __percpu *p)
 {
 	const uintptr_t address = (uintptr_t)p;
-	struct percpu__chunk *chunk = percpu__index_find(address);
+	struct percpu__chunk *chunk = percpu__pagemap_find(address);
 	const uint32_t offset_bytes = address & (PERCPU_STRIDE - 1);
 
 	return (struct percpu__area){

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns PERCPU_OPTIONS check and leaks. With either on, the front is off, so that every allocation and
+ * Owns PERCPU_OPTIONS check and leaks. With either on, the area cache is off, so that every allocation and
  * free passes here.
  *
  *   check   poison in every copy on free; on reuse a copy that holds anything else was written after

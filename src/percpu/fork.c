@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Owns what a fork finds and leaves. The forking thread takes every lock, lowest rank first, and closes
- * the front, so that no critical section of another thread is half seen: the kernel copies page after
+ * the area cache, so that no critical section of another thread is half seen: the kernel copies page after
  * page while the others run. In the child only the forking thread lives on, with private copies of all
- * chunks; both sides open the front again when they next need it.
+ * chunks; both sides open the area cache again when they next need it.
  *
  * Handlers that a program registers after ours are called before ours and after ours, when no lock is held. Those
  * registered earlier, as by a program that loads this library later, are called in between, in the forking
- * thread. They may allocate: the locks let that thread pass, the front stays closed, and a pool that they make
+ * thread. They may allocate: the locks let that thread pass, the area cache stays closed, and a pool that they make
  * is locked as the others are.
  */
-#include "percpu/front.h"
+#include "percpu/area_cache.h"
 #include "percpu/percpu.h"
 
 #include <percpu/static.h>
 
-static bool is_front_quiet; /* written and read by the forking thread, under all locks */
+static bool is_area_cache_stopped; /* written and read by the forking thread, under all locks */
 
 static void lock_pool(struct percpu_pool *pool, void *arg)
 {
 	percpu__lock_for_fork(&pool->lock);
-	if (pool->fronted)
-		is_front_quiet = percpu__front_close();
+	if (pool->has_area_cache)
+		is_area_cache_stopped = percpu__area_cache_stop();
 }
 
 static void unlock_pool(struct percpu_pool *pool, void *arg)
@@ -47,9 +47,9 @@ static void after(void)
 
 static void after_in_child(void)
 {
-	percpu__judges_forget();
-	if (!is_front_quiet)
-		percpu__front_forget();
+	percpu__lookups_forget();
+	if (!is_area_cache_stopped)
+		percpu__area_cache_forget();
 	percpu__generation_forked(); /* published pools are the parent's */
 	after();
 }

@@ -21,7 +21,7 @@ static struct {
 
 static struct percpu__gone *waiting; /* taken whole, by an exchange */
 
-unsigned percpu__judge_begin(void)
+unsigned percpu__lookup_begin(void)
 {
 	const unsigned which = percpu_this_cpu() % NR_COUNTS;
 
@@ -30,21 +30,21 @@ unsigned percpu__judge_begin(void)
 	return which;
 }
 
-void percpu__judge_end(unsigned which)
+void percpu__lookup_end(unsigned which)
 {
 	__atomic_fetch_sub(&judges[which].nr, 1, __ATOMIC_RELEASE); /* pairs with is_judging */
 }
 
-void percpu__judges_forget(void)
+void percpu__lookups_forget(void)
 {
 	for (unsigned i = 0; i < NR_COUNTS; i++)
 		__atomic_store_n(&judges[i].nr, 0, __ATOMIC_RELAXED);
 }
 
-/* The acquires pair with percpu__judge_end. */
+/* The acquires pair with percpu__lookup_end. */
 static bool is_judging(void)
 {
-	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* pairs with percpu__judge_begin */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* pairs with percpu__lookup_begin */
 	for (unsigned i = 0; i < NR_COUNTS; i++)
 		if (__atomic_load_n(&judges[i].nr, __ATOMIC_ACQUIRE))
 			return true;

@@ -2,7 +2,7 @@
 /*
  * The layer of per-CPU memory. Who owns what:
  *
- *   index.c   which chunk an address belongs to
+ *   pagemap.c which chunk an address belongs to
  *   chunk.c   one reservation: its units, their placement, its bookkeeping
  *   gone.c    what is left of a chunk that somebody may still look at
  *   shared.c  the file of a published pool (wire.h), whose chunks lie in it
@@ -11,7 +11,7 @@
  *   copies.c  what is done to the same bytes of every copy: zero, poison, verify
  *   pool.c    chunks with a policy and a limit; taking areas and putting them back
  *   trim.c    when memory goes back to the kernel, and how
- *   front.c   the few freed areas that each CPU keeps ready, without a lock (front.h)
+ *   area_cache.c  the freed areas that each CPU keeps, without a lock (area_cache.h)
  *   alloc.c   the public entries, and the verdict on a pointer given to free
  *   debug.c   PERCPU_OPTIONS check and leaks
  *   fork.c    what a fork finds and leaves
@@ -20,8 +20,8 @@
  * Locks: a pool's lock guards its chunks, its chunk index and its counts. The registry lock guards the list
  * of pools. Neither is held while copies are zeroed.
  */
-#ifndef PERCPU_PERCPU_FLOOR_H
-#define PERCPU_PERCPU_FLOOR_H
+#ifndef PERCPU_PERCPU_LAYER_H
+#define PERCPU_PERCPU_LAYER_H
 
 #include "area/area.h"
 #include "ops/ops.h"
@@ -77,7 +77,7 @@ struct percpu_pool {
 	struct percpu__lock lock;
 	const char *name;
 	bool huge, populate, node_policy; /* for ever */
-	bool fronted;                     /* CPUs keep freed areas of this pool ready; for ever */
+	bool has_area_cache;                     /* CPUs keep freed areas of this pool ready; for ever */
 	struct percpu__shared *shared;    /* a published pool's; NULL: private memory; for ever */
 	size_t limit_granules;            /* SIZE_MAX: none; for ever */
 	uint64_t epoch_ms;                /* half the time in which memory ages; UINT64_MAX: it does not; for ever */
@@ -93,7 +93,7 @@ struct percpu_pool {
 	struct percpu_pool *next;         /* registry lock */
 };
 
-/* ---- index.c ---- */
+/* ---- pagemap.c ---- */
 
 #define PERCPU__ADDRESS_BITS 48 /* user space of x86-64 and aarch64, unless a program asks for more by hint */
 #define PERCPU__LEAF_BITS 16
@@ -105,7 +105,7 @@ struct percpu__leaf {
 extern struct percpu__leaf *percpu__root[1u << PERCPU__ROOT_BITS];
 
 /* Returns: the chunk that address lies in, guard unit to fallback unit; NULL. Needs no lock. */
-static inline struct percpu__chunk *percpu__index_find(uintptr_t address)
+static inline struct percpu__chunk *percpu__pagemap_find(uintptr_t address)
 {
 	const uintptr_t unit = address >> PERCPU_STRIDE_SHIFT;
 	struct percpu__leaf *leaf;
@@ -120,20 +120,20 @@ static inline struct percpu__chunk *percpu__index_find(uintptr_t address)
 }
 
 /* Enters all units of a chunk. 0 or -ENOMEM. */
-int percpu__index_insert(struct percpu__chunk *chunk);
-void percpu__index_remove(struct percpu__chunk *chunk);
+int percpu__pagemap_insert(struct percpu__chunk *chunk);
+void percpu__pagemap_remove(struct percpu__chunk *chunk);
 
 /* ---- gone.c ---- */
 
 /*
  * Between the two nothing is unmapped that a look into the index finds. No lock, and nobody waits: signal handlers may.
- * Returns: what percpu__judge_end wants.
+ * Returns: what percpu__lookup_end wants.
  */
-unsigned percpu__judge_begin(void);
-void percpu__judge_end(unsigned which);
+unsigned percpu__lookup_begin(void);
+void percpu__lookup_end(unsigned which);
 
 /* In a child there are no judges but the forking thread's, which has come to its end. */
-void percpu__judges_forget(void);
+void percpu__lookups_forget(void);
 
 /*
  * Unmaps a range that no chunk in the index leads to any more, now or, while anybody judges, later. note: in the range.

@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "percpu/front.h"
+#include "percpu/area_cache.h"
 #include "percpu/percpu.h"
 #include "topology/topology.h"
 
@@ -69,7 +69,7 @@ struct percpu_pool *percpu__pool_default(void)
 	percpu__debug_on(); /* reads the environment, once */
 	percpu__lock(&registry_lock);
 	if (!default_ready && percpu__pool_init(&default_pool, "default", &attr, PERCPU__RANK_POOL) == 0) {
-		default_pool.fronted = percpu_mode() == PERCPU_MODE_RSEQ && !percpu__debug_on() &&
+		default_pool.has_area_cache = percpu_mode() == PERCPU_MODE_RSEQ && !percpu__debug_on() &&
 				       percpu__fence_ready();
 		enlist(&default_pool);
 		__atomic_store_n(&default_ready, true, __ATOMIC_RELEASE);
@@ -121,7 +121,7 @@ bool percpu__pool_grow(struct percpu_pool *pool)
 
 	if (!chunk)
 		return false;
-	if (percpu__index_insert(chunk) < 0)
+	if (percpu__pagemap_insert(chunk) < 0)
 		goto destroy;
 	chunk->slot = percpu__chunk_index_add(&pool->chunk_index, &chunk->area_map);
 	if (chunk->slot == PERCPU__NO_SLOT)
@@ -131,7 +131,7 @@ bool percpu__pool_grow(struct percpu_pool *pool)
 	pool->nr_huge += chunk->huge;
 	return true;
 remove:
-	percpu__index_remove(chunk);
+	percpu__pagemap_remove(chunk);
 destroy:
 	percpu__chunk_destroy(chunk);
 	return false;
@@ -145,7 +145,7 @@ void percpu__pool_drop(struct percpu_pool *pool, struct percpu__chunk *chunk)
 	pool->nr_huge -= chunk->huge;
 	set_pages(pool, chunk, ~UINT64_C(0), 0);
 	percpu__chunk_index_remove(&pool->chunk_index, chunk->slot);
-	percpu__index_remove(chunk);
+	percpu__pagemap_remove(chunk);
 	percpu__chunk_destroy(chunk);
 }
 
@@ -183,7 +183,7 @@ bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t ali
 
 void percpu__pool_put(struct percpu_pool *pool, void __percpu *p)
 {
-	struct percpu__chunk *chunk = percpu__index_find((uintptr_t)p);
+	struct percpu__chunk *chunk = percpu__pagemap_find((uintptr_t)p);
 	const uint32_t offset = ((uintptr_t)p & (PERCPU_STRIDE - 1)) / PERCPU__GRANULE;
 	struct percpu__range merged;
 	uint32_t granules;
@@ -255,7 +255,7 @@ bool percpu__pool_is_valid(const struct percpu_pool *pool)
 		const struct percpu__chunk *chunk = chunk_in(pool, slot);
 
 		if (chunk->pool != pool || chunk->slot != slot ||
-		    percpu__index_find((uintptr_t)chunk->base) != chunk ||
+		    percpu__pagemap_find((uintptr_t)chunk->base) != chunk ||
 		    percpu__area_map_live_pages(&chunk->area_map) != ~chunk->free_pages)
 			return false;
 		idle_pages += __builtin_popcountll(chunk->free_pages & chunk->dirty_pages);
@@ -309,11 +309,11 @@ static void look_for_slots(struct percpu_pool *pool, void *arg)
 
 struct percpu_pool *percpu__pool_of(uintptr_t address)
 {
-	const unsigned judge = percpu__judge_begin();
-	const struct percpu__chunk *chunk = percpu__index_find(address);
+	const unsigned judge = percpu__lookup_begin();
+	const struct percpu__chunk *chunk = percpu__pagemap_find(address);
 	struct search search = { address, chunk ? chunk->pool : NULL };
 
-	percpu__judge_end(judge);
+	percpu__lookup_end(judge);
 	if (percpu__likely(search.found))
 		return search.found;
 	percpu__pools_lock();
@@ -428,22 +428,22 @@ int percpu_pool_destroy(struct percpu_pool *pool)
 /* All but the size; the caller holds the lock. */
 static void collect_stats(const struct percpu_pool *pool, struct percpu_pool_stats *stats)
 {
-	struct percpu__front_stats front = pool->fronted ? percpu__front_stats()
-							 : (struct percpu__front_stats){ .nr = 0 };
+	struct percpu__area_cache_stats kept = pool->has_area_cache ? percpu__area_cache_stats()
+							 : (struct percpu__area_cache_stats){ .nr = 0 };
 
 	/* Read CPU after CPU, it may count an area twice that moved meanwhile. */
-	if (front.nr > pool->chunk_index.nr_live)
-		front.nr = pool->chunk_index.nr_live;
-	if (front.bytes > pool->chunk_index.live_granules * PERCPU__GRANULE)
-		front.bytes = pool->chunk_index.live_granules * PERCPU__GRANULE;
+	if (kept.nr > pool->chunk_index.nr_live)
+		kept.nr = pool->chunk_index.nr_live;
+	if (kept.bytes > pool->chunk_index.live_granules * PERCPU__GRANULE)
+		kept.bytes = pool->chunk_index.live_granules * PERCPU__GRANULE;
 
 	stats->nr_chunks = pool->chunk_index.nr_chunks;
-	stats->nr_live = pool->chunk_index.nr_live - front.nr;
-	stats->cached_bytes = front.bytes;
-	stats->live_bytes = pool->chunk_index.live_granules * PERCPU__GRANULE - front.bytes;
+	stats->nr_live = pool->chunk_index.nr_live - kept.nr;
+	stats->cached_bytes = kept.bytes;
+	stats->live_bytes = pool->chunk_index.live_granules * PERCPU__GRANULE - kept.bytes;
 	stats->used_page_bytes = pool->live_pages * PERCPU__PAGE_GRANULES * PERCPU__GRANULE;
 	stats->held_page_bytes = stats->used_page_bytes + pool->idle_pages * PERCPU__PAGE_GRANULES * PERCPU__GRANULE;
-	stats->bookkeeping_bytes = front.bookkeeping_bytes + percpu__resident_bytes(pool->chunk_index.tree, chunk_index_bytes());
+	stats->bookkeeping_bytes = kept.bookkeeping_bytes + percpu__resident_bytes(pool->chunk_index.tree, chunk_index_bytes());
 	percpu__chunk_index_for_each(&pool->chunk_index, slot) {
 		stats->reserved_bytes += chunk_in(pool, slot)->reserved_bytes;
 		stats->bookkeeping_bytes += percpu__chunk_bookkeeping_bytes(chunk_in(pool, slot));

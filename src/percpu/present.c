@@ -137,7 +137,7 @@ struct percpu__present percpu__present_asked(const void *p)
 
 	percpu__start();
 	settle();
-	chunk = percpu__index_find(address);
+	chunk = percpu__pagemap_find(address);
 	if (!chunk) /* of a published pool, made since this process was forked */
 		return present;
 	present.page = pages_between(address, address + 1);

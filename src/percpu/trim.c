@@ -17,7 +17,7 @@
  */
 #include <errno.h>
 
-#include "percpu/front.h"
+#include "percpu/area_cache.h"
 #include "percpu/percpu.h"
 
 #define GIVE_PAGES 256u               /* of all copies, that one operation gives back; of one page of each at least */
@@ -337,8 +337,8 @@ static size_t trim(struct percpu_pool *pool)
 		return 0;
 	percpu__lock(&pool->lock);
 	percpu_assert(percpu__pool_is_valid(pool));
-	if (pool->fronted)
-		percpu__front_drain(pool);
+	if (pool->has_area_cache)
+		percpu__area_cache_drain(pool);
 	percpu__chunk_index_for_each(&pool->chunk_index, slot) {
 		struct percpu__chunk *chunk = chunk_in(pool, slot);
 

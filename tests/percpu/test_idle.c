@@ -30,7 +30,7 @@ void __wrap_percpu__release(void *start, size_t bytes);
 int __wrap_percpu__purge(void *start, size_t bytes)
 {
 	nr_calls++;
-	nr_bytes += percpu__index_find((uintptr_t)start) ? bytes : 0;
+	nr_bytes += percpu__pagemap_find((uintptr_t)start) ? bytes : 0;
 	return __real_percpu__purge(start, bytes);
 }
 

@@ -56,7 +56,7 @@ static void *unmap_chunk(void *arg)
 	if (read(go_pipe[0], &byte, 1) == 1) {
 		percpu_free(last_of_chunk);
 		percpu_trim(NULL);
-		byte = percpu__index_find((uintptr_t)freed) ? 'n' : 'y';
+		byte = percpu__pagemap_find((uintptr_t)freed) ? 'n' : 'y';
 		if (write(done_pipe[1], &byte, 1) != 1)
 			_exit(4);
 	}

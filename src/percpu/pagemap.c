@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the map from addresses to chunks: a tree of two levels, keyed by unit number (address / stride).
+ * Owns the map from addresses to chunks: a radix tree of two levels, keyed by unit number (address / stride).
  * Readers take no lock and may ask about any address at all. Leaves are made once and stay; writers of
  * different pools meet only where both make the same leaf, and there a compare-and-swap decides.
  *
@@ -22,7 +22,7 @@ static struct percpu__chunk **leaf_entry(struct percpu__leaf *leaf, uintptr_t un
 	return &leaf->chunk[unit & ((1u << PERCPU__LEAF_BITS) - 1)];
 }
 
-/* The release pairs with percpu__index_find. */
+/* The release pairs with percpu__pagemap_find. */
 static struct percpu__leaf *make_leaf(struct percpu__leaf **entry)
 {
 	struct percpu__leaf *made = percpu__map(sizeof(*made)), *found = NULL;
@@ -35,7 +35,7 @@ static struct percpu__leaf *make_leaf(struct percpu__leaf **entry)
 	return found;
 }
 
-/* Enters value for the units [first, end), whose leaves exist. The release pairs with percpu__index_find. */
+/* Enters value for the units [first, end), whose leaves exist. The release pairs with percpu__pagemap_find. */
 static void enter(uintptr_t first, uintptr_t end, struct percpu__chunk *value)
 {
 	for (uintptr_t unit = first; unit < end; unit++)
@@ -52,7 +52,7 @@ static uintptr_t end_unit(const struct percpu__chunk *chunk)
 	return first_unit(chunk) + 1 + percpu_abi.nr_copies;
 }
 
-int percpu__index_insert(struct percpu__chunk *chunk)
+int percpu__pagemap_insert(struct percpu__chunk *chunk)
 {
 	const uintptr_t end = end_unit(chunk);
 
@@ -68,7 +68,7 @@ int percpu__index_insert(struct percpu__chunk *chunk)
 	return 0;
 }
 
-void percpu__index_remove(struct percpu__chunk *chunk)
+void percpu__pagemap_remove(struct percpu__chunk *chunk)
 {
 	enter(first_unit(chunk), end_unit(chunk), NULL);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the front of the default pool: a few freed areas that every CPU keeps ready, so that most pairs
+ * Owns the area cache of the default pool: a few freed areas that every CPU keeps, so that most pairs
  * of alloc and free take no lock. It is per-CPU memory of the library's own kind: a class for each size
- * of up to PERCPU__FRONT_GRANULES, and in it two bounded stacks, pushed and popped by rseq sections.
+ * of up to PERCPU__AREA_CACHE_GRANULES, and in it two bounded stacks, pushed and popped by rseq sections.
  *
  *	free -> used -> (zeroed, several at a time) -> clean -> alloc		where copies are many
  *	free -> used -> (zeroed) -> alloc					where they are few
@@ -19,23 +19,23 @@
  *	open, close, drain	one another		pool lock
  *	close, drain		push, pop		limit 0, then fence
  */
-#include "percpu/front.h"
+#include "percpu/area_cache.h"
 #include "percpu/percpu.h"
 #include "topology/topology.h"
 
 
-struct percpu__front __percpu *percpu__front; /* set once, under the default pool's lock */
+struct percpu__area_cache __percpu *percpu__area_cache; /* set once, under the default pool's lock */
 static struct percpu_pool own_pool;           /* where it lies; the default pool's lock */
 static enum state { NEVER, CLOSED, OPEN } *state; /* of each CPU's stacks; the default pool's lock */
 
-static struct percpu__stack __percpu *clean_of(struct percpu__front __percpu *front, uint32_t granules)
+static struct percpu__stack __percpu *clean_of(struct percpu__area_cache __percpu *cache, uint32_t granules)
 {
-	return &front->clean[granules - 1].head;
+	return &cache->clean[granules - 1].head;
 }
 
 /*
  * How many areas a stack keeps is a matter of two minds. The more, the fewer small gaps are filled: churn of
- * mixed sizes packs to 95.6 % without a front, 94.8 % with 128 bytes a stack, 92.5 % with 15 areas. The
+ * mixed sizes packs to 95.6 % without a cache, 94.8 % with 128 bytes a stack, 92.5 % with 15 areas. The
  * fewer, the more often CPUs meet at the lock. So a stack begins with little, and a CPU that had to wait
  * for the lock doubles the stack that sent it there. A lot for many copies is worth more from the start.
  */
@@ -44,29 +44,29 @@ static uint32_t first_limit(uint32_t granules)
 	const uint32_t kept_bytes = percpu__copies_are_few() ? 128 : 1024;
 	const uint32_t nr = kept_bytes / (granules * PERCPU__GRANULE);
 
-	return nr < PERCPU__FRONT_SLOTS ? nr : PERCPU__FRONT_SLOTS;
+	return nr < PERCPU__AREA_CACHE_SLOTS ? nr : PERCPU__AREA_CACHE_SLOTS;
 }
 
 static uint32_t doubled_limit(uint32_t limit)
 {
-	return limit < PERCPU__FRONT_SLOTS / 2 ? 2 * limit + 1 : PERCPU__FRONT_SLOTS;
+	return limit < PERCPU__AREA_CACHE_SLOTS / 2 ? 2 * limit + 1 : PERCPU__AREA_CACHE_SLOTS;
 }
 
 /* The limit on the caller's CPU, a hint. */
-static uint32_t limit_here(struct percpu__front __percpu *front, uint32_t granules)
+static uint32_t limit_here(struct percpu__area_cache __percpu *cache, uint32_t granules)
 {
-	return __atomic_load_n(&percpu_this_ptr(percpu__front_used(front, granules))->limit, __ATOMIC_RELAXED);
+	return __atomic_load_n(&percpu_this_ptr(percpu__area_cache_used(cache, granules))->limit, __ATOMIC_RELAXED);
 }
 
 /* ---- by the lot: zeroing where copies are many, and what the pool is asked for ---- */
 
 static void __percpu *marked(void __percpu *item, uint32_t granules)
 {
-	percpu__front_mark(item, granules);
+	percpu__area_cache_mark(item, granules);
 	return item;
 }
 
-void __percpu *percpu__front_hand_out(void __percpu *item, uint32_t granules)
+void __percpu *percpu__area_cache_hand_out(void __percpu *item, uint32_t granules)
 {
 	if (percpu__crosses_page(item, granules))
 		percpu__copies_zero_one(item);
@@ -76,59 +76,59 @@ void __percpu *percpu__front_hand_out(void __percpu *item, uint32_t granules)
 }
 
 /* Keeps clean items but the first, which is handed out. */
-static void __percpu *keep_clean(struct percpu__front __percpu *front, uint32_t granules, void __percpu **items,
+static void __percpu *keep_clean(struct percpu__area_cache __percpu *cache, uint32_t granules, void __percpu **items,
 				 unsigned nr)
 {
 	struct percpu__stack __percpu *stack =
-		percpu__copies_are_few() ? percpu__front_used(front, granules) : clean_of(front, granules);
+		percpu__copies_are_few() ? percpu__area_cache_used(cache, granules) : clean_of(cache, granules);
 
 	while (--nr) {
-		percpu__front_mark(items[nr], granules | PERCPU__KEPT);
-		if (!percpu__front_push(stack, items[nr]))
+		percpu__area_cache_mark(items[nr], granules | PERCPU__KEPT);
+		if (!percpu__area_cache_push(stack, items[nr]))
 			percpu__pool_return(marked(items[nr], granules)); /* moved to a CPU whose stack is full */
 	}
 	return marked(items[0], granules);
 }
 
 /* Where there are many copies: from what was zeroed before, or a new lot. NULL: neither. */
-static void __percpu *take_clean(struct percpu__front __percpu *front, uint32_t granules)
+static void __percpu *take_clean(struct percpu__area_cache __percpu *cache, uint32_t granules)
 {
-	struct percpu__stack __percpu *used = percpu__front_used(front, granules);
-	struct percpu__area areas[PERCPU__FRONT_SLOTS];
-	void __percpu *items[PERCPU__FRONT_SLOTS];
-	void __percpu *item = percpu__front_pop(clean_of(front, granules));
+	struct percpu__stack __percpu *used = percpu__area_cache_used(cache, granules);
+	struct percpu__area areas[PERCPU__AREA_CACHE_SLOTS];
+	void __percpu *items[PERCPU__AREA_CACHE_SLOTS];
+	void __percpu *item = percpu__area_cache_pop(clean_of(cache, granules));
 	unsigned nr = 0;
 
 	if (item)
 		return marked(item, granules);
 	/* Half a stack of used ones is a lot that is worth it. */
-	if (__atomic_load_n(&percpu_this_ptr(used)->nr, __ATOMIC_RELAXED) < limit_here(front, granules) / 2)
+	if (__atomic_load_n(&percpu_this_ptr(used)->nr, __ATOMIC_RELAXED) < limit_here(cache, granules) / 2)
 		return NULL;
-	for (; nr < PERCPU__FRONT_SLOTS && (item = percpu__front_pop(used)); nr++) {
+	for (; nr < PERCPU__AREA_CACHE_SLOTS && (item = percpu__area_cache_pop(used)); nr++) {
 		items[nr] = item;
 		areas[nr] = percpu__area_of(item);
 	}
 	if (!nr)
 		return NULL;
 	percpu__copies_zero(areas, nr);
-	return keep_clean(front, granules, items, nr);
+	return keep_clean(cache, granules, items, nr);
 }
 
-void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules)
+void __percpu *percpu__area_cache_refill(struct percpu_pool *pool, uint32_t granules)
 {
-	struct percpu__front __percpu *front = __atomic_load_n(&percpu__front, __ATOMIC_ACQUIRE); /* pairs with make_front */
-	struct percpu__area areas[PERCPU__FRONT_SLOTS];
-	void __percpu *items[PERCPU__FRONT_SLOTS];
+	struct percpu__area_cache __percpu *cache = __atomic_load_n(&percpu__area_cache, __ATOMIC_ACQUIRE); /* pairs with make_area_cache */
+	struct percpu__area areas[PERCPU__AREA_CACHE_SLOTS];
+	void __percpu *items[PERCPU__AREA_CACHE_SLOTS];
 	unsigned wanted, nr = 0, nr_dirty = 0;
 	void __percpu *clean;
 	bool dirty;
 
-	if (!front || granules > PERCPU__FRONT_GRANULES)
+	if (!cache || granules > PERCPU__AREA_CACHE_GRANULES)
 		return NULL;
-	wanted = limit_here(front, granules);
+	wanted = limit_here(cache, granules);
 	if (percpu__copies_are_few())
 		wanted = wanted > first_limit(granules) ? wanted / 2 : 0;
-	else if ((clean = take_clean(front, granules)))
+	else if ((clean = take_clean(cache, granules)))
 		return clean;
 	if (!wanted)
 		return NULL;
@@ -142,34 +142,34 @@ void __percpu *percpu__front_refill(struct percpu_pool *pool, uint32_t granules)
 	if (!nr)
 		return NULL;
 	percpu__pool_prepare(areas, nr_dirty);
-	return keep_clean(front, granules, items, nr);
+	return keep_clean(cache, granules, items, nr);
 }
 
 /* ---- opening, closing, draining, under the default pool's lock ---- */
 
-static bool make_front(void)
+static bool make_area_cache(void)
 {
 	static const struct percpu_pool_attr attr = { .size = sizeof(attr), .huge_pages = PERCPU_OFF };
-	const uint32_t granules = sizeof(struct percpu__front) / PERCPU__GRANULE;
+	const uint32_t granules = sizeof(struct percpu__area_cache) / PERCPU__GRANULE;
 	static bool tried;
 
 	if (tried)
-		return percpu__front;
+		return percpu__area_cache;
 	tried = true;
 	state = percpu__map(percpu_nr_cpus() * sizeof(*state));
-	if (!state || percpu__pool_init(&own_pool, "front", &attr, PERCPU__RANK_OWN_POOL) < 0)
+	if (!state || percpu__pool_init(&own_pool, "area cache", &attr, PERCPU__RANK_OWN_POOL) < 0)
 		return false;
-	__atomic_store_n(&percpu__front, percpu__pool_take_zeroed(&own_pool, granules, 64 / PERCPU__GRANULE),
+	__atomic_store_n(&percpu__area_cache, percpu__pool_take_zeroed(&own_pool, granules, 64 / PERCPU__GRANULE),
 			 __ATOMIC_RELEASE);
-	return percpu__front;
+	return percpu__area_cache;
 }
 
 /* In a CPU's copy: its limits, or zero. */
 static void set_limits(unsigned cpu, bool open)
 {
-	struct percpu__front *copy = percpu_ptr(percpu__front, cpu);
+	struct percpu__area_cache *copy = percpu_ptr(percpu__area_cache, cpu);
 
-	for (uint32_t granules = 1; granules <= PERCPU__FRONT_GRANULES; granules++) {
+	for (uint32_t granules = 1; granules <= PERCPU__AREA_CACHE_GRANULES; granules++) {
 		const uint32_t limit = open ? first_limit(granules) : 0;
 
 		/* After what was done to the stack while it was closed; pairs with percpu__stack_push. */
@@ -179,24 +179,24 @@ static void set_limits(unsigned cpu, bool open)
 	state[cpu] = open ? OPEN : CLOSED;
 }
 
-void percpu__front_relieve(struct percpu_pool *pool, uint32_t granules, bool waited)
+void percpu__area_cache_flush(struct percpu_pool *pool, uint32_t granules, bool waited)
 {
 	const unsigned cpu = percpu_this_cpu();
 	struct percpu__stack *stack;
 
 	if (percpu__unlikely(percpu__is_locked_for_fork(&pool->lock)))
 		return; /* closed for the fork, and stays so */
-	if (granules > PERCPU__FRONT_GRANULES || !make_front() || cpu >= percpu_nr_cpus())
+	if (granules > PERCPU__AREA_CACHE_GRANULES || !make_area_cache() || cpu >= percpu_nr_cpus())
 		return;
 	if (state[cpu] != OPEN) {
 		set_limits(cpu, true);
 		return;
 	}
-	stack = percpu_ptr(percpu__front_used(percpu__front, granules), cpu);
+	stack = percpu_ptr(percpu__area_cache_used(percpu__area_cache, granules), cpu);
 	if (waited)
 		__atomic_store_n(&stack->limit, doubled_limit(stack->limit), __ATOMIC_RELAXED);
 	for (uint32_t nr = stack->limit / 2; nr; nr--) {
-		void __percpu *item = percpu__front_pop(percpu__front_used(percpu__front, granules));
+		void __percpu *item = percpu__area_cache_pop(percpu__area_cache_used(percpu__area_cache, granules));
 
 		if (!item)
 			return;
@@ -204,9 +204,9 @@ void percpu__front_relieve(struct percpu_pool *pool, uint32_t granules, bool wai
 	}
 }
 
-bool percpu__front_close(void)
+bool percpu__area_cache_stop(void)
 {
-	if (!percpu__front)
+	if (!percpu__area_cache)
 		return true;
 	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
 		if (state[cpu] == OPEN)
@@ -214,17 +214,17 @@ bool percpu__front_close(void)
 	return percpu__fence();
 }
 
-void percpu__front_forget(void)
+void percpu__area_cache_forget(void)
 {
-	for (unsigned cpu = 0; percpu__front && cpu < percpu_nr_cpus(); cpu++) {
-		struct percpu__front *copy = percpu_ptr(percpu__front, cpu);
+	for (unsigned cpu = 0; percpu__area_cache && cpu < percpu_nr_cpus(); cpu++) {
+		struct percpu__area_cache *copy = percpu_ptr(percpu__area_cache, cpu);
 
-		for (uint32_t i = 0; state[cpu] != NEVER && i < PERCPU__FRONT_GRANULES; i++)
+		for (uint32_t i = 0; state[cpu] != NEVER && i < PERCPU__AREA_CACHE_GRANULES; i++)
 			copy->used[i].head.nr = copy->clean[i].head.nr = 0;
 	}
 }
 
-static void drain(struct percpu_pool *pool, struct percpu__front_stack *stack)
+static void drain(struct percpu_pool *pool, struct percpu__area_cache_stack *stack)
 {
 	while (stack->head.nr) {
 		void *item = stack->slot[--stack->head.nr];
@@ -234,30 +234,30 @@ static void drain(struct percpu_pool *pool, struct percpu__front_stack *stack)
 	}
 }
 
-void percpu__front_drain(struct percpu_pool *pool)
+void percpu__area_cache_drain(struct percpu_pool *pool)
 {
-	if (!percpu__front_close())
+	if (!percpu__area_cache_stop())
 		return;
-	for (unsigned cpu = 0; percpu__front && cpu < percpu_nr_cpus(); cpu++) {
-		struct percpu__front *copy = percpu_ptr(percpu__front, cpu);
+	for (unsigned cpu = 0; percpu__area_cache && cpu < percpu_nr_cpus(); cpu++) {
+		struct percpu__area_cache *copy = percpu_ptr(percpu__area_cache, cpu);
 
-		for (uint32_t i = 0; state[cpu] != NEVER && i < PERCPU__FRONT_GRANULES; i++) {
+		for (uint32_t i = 0; state[cpu] != NEVER && i < PERCPU__AREA_CACHE_GRANULES; i++) {
 			drain(pool, &copy->used[i]);
 			drain(pool, &copy->clean[i]);
 		}
 	}
 }
 
-struct percpu__front_stats percpu__front_stats(void)
+struct percpu__area_cache_stats percpu__area_cache_stats(void)
 {
-	struct percpu__front_stats stats = { .nr = 0 };
+	struct percpu__area_cache_stats stats = { .nr = 0 };
 
-	if (!percpu__front)
+	if (!percpu__area_cache)
 		return stats;
 	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++) {
-		const struct percpu__front *copy = percpu_ptr(percpu__front, cpu);
+		const struct percpu__area_cache *copy = percpu_ptr(percpu__area_cache, cpu);
 
-		for (uint32_t i = 0; state[cpu] != NEVER && i < PERCPU__FRONT_GRANULES; i++) {
+		for (uint32_t i = 0; state[cpu] != NEVER && i < PERCPU__AREA_CACHE_GRANULES; i++) {
 			const size_t nr = __atomic_load_n(&copy->used[i].head.nr, __ATOMIC_RELAXED) +
 					  __atomic_load_n(&copy->clean[i].head.nr, __ATOMIC_RELAXED);
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The layer of counting: what is computed over all copies, and what is more than one word of a
- * copy. Its interface are <percpu/sum.h>, <percpu/counter.h>, <percpu/histogram.h> and
- * <percpu/group.h>.
+ * The layer of statistics: sums over copies, and counters, groups and histograms. Its interface is
+ * <percpu/sum.h>, <percpu/counter.h>, <percpu/histogram.h> and <percpu/group.h>.
  */
-#ifndef PERCPU_COUNTER_FLOOR_H
-#define PERCPU_COUNTER_FLOOR_H
+#ifndef PERCPU_COUNTER_LAYER_H
+#define PERCPU_COUNTER_LAYER_H
 
 #include <percpu/counter.h>
 #include <percpu/histogram.h>
@@ -16,13 +15,13 @@
 /* ---- sum.c ---- */
 
 /*
- * Adds n counters of a copy, and of the nr_copies - 1 after it, to their sums; the one for this
- * processor's widest vectors.
+ * Adds n counters of nr_copies adjacent copies, the first of which is copy, to dst.
+ * percpu__best_add() returns the one for the widest vectors of this CPU.
  */
 typedef void percpu__add_fn(uint64_t *dst, const uint64_t *copy, size_t n, unsigned nr_copies);
 percpu__add_fn *percpu__best_add(void);
 
-/* How many of n counters from p on lie in the page of the first one. */
+/* Returns: how many of the n counters at p lie in the page of the first one. */
 size_t percpu__sum_to_page_end(const void *p, size_t n);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns sums by what CPUs share. Copy after copy is added to the sums of its domain: the map of
- * domains is read along with the copies, and nothing is gone through twice.
+ * Owns sums by domain. One pass over the copies adds each to the sum of its domain, which a table
+ * gives for each CPU.
  */
 #include <errno.h>
 #include <string.h>
@@ -22,7 +22,7 @@ static int domains_at(enum percpu_level level, const struct percpu__domains **do
 	return percpu__domains_at((enum percpu__level)level, percpu_nr_cpus(), domains);
 }
 
-/* The fallback copy is in the last. */
+/* Returns: the domain of a copy; the fallback copy is in the last one. */
 static unsigned domain_of(const struct percpu__domains *domains, unsigned copy)
 {
 	return copy < percpu_nr_cpus() ? domains->of_cpu[copy] : domains->nr - 1;
@@ -58,7 +58,7 @@ int percpu_domain_number(enum percpu_level level, unsigned domain)
 	return domain < domains->nr - 1 ? domains->number[domain] : -ENOENT;
 }
 
-/* The domains, and room for their sums. */
+/* Finds the domains. Returns: -ERANGE if there are more than nr, or as percpu_nr_domains. */
 static int domains_within(enum percpu_level level, size_t nr,
 			  const struct percpu__domains **domains)
 {

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns groups of fields that agree: what <percpu/group.h> leaves out of line.
+ * Owns groups of fields that are read consistently: the slow path and the functions of
+ * <percpu/group.h>.
  *
- * In a copy with one writer a section commits. In a shared copy a writer first claims the group, by
- * a bit of its word, and commits and lets go by one store. It may be interrupted in between, for
- * long, or by a signal whose handler adds to the same group; so nobody waits for a claim. Who finds
- * one takes a spare group, and makes a page of them where all are claimed. Where there is no page
- * to be had it takes the copy of another CPU, if these are shared, too, and at last adds to the
- * loose fields, which take any number of writers. Readers add up copies, spare groups and loose
- * fields; a claim does not hinder them, for the slot that holds stays as it is.
+ * In a copy with one writer, a critical section commits. In a shared copy, a writer first claims
+ * the copy by a bit of its word; one store then commits and releases it. The writer may be
+ * interrupted in between, for long, or by a signal handler that adds to the same group, so no
+ * writer waits for a claim. One that finds a copy claimed takes a spare copy, and maps a page of
+ * spare copies if all are claimed. If there is no memory for a page, it tries the copies of other
+ * CPUs, provided that these are shared as well, and at last adds to the loose fields, which take
+ * any number of writers. Readers sum copies, spare copies and loose fields; a claim does not hinder
+ * them, because the valid slot stays as it is.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,10 +21,9 @@
 #include "platform/platform.h"
 
 #define CLAIMED (UINT64_C(1) << 63)
-#define NOBODY ((void *)(UINT64_C(1) << 55)) /* no address of a program, whatever is added to it */
+#define INVALID ((void *)(UINT64_C(1) << 55)) /* no program maps it, nor its copies */
 
-/* Spare groups are two lines apart each. */
-#define GROUP_WORDS 16u
+#define GROUP_WORDS 16u /* of a spare copy: two cache lines, so that no two share one */
 #define NR_SPARE 31u
 #define LOOSE_TRIES 1000u
 struct page {
@@ -38,7 +39,7 @@ static size_t group_bytes(unsigned nr)
 	return nr > 2 ? sizeof(struct percpu__group4) : sizeof(struct percpu__group2);
 }
 
-/* What the word counts in: the bytes from slot to slot. */
+/* Returns: the step in which the word counts, the bytes from one slot to the other. */
 static uint64_t step_of(unsigned nr)
 {
 	return nr > 2 ? sizeof(((struct percpu__group4 *)0)->slot[0])
@@ -56,7 +57,7 @@ static void set_pointer(struct percpu_group *group, void *p, unsigned nr_fields)
 {
 	memset(group, 0, sizeof(*group));
 	for (unsigned i = 0; i <= PERCPU_GROUP_MAX_FIELDS; i++)
-		group->of[i] = i == nr_fields ? p : NOBODY;
+		group->of[i] = i == nr_fields ? p : INVALID;
 	group->nr_fields = nr_fields;
 }
 
@@ -66,7 +67,7 @@ int percpu_group_init_layout(unsigned layout, struct percpu_group *group, unsign
 
 	if (layout != PERCPU_GROUP_LAYOUT)
 		return -ENOTSUP;
-	set_pointer(group, NOBODY, 0);
+	set_pointer(group, INVALID, 0);
 	if (nr_fields < 2 || nr_fields > PERCPU_GROUP_MAX_FIELDS)
 		return -EINVAL;
 	p = percpu_alloc(group_bytes(nr_fields), 64);
@@ -86,14 +87,14 @@ void percpu_group_fini(struct percpu_group *group)
 		next = page->next;
 		percpu__release(page, percpu__page_bytes());
 	}
-	set_pointer(group, NOBODY, 0);
+	set_pointer(group, INVALID, 0);
 }
 
-/* ---- adding without a section ---- */
+/* ---- adding to shared copies ---- */
 
 /*
- * false: claimed by somebody. The acquire pairs with the release of try_claimed_add, and the fence
- * before the stores pairs with read_group.
+ * Returns: false if the copy is claimed. The acquire pairs with the release of try_claimed_add, and
+ * the fence before the stores pairs with read_group.
  */
 static bool try_claimed_add(uint64_t *group, const uint64_t *v, unsigned nr)
 {
@@ -117,7 +118,7 @@ static struct page *first_page(const struct percpu_group *group)
 	return __atomic_load_n((struct page *const *)&group->spare, __ATOMIC_ACQUIRE);
 }
 
-/* One page more. false: there is no memory. */
+/* Adds a page of spare copies. Returns: false if there is no memory. */
 static bool grow(struct percpu_group *group)
 {
 	struct page *page = percpu__map(percpu__page_bytes());
@@ -141,7 +142,7 @@ static bool try_spare_add(struct percpu_group *group, const uint64_t *v, unsigne
 	return false;
 }
 
-/* In atomic mode every copy is shared. */
+/* Tries every copy. Only in atomic mode are all copies shared. */
 static bool try_others_add(struct percpu_group *group, const uint64_t *v, unsigned nr)
 {
 	if (percpu_mode() != PERCPU_MODE_ATOMIC)
@@ -153,7 +154,7 @@ static bool try_others_add(struct percpu_group *group, const uint64_t *v, unsign
 	return false;
 }
 
-/* What always works, whoever was interrupted where. Pairs with add_loose. */
+/* Always works, no matter which additions were interrupted. Pairs with add_loose. */
 static void loose_add(struct percpu_group *group, const uint64_t *v, unsigned nr)
 {
 	__atomic_fetch_add(&group->loose_begun, 1, __ATOMIC_RELAXED);
@@ -187,7 +188,7 @@ void percpu_group_add_slow(struct percpu_group *group, unsigned nr, uint64_t v0,
 
 /* ---- reading ---- */
 
-/* The acquires pair with try_claimed_add, and with the sections' stores, which are in order. */
+/* The acquires pair with try_claimed_add, and with the ordered stores of the critical sections. */
 static void read_group(uint64_t *group, uint64_t *fields, unsigned nr)
 {
 	uint64_t word, again;
@@ -214,9 +215,9 @@ static void add_group(uint64_t *group, uint64_t *fields, unsigned nr)
 }
 
 /*
- * The loose fields agree where no addition was under way meanwhile. One that the reader interrupted
- * does not go on, so the number of tries is bounded: then they may be apart by what is under way.
- * Pairs with loose_add.
+ * The loose fields are consistent if no addition was in progress while they were read. An addition
+ * that the reader itself interrupted does not continue, so the number of tries is limited; the
+ * fields may then differ by the additions in progress. Pairs with loose_add.
  */
 static void add_loose(const struct percpu_group *group, uint64_t *fields, unsigned nr)
 {

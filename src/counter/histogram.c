@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns histograms: which bucket has which values, what is recorded besides the inline part, and
- * what a reading tells. Readings are plain data: everything below works on those of another process
- * too, and takes no count for granted.
+ * Owns histograms: which values are in which bucket, the slow path of recording, and readings. A
+ * reading is plain data and may come from another process, so no count is trusted.
  *
  * A unit is the widest power of two that keeps the promised precision at the lowest value:
  * 2^(unit_shift + precision_bits) <= lowest.
@@ -23,7 +22,7 @@ static unsigned log2_of(uint64_t value)
 	return 63 - __builtin_clzll(value | 1);
 }
 
-/* Of a range up to highest, and the one above it. */
+/* Returns: the buckets of a range up to highest, and one for values above it. */
 static uint64_t nr_buckets_to(struct percpu_histogram_shape shape, uint64_t highest)
 {
 	shape.nr_buckets = UINT32_MAX;
@@ -58,7 +57,7 @@ bool percpu_histogram_shape_is_valid(const struct percpu_histogram_shape *shape)
 	       shape->nr_buckets <= nr_buckets_to(*shape, INT64_MAX);
 }
 
-/* As many doublings as lie before the bucket, at which it begins, in units. */
+/* Returns: the first unit of a bucket. *doublings: log2 of the units in the bucket. */
 static uint64_t begin_of(const struct percpu_histogram_shape *shape, uint32_t bucket,
 			 unsigned *doublings)
 {
@@ -114,7 +113,7 @@ void percpu_histogram_fini(struct percpu_histogram *histogram)
 	histogram->copies = NULL;
 }
 
-/* Lifts *p, in whichever copy this is, to value at least. */
+/* Raises the word at p to value in the copy of the current CPU, unless it is greater already. */
 static void lift(uint64_t __percpu *p, uint64_t value)
 {
 	uint64_t seen = percpu_read(p), found;
@@ -212,7 +211,7 @@ int percpu_histogram_data_merge(struct percpu_histogram_data *data,
 	return 0;
 }
 
-/* What the counts alone say of min and max, where they say more than is known. */
+/* Narrows min and max to the buckets that contain values. */
 static void narrow_range(struct percpu_histogram_data *data)
 {
 	uint32_t first = 0, last = data->shape.nr_buckets;
@@ -246,7 +245,7 @@ int percpu_histogram_data_subtract(struct percpu_histogram_data *data,
 	return 0;
 }
 
-/* The middle of a bucket, as far as values were there. */
+/* Returns: the middle of a bucket, clamped to the range of the values. */
 static uint64_t middle_of(const struct percpu_histogram_data *data, uint32_t bucket)
 {
 	const uint64_t low = percpu_histogram_bucket_low(&data->shape, bucket);
@@ -265,7 +264,7 @@ uint64_t percpu_histogram_percentile(const struct percpu_histogram_data *data, d
 	if (percent >= 100 || !data->nr)
 		return data->max;
 	if (percent > 0) {
-		/* A little less, for 99.9 is no binary number: of 1000 values it is the 999th. */
+		/* Slightly less, as 99.9 has no exact binary form: the 999th of 1000 values. */
 		const double exact = percent / 100 * data->nr * (1 - 0x1p-50);
 
 		rank = (uint64_t)exact + 1;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns sums over all copies. One counter: one load a copy. A struct of counters: a few copies at a
- * time, so that each line is read once, the prefetcher sees few streams, and sums are not loaded
- * and stored for each copy; in blocks whose sums fit in L1. The inner loop is compiled once for
- * every vector width that matters, and chosen at run time.
+ * Owns sums over all copies. One counter takes one load per copy. An array of counters is summed a
+ * few copies at a time, so that every cache line is read once, the prefetcher sees few streams, and
+ * the sums are not loaded and stored for each copy; it is split into blocks whose sums fit in the
+ * L1 cache. The inner loop is compiled for each vector width that matters, and chosen at run time.
  *
- * Copies without pages are left out where a look would make them (percpu__present_of), a page of
- * counters at a time.
+ * Copies without pages are skipped if reading them would allocate pages (percpu__present_of), for
+ * one page of counters at a time.
  *
- * Every counter is loaded whole: a vector load of aligned words tears none of them on the machines
- * that have such loads, and concurrent updates make a sum late, never wrong.
+ * Every counter is loaded in one piece: on machines with vector loads, a load of aligned words does
+ * not tear them. Concurrent updates may make a sum late, never wrong.
  */
 #include <stdbool.h>
 
@@ -17,7 +17,7 @@
 #include "ops/ops.h"
 #include "percpu/percpu.h"
 
-/* A loop for each width: nothing but loads and additions. */
+/* One loop for each width, of loads and additions only. */
 #define SUM_OF(type, nr_copies, condition)                                                         \
 	for (unsigned i = 0; i < (nr_copies); i++)                                                 \
 		if (condition)                                                                     \
@@ -36,7 +36,7 @@
 		SUM_OF(uint64_t, nr_copies, condition)                                             \
 	}
 
-/* Of copies with pages; or the first sum of all. */
+/* Sums the copies that have pages. Also the path of the first sum in the process. */
 static __attribute__((noinline, cold)) uint64_t sum_of_present(const void *p, size_t bytes)
 {
 	const struct percpu__present present = percpu__present_asked(p);
@@ -67,7 +67,7 @@ typedef uint64_t vector32 __attribute__((vector_size(32), aligned(8), may_alias)
 
 #define COPY_WORDS (PERCPU_STRIDE / sizeof(uint64_t)) /* from one copy to the next */
 
-/* Adds n counters of nr copies, a constant, in one pass: each sum is loaded and stored once. */
+/* Adds n counters of nr copies, a constant, in one pass: loads and stores each sum once. */
 #define ADD_COPIES(vector, nr)                                                                     \
 	{                                                                                          \
 		const size_t lanes = sizeof(vector) / sizeof(uint64_t);                            \
@@ -123,7 +123,7 @@ static void sum_block(uint64_t *dst, const uint64_t *p, size_t n, unsigned nr_co
 	add(dst, (const void *)percpu__copy_at((uintptr_t)p, 0), n, nr_copies);
 }
 
-/* Counters of one page, from the runs of copies that have it. */
+/* Sums counters of one page over the runs of copies that have the page. */
 static void sum_present(uint64_t *dst, const uint64_t *p, size_t n, percpu__add_fn *add)
 {
 	const struct percpu__present present = percpu__present_of(p);

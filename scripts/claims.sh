@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Every claim of doc/security.md names its tests, and they exist: the last cell of a row of a table is a list of
-# "FILE: NAME, NAME; FILE: NAME". In a .c a NAME is a test of Check or a row of a table of cases, in a .sh it is what the
-# test reports, or the program that it runs.
+# Every claim of doc/security.md names tests that exist: the last cell of each row of a table is a list
+# "FILE: NAME, NAME; FILE: NAME". In a .c a NAME is a test of Check or a row of a table of cases; in a
+# .sh it is the name that the test reports, or the program that it runs.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Builds what is in src/ for gcov in coverage/ of the build tree, runs the tests there, and prints what lines
-# and branches they came by, file by file; COVERAGE_LINES is the share that lines must have, in per cent.
-# Tests themselves are built as ever. Left out are those that run nothing of this build: checks of sources,
-# and what brings compilers and flags of its own; those that take sections apart, instruction by instruction; and
-# long histories of a layer that has shorter ones.
+# Builds src/ for gcov in coverage/ of the build tree, runs the tests there, and prints which lines and
+# branches they executed, file by file. COVERAGE_LINES is the percentage of lines that must be
+# executed. Tests themselves are built as usual. Left out are tests that run nothing of this build
+# (checks of sources, tests with compilers and flags of their own), tests that step through critical
+# sections, and long histories of a layer that has shorter ones.
 set -eu
 
 : "${top_srcdir:?run by make coverage}"
@@ -35,7 +35,7 @@ for test in $(printf 'include Makefile\nlist:\n\t@echo $(TESTS)\n' | make -s -f 
 	*) tests="$tests $test" ;;
 	esac
 done
-# Counts take memory and time themselves: what fails here may pass in make check, which judges.
+# Counting takes memory and time: a test that fails here may pass in make check, which decides.
 make -s -j"$(nproc)" check TESTS="$tests" >check.out 2>&1 || grep '^FAIL' check.out || tail -n 40 check.out
 
 lcov_too()

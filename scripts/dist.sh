@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What is in the repository is in the tarball.
+# The tarball has every file of the repository.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 

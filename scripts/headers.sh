@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Each public header stands alone, twice over, in C11 and in C++17, for every compiler at hand.
+# Each public header compiles alone and when included twice, in C11 and in C++17, by every compiler at hand.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
@@ -33,7 +33,7 @@ for compiler in gcc clang g++ clang++ aarch64-linux-gnu-gcc; do
 		compile "$header" $compiler $flags
 	done
 done
-# What the preprocessor hides from the compilers above.
+# Code that the preprocessor hides from the compilers above.
 for variant in "gcc -x c -std=c11" "gcc -x c -std=gnu11 -DPERCPU_GENERIC" "gcc -x c -std=gnu11 -fPIC" \
 	"gcc -x c -std=gnu11 -fsanitize=address" "g++ -x c++ -std=c++17 -fsanitize=address" \
 	"gcc -x c -std=gnu11 -fsanitize=thread" "clang++ -x c++ -std=c++17 -fsanitize=thread" \

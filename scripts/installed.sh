@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Programs in C and in C++17, built against the installed library by way of pkg-config alone. Installs
-# into a temporary DESTDIR, unless installed_at names the prefix of a library that is installed already.
+# Builds programs in C and in C++17 against the installed library, by pkg-config alone. Installs into
+# a temporary DESTDIR, unless installed_at names the prefix of a library that is installed already.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
@@ -28,7 +28,7 @@ report "libpercpu.pc is installed, once" "$([ -f "$found" ] || printf 'found: %s
 report "its version is the library's" "$(
 	want=$(sed -n 's/^AC_INIT(\[libpercpu\], \[\([^]]*\)\].*/\1/p' "$top_srcdir/configure.ac")
 	[ "$(pkg-config --modversion libpercpu)" = "$want" ] || pkg-config --modversion libpercpu)"
-report "what GDB loads by itself is installed" "$(
+report "the file that GDB loads is installed" "$(
 	library=$(readlink -f "$libdir/libpercpu.so")
 	library=${library#"$tap_dir/stage"}
 	find "${installed_at:-$tap_dir/stage}" -path "*/gdb/auto-load$library-gdb.py" | grep -q . || echo "not for $library")"
@@ -36,7 +36,7 @@ report "manual pages are installed" "$(for page in man7/percpu.7 man3/percpu_all
 	find "${installed_at:-$tap_dir/stage}" -path "*/$page" | grep -q . || echo "$page"
 done)"
 
-# build COMPILER FLAGS LINK: the program says what it should.
+# run_program COMPILER FLAGS LINK: builds the program and checks its output.
 # shellcheck disable=SC2046,SC2086
 run_program()
 {

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A file of src/ includes its own layer and, of lower layers, only layer/layer.h; never upward, never
-# a .c. What talks to the system lives in src/platform/ alone. The highest layer is a program, not a part of the
-# library: it talks to the system as it likes, and uses the library as any program does.
+# A file of src/ includes its own layer and, of each lower layer, only layer/layer.h; never a higher
+# layer, never a .c. Only src/platform/ talks to the system. The highest layer is a program, not a
+# part of the library: it may talk to the system, and uses the library as any program does.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
@@ -24,7 +24,7 @@ report "every folder of src/ is a layer" "$(for dir in */; do
 	esac
 done)"
 
-# Comments and the insides of strings say nothing to the compiler.
+# Strips comments and the contents of strings, which the compiler ignores.
 strip_comments()
 {
 	awk '{
@@ -48,7 +48,7 @@ strip_comments()
 	}' "$1"
 }
 
-# The rank of a layer in the order, or nothing.
+# Prints the rank of a layer, or nothing.
 rank_of()
 {
 	rank=0

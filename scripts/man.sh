@@ -15,7 +15,7 @@ lint()
 	! command -v mandoc >/dev/null || mandoc -T lint -W warning "$1"
 }
 
-# The program of a page: what stands between .EX and .EE under EXAMPLE, as a reader would see it.
+# Prints the program of a page: the text between .EX and .EE under EXAMPLE, as formatted.
 extract()
 {
 	awk '
@@ -49,7 +49,7 @@ for page in $pages; do
 		;;
 	*) sed -n 1,20p "$page" | grep -q '^\.SH NAME' || echo "no NAME" ;;
 	esac)"
-	report "$name speaks of this release" "$(
+	report "$name names this release" "$(
 		version=$(sed -n 's/^AC_INIT(\[libpercpu\], \[\([^]]*\)\].*/\1/p' "$top_srcdir/configure.ac")
 		grep -q "^\\.TH .* \"libpercpu $version\"" "$page" || grep '^\.TH' "$page")"
 	if command -v groff >/dev/null; then

@@ -8,7 +8,7 @@
 cd "$top_srcdir" || exit 1
 sources=$(find src include -name '*.[chS]' -o -name '*.hpp' | sort)
 
-# Functions and function-like macros: a name before a bracket, in a line that is no comment.
+# Functions and function-like macros: a name before a bracket, in a line that is not a comment.
 # shellcheck disable=SC2086
 grep -hvE '^[[:space:]]*(\*|/\*|//)' $sources | grep -oE '[A-Za-z_][A-Za-z0-9_]*[[:space:]]*\(' | tr -d ' \t(' |
 	sort -u >"$tap_dir/functions"
@@ -19,13 +19,13 @@ report "pairs with: the function exists" "$(for file in $sources; do
 	done
 done)"
 
-report "pairs with: said where there is a release or an acquire" "$(for file in $sources; do
+report "pairs with: stands where there is a release or an acquire" "$(for file in $sources; do
 	awk '
 		/[Pp]airs with/ { said = 1 }
 		/__ATOMIC_(RELEASE|ACQUIRE|ACQ_REL)|memory_order_(release|acquire|acq_rel)/ {
 			lines = lines " " FNR
 		}
-		END { if (lines && !said) print FILENAME ": with what pair lines" lines "?" }
+		END { if (lines && !said) print FILENAME ": which function pairs with lines" lines "?" }
 	' "$file"
 done)"
 finish

@@ -7,7 +7,7 @@
 cd "$top_srcdir" || exit 1
 documents="README NEWS CONTRIBUTING perf/README $(find doc man -name '*.md' -o -name '*.[1-8]' | sort | tr '\n' ' ')"
 
-# What may be named: identifiers of the sources, manual pages, programs, and words of the interface.
+# Names that exist: identifiers of the sources, manual pages, programs, and words of the interface.
 grep -rhoEI '\b(percpu|PERCPU)_[A-Za-z0-9_]+' include src --include='*.[ch]' --include='*.hpp' --include='*.map' | sort -u >"$tap_dir/names"
 find examples perf -type f -exec basename {} \; | sed 's/\.[a-z0-9]*$//' | sort -u >>"$tap_dir/names"
 echo PERCPU_OPTIONS >>"$tap_dir/names"
@@ -29,7 +29,7 @@ plain()
 	sed '/^\.TH/d; s/\\-/-/g; s/\\&//g; s/\\f[BIRP]//g' "$1"
 }
 
-# is_built PATH: the build makes it, or will.
+# is_built PATH: true if the build makes it.
 is_built()
 {
 	[ -e "$top_builddir/$1" ] || grep -qwF -- "$1" tests/*/Makefile.inc
@@ -59,20 +59,20 @@ report "README shows examples/counters.c as it is" "$(
 	sed -e '1{/^$/d;}' -e '${/^$/d;}' >"$tap_dir/shown"
 	sed 1d examples/counters.c | diff "$tap_dir/shown" -)"
 
-# A manual page that another one names is there, in the section it says.
+# Manual pages that others refer to exist, in the named section.
 report "manual pages refer to pages that exist" "$(find man -name '*.[1-8]' | sort | while read -r page; do
 	sed -nE 's/^\.BR (percpu[a-z0-9_-]*) \(([1-8])\).*/\1.\2/p' "$page" | while read -r target; do
 		has_page "$target" || echo "$page: man/$target"
 	done
 done)"
 
-# Every function that the map exports is in a manual page, but for the halves of macros.
+# Every exported function has a manual page, except for the slow paths of macros.
 report "every exported function has a manual page" "$(grep -oE '\bpercpu_[a-z0-9_]+;' src/libpercpu.map | tr -d ';' |
 	grep -vx -f scripts/undocumented | while read -r name; do
 	has_page "$name.3" || echo "$name"
 done)"
 
-# Every macro of the interface is, too.
+# Every public macro has one, too.
 report "every public macro has a manual page" "$(grep -hoE '^#define percpu_[a-z0-9][a-z0-9_]*' \
 	include/percpu/types.h include/percpu/alloc.h include/percpu/ops.h include/percpu/pool.h include/percpu/sum.h include/percpu/static.h |
 	sed 's/.* //' | sort -u | while read -r name; do

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Each check finds a violation that is planted for it, in a copy of the tree, and nothing else.
+# Each check finds the violation that is planted for it in a copy of the tree.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
 tree=$tap_dir/tree
 
-# What the checks read, without what was built in it.
+# Copies what the checks read, without what was built.
 plant_nothing()
 {
 	[ ! -e "$tree" ] || chmod -R u+w "$tree"
@@ -18,7 +18,7 @@ plant_nothing()
 	chmod -R u+w "$tree"
 }
 
-# finds CHECK TEST VIOLATION: that test of that check fails, with the violation in its log.
+# finds CHECK TEST VIOLATION: reports whether that test of that check fails with the violation in its log.
 finds()
 {
 	(cd "$tree" && top_srcdir=$tree sh "scripts/$1.sh") >"$tap_dir/planted" 2>&1
@@ -59,7 +59,7 @@ finds headers "every header of Makefile.inc exists" "include/percpu/pool.h"
 printf '/* Pairs with planted_nowhere. */\n' >>"$tree/src/area/area.h"
 finds pairs "pairs with: the function exists" "planted_nowhere"
 printf 'int planted(int *p)\n{\n\treturn __atomic_load_n(p, __ATOMIC_ACQUIRE);\n}\n' >"$tree/src/area/planted.c"
-finds pairs "pairs with: said where" "src/area/planted.c: with what pair lines 3?"
+finds pairs "pairs with: stands where" "src/area/planted.c: which function pairs with lines 3?"
 
 echo 'See src/nowhere.c.' >>"$tree/README"
 finds paths "README: its paths exist" "src/nowhere.c"
@@ -102,7 +102,7 @@ finds spdx "SPDX lines" "examples/counters.c"
 printf '#!/bin/sh\n# SPDX-License-Identifier: MIT\nif echo $1; then\n' >"$tree/scripts/planted-syntax.sh"
 finds shell "s" "scripts/planted-syntax.sh"
 printf '%s\n' 'real_texts | head -n 12' >>"$tree/quickstart"
-finds shell "quickstart leaves no pipe early" "real_texts | head"
+finds shell "quickstart reads every pipe to its end" "real_texts | head"
 
 sed -i 's/^\.SH CONCURRENCY/.SH NOTES/' "$tree/man/percpu_sum.3"
 finds man "percpu_sum.3 has the fixed sections" "NOTES"

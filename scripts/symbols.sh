@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What libpercpu.so exports is what src/libpercpu.map says, under the node of its release; the archive
+# libpercpu.so exports the names of src/libpercpu.map, under the node of their release. The archive
 # exports nothing, so that two copies of it in one process never mix.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# tally.sh BUILD-DIR [SUITE...]: "N passed, N failed, N skipped", of what the suites wrote there: test-suite (make check)
-# unless others are named, lint-suite (make lint). One that never came to its tests is one failure. Fails when anything did.
+# tally.sh BUILD-DIR [SUITE...]: prints "N passed, N failed, N skipped" from the logs of the suites:
+# test-suite (make check) by default, or lint-suite (make lint). A suite without results is one
+# failure. The status is 1 if anything failed.
 dir=$1
 shift
 [ $# != 0 ] || set -- test-suite

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# timed.sh COMMAND...: runs a test, and says behind what it said how long that took: a comment to TAP, which
-# scripts/slowest.sh reads from the logs.
+# timed.sh COMMAND...: runs a test and appends to its output how long it took, as a comment of TAP,
+# which scripts/slowest.sh reads from the logs.
 clock=$(mktemp "${TMPDIR:-/tmp}/percpu-clock.XXXXXX") || exit 1
 trap 'rm -f "$clock"' EXIT
 started=$(date +%s)

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Words that doc/glossary.md replaced, and turns of phrase that have to be read twice, do not come back.
+# The words that doc/glossary.md replaced, and phrases that have to be read twice, do not come back.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
 cd "$top_srcdir" || exit 1
 
-# PATTERN<tab>WHAT TO WRITE. A pattern is an extended regular expression, without regard to case, of whole words.
+# PATTERN<tab>SUCCESSOR. A pattern is an extended regular expression that matches whole words in any case.
 cat >"$tap_dir/words" <<'END'
 percpu_snapshot[a-z_]*	percpu_group
 percpu_foreign[a-z_]*	percpu_fallback

@@ -12,8 +12,17 @@ percpu_snapshot[a-z_]*	percpu_group
 percpu_foreign[a-z_]*	percpu_fallback
 foreign (copy|copies|unit)	fallback copy
 snapshot group	group
-floors?	layer
 topology groups?	domain
+floors?	layer
+shel(f|ves)	chunk index
+percpu__(shelf|space_)[a-z_]*	percpu__chunk_index, percpu__area_map
+okay_to_[a-z_]+	validate
+(percpu__)?send_home	remote free
+relieves?	flush
+surplus	excess
+die\.c	report.c
+percpu__die	percpu__fatal
+out-of-line hal(f|ves)	slow path
 END
 
 tab=$(printf '\t')

@@ -26,7 +26,7 @@ static int read_image(struct percpu_reader *reader)
 	reader->image_bytes = 0;
 	if (!used_bytes)
 		return 0;
-	error = percpu__reader_room(reader, &reader->image, used_bytes);
+	error = percpu__buffer_reserve(reader, &reader->image, used_bytes);
 	if (!error)
 		error = percpu__reader_read(reader, reader->image.memory, used_bytes, reader->header.directory_offset);
 	if (!error)
@@ -65,16 +65,16 @@ static int reread_record(const struct percpu_reader *reader, struct percpu__wire
 static int add_entry(struct percpu_reader *reader, const struct percpu__wire_record *record, uint64_t at)
 {
 	struct percpu__entry *entry;
-	int error = percpu__reader_room(reader, &reader->entries, (reader->nr + 1) * sizeof(*entry));
+	int error = percpu__buffer_reserve(reader, &reader->entries, (reader->nr + 1) * sizeof(*entry));
 
 	if (!error)
-		error = percpu__reader_room(reader, &reader->order, (reader->nr + 1) * sizeof(uint32_t));
+		error = percpu__buffer_reserve(reader, &reader->order, (reader->nr + 1) * sizeof(uint32_t));
 	if (error)
 		return error;
 	entry = percpu__reader_entries(reader) + reader->nr;
 	if (!percpu__record_read(&reader->header, record, entry))
 		return -EPROTO;
-	error = percpu__reader_room(reader, &reader->labels, /* one more, so that there always is such an array */
+	error = percpu__buffer_reserve(reader, &reader->labels, /* one more, so that there always is such an array */
 				    (reader->nr_labels + record->nr_labels + 1) * sizeof(struct percpu_label));
 	if (error)
 		return error;

@@ -22,7 +22,7 @@ static int add_run(struct view *view, uint32_t copy, uint64_t from, uint64_t to)
 
 	if (reader->domain_of && reader->domain_of[copy] >= reader->nr_domains)
 		return 0;
-	error = percpu__reader_room(reader, &reader->runs, (view->nr + 1) * sizeof(*runs));
+	error = percpu__buffer_reserve(reader, &reader->runs, (view->nr + 1) * sizeof(*runs));
 	if (error)
 		return error;
 	runs = reader->runs.memory;

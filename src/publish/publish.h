@@ -88,8 +88,8 @@ struct percpu__row {
 	uint64_t words; /* where they are among the reader's, and 1; 0: no row */
 };
 
-/* Room that grows; capacities are bytes. */
-struct percpu__room {
+/* Memory that grows; capacity is in bytes. */
+struct percpu__buffer {
 	void *memory;
 	size_t capacity;
 };
@@ -117,7 +117,7 @@ struct percpu_reader {
 	uint32_t nr_pieces, nr_pages, nr_rows;
 	uint64_t nr_words;
 	uint64_t rows_mask;
-	struct percpu__room image, entries, labels, order, pieces, of_pages, runs, rows, words, scratch;
+	struct percpu__buffer image, entries, labels, order, pieces, of_pages, runs, rows, words, scratch;
 	uint32_t *domain_of; /* NULL: all copies are one domain */
 	uint32_t nr_domains;
 	uint64_t *unit;
@@ -125,22 +125,33 @@ struct percpu_reader {
 	uint64_t max_ns, deadline_ns; /* of the thread's time; 0: none */
 };
 
-/* Room for bytes in all; the contents stay. 0, -ENOMEM, -E2BIG. */
-int percpu__reader_room(struct percpu_reader *reader, struct percpu__room *room, uint64_t bytes);
-
-/* The room is given back. */
-void percpu__reader_drop(struct percpu__room *room);
-
-/* All bytes or an error: a file that ends early was cut off. */
-int percpu__reader_read(const struct percpu_reader *reader, void *buffer, size_t bytes, uint64_t offset);
-
-/* Returns: 0, -ETIME once the update takes longer than it may. */
-int percpu__reader_has_time(const struct percpu_reader *reader);
-
 static inline struct percpu__entry *percpu__reader_entries(const struct percpu_reader *reader)
 {
 	return reader->entries.memory;
 }
+
+/* ---- io.c ---- */
+
+/* Returns: bytes of memory that the reader has taken. */
+uint64_t percpu__reader_bytes(const struct percpu_reader *reader);
+
+/*
+ * percpu__buffer_reserve - grows the buffer to at least bytes; the contents stay.
+ * Returns: 0; -ENOMEM; -E2BIG if the reader would take more than its limit.
+ */
+int percpu__buffer_reserve(struct percpu_reader *reader, struct percpu__buffer *buffer, uint64_t bytes);
+
+/* Frees the memory; the buffer is empty afterwards. */
+void percpu__buffer_free(struct percpu__buffer *buffer);
+
+/*
+ * percpu__reader_read - reads bytes at offset of the file.
+ * Returns: 0 if all of them were read; -EPROTO if the file ends before; otherwise -errno.
+ */
+int percpu__reader_read(const struct percpu_reader *reader, void *buffer, size_t bytes, uint64_t offset);
+
+/* Returns: 0; -ETIME once the update takes longer than it may. */
+int percpu__reader_has_time(const struct percpu_reader *reader);
 
 /* ---- directory.c ---- */
 

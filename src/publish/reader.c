@@ -12,51 +12,6 @@
 
 #include "publish/publish.h"
 
-static uint64_t taken_bytes(const struct percpu_reader *reader)
-{
-	return reader->image.capacity + reader->entries.capacity + reader->labels.capacity + reader->order.capacity +
-	       reader->pieces.capacity + reader->of_pages.capacity + reader->runs.capacity + reader->rows.capacity +
-	       reader->words.capacity + reader->scratch.capacity + reader->header.unit_bytes;
-}
-
-/* Half as much again each time, as long as there is so much. */
-int percpu__reader_room(struct percpu_reader *reader, struct percpu__room *room, uint64_t bytes)
-{
-	const uint64_t others = taken_bytes(reader) - room->capacity;
-	uint64_t wanted = room->capacity + room->capacity / 2;
-	void *grown;
-
-	if (bytes <= room->capacity)
-		return 0;
-	if (bytes > reader->max_bytes || others > reader->max_bytes - bytes)
-		return -E2BIG;
-	if (wanted < bytes || wanted > reader->max_bytes - others)
-		wanted = bytes;
-	grown = realloc(room->memory, wanted);
-	if (!grown)
-		return -ENOMEM;
-	*room = (struct percpu__room){ grown, wanted };
-	return 0;
-}
-
-void percpu__reader_drop(struct percpu__room *room)
-{
-	free(room->memory);
-	*room = (struct percpu__room){ .memory = NULL };
-}
-
-int percpu__reader_read(const struct percpu_reader *reader, void *buffer, size_t bytes, uint64_t offset)
-{
-	const ssize_t got = percpu__read_at(reader->fd, buffer, bytes, offset);
-
-	return got < 0 ? (int)got : (size_t)got < bytes ? -EPROTO : 0;
-}
-
-int percpu__reader_has_time(const struct percpu_reader *reader)
-{
-	return reader->deadline_ns && percpu__thread_time() >= reader->deadline_ns ? -ETIME : 0;
-}
-
 /* ---- updates ---- */
 
 int percpu_reader_update(struct percpu_reader *reader)
@@ -162,15 +117,15 @@ static void close_files(const struct percpu_reader *reader)
 	percpu__file_close(reader->watch, reader->watch_id);
 }
 
-static void drop_rooms(struct percpu_reader *reader)
+static void free_buffers(struct percpu_reader *reader)
 {
-	struct percpu__room *const rooms[] = {
+	struct percpu__buffer *const buffers[] = {
 		&reader->image, &reader->entries, &reader->labels, &reader->order, &reader->pieces,
 		&reader->of_pages, &reader->runs, &reader->rows, &reader->words, &reader->scratch,
 	};
 
-	for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++)
-		percpu__reader_drop(rooms[i]);
+	for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
+		percpu__buffer_free(buffers[i]);
 }
 
 void percpu_reader_close(struct percpu_reader *reader)
@@ -178,7 +133,7 @@ void percpu_reader_close(struct percpu_reader *reader)
 	if (!reader)
 		return;
 	close_files(reader);
-	drop_rooms(reader);
+	free_buffers(reader);
 	free(reader->name);
 	free(reader->domain_of);
 	free(reader->unit);
@@ -250,5 +205,5 @@ uint64_t percpu_reader_held_bytes(const struct percpu_reader *reader)
 
 size_t percpu_reader_own_bytes(const struct percpu_reader *reader)
 {
-	return taken_bytes(reader);
+	return percpu__reader_bytes(reader);
 }

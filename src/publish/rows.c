@@ -34,7 +34,7 @@ void percpu__rows_clear(struct percpu_reader *reader)
 
 int percpu__rows_prepare(struct percpu_reader *reader, size_t nr)
 {
-	const struct percpu__room old = reader->rows;
+	const struct percpu__buffer old = reader->rows;
 	const uint64_t nr_old = old.memory ? reader->rows_mask + 1 : 0;
 	uint64_t wanted = nr_old ? nr_old : FIRST_ROWS;
 	int error;
@@ -43,8 +43,8 @@ int percpu__rows_prepare(struct percpu_reader *reader, size_t nr)
 		wanted *= 2;
 	if (wanted == nr_old)
 		return 0;
-	reader->rows = (struct percpu__room){ .memory = NULL };
-	error = percpu__reader_room(reader, &reader->rows, wanted * sizeof(struct percpu__row));
+	reader->rows = (struct percpu__buffer){ .memory = NULL };
+	error = percpu__buffer_reserve(reader, &reader->rows, wanted * sizeof(struct percpu__row));
 	if (error) {
 		reader->rows = old;
 		return error;
@@ -57,7 +57,7 @@ int percpu__rows_prepare(struct percpu_reader *reader, size_t nr)
 		if (row->words)
 			*place_of(reader, row->page, row->domain) = *row;
 	}
-	percpu__reader_drop(&(struct percpu__room){ old.memory, old.capacity });
+	percpu__buffer_free(&(struct percpu__buffer){ old.memory, old.capacity });
 	return 0;
 }
 
@@ -66,7 +66,7 @@ int percpu__row_make(struct percpu_reader *reader, uint32_t page, uint32_t domai
 	struct percpu__row *row = place_of(reader, page, domain);
 
 	if (!row->words) {
-		const int error = percpu__reader_room(reader, &reader->words, (reader->nr_words + nr_words) * sizeof(uint64_t));
+		const int error = percpu__buffer_reserve(reader, &reader->words, (reader->nr_words + nr_words) * sizeof(uint64_t));
 
 		if (error)
 			return error;

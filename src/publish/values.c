@@ -60,7 +60,7 @@ static struct part part_from(const struct percpu_reader *reader, size_t first)
 
 static int add_piece(struct percpu_reader *reader, struct pages *pages, struct percpu__piece piece, uint32_t block)
 {
-	const int error = percpu__reader_room(reader, &reader->pieces, (reader->nr_pieces + 1) * sizeof(piece));
+	const int error = percpu__buffer_reserve(reader, &reader->pieces, (reader->nr_pieces + 1) * sizeof(piece));
 
 	if (error)
 		return error;
@@ -115,7 +115,7 @@ static void number_pages(struct percpu_reader *reader, struct pages *pages, size
 static int sort_pieces(struct percpu_reader *reader, struct pages *pages)
 {
 	const uint32_t first = pages->first_piece, nr = reader->nr_pieces - first;
-	const int error = percpu__reader_room(reader, &reader->of_pages, nr * sizeof(uint32_t));
+	const int error = percpu__buffer_reserve(reader, &reader->of_pages, nr * sizeof(uint32_t));
 	const struct percpu__piece *pieces = reader->pieces.memory;
 	uint32_t *of_pages = reader->of_pages.memory, next[PERCPU__UNIT_BLOCKS];
 
@@ -225,7 +225,7 @@ static int make_scratch(struct percpu_reader *reader)
 
 		nr_words = entry->nr_words > nr_words ? entry->nr_words : nr_words;
 	}
-	return percpu__reader_room(reader, &reader->scratch, nr_words * sizeof(uint64_t));
+	return percpu__buffer_reserve(reader, &reader->scratch, nr_words * sizeof(uint64_t));
 }
 
 int percpu__values_read(struct percpu_reader *reader)

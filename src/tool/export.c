@@ -327,7 +327,7 @@ int command_export(const struct options *options)
 	int status;
 
 	if (options->listen)
-		return serve(options);
+		return serve(options, export_to);
 	status = export_to(stdout, options, &is_whole);
 	return status ? status : is_whole ? STATUS_OK : STATUS_FAILED;
 }

@@ -2,7 +2,6 @@
 /* Owns the command line: every mistake in it is one line and status 2, every failure one line and status 1. */
 #include <getopt.h>
 #include <locale.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,67 +28,6 @@ static const char usage[] =
 	"  --help, --version\n"
 	"\n"
 	"Status: 0; 1 where nothing was found or something failed; 2 for a mistake in the command line.\n";
-
-static bool is_kept;
-static char kept[256];
-
-void complaint_keep(bool keep)
-{
-	is_kept = keep;
-	kept[0] = '\0';
-}
-
-void complaint_clear(void)
-{
-	kept[0] = '\0';
-}
-
-const char *complaint(void)
-{
-	return kept;
-}
-
-static int say(const char *end, const char *format, va_list args, int status)
-{
-	if (is_kept) {
-		vsnprintf(kept, sizeof(kept), format, args);
-		return status;
-	}
-	fflush(stdout);
-	fputs("percpu: ", stderr);
-	vfprintf(stderr, format, args);
-	fputs(end, stderr);
-	return status;
-}
-
-int complain(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	say("\n", format, args, STATUS_FAILED);
-	va_end(args);
-	return STATUS_FAILED;
-}
-
-int complain_of_usage(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	say("; see percpu --help\n", format, args, STATUS_USAGE);
-	va_end(args);
-	return STATUS_USAGE;
-}
-
-void *grow(void *memory, size_t nr, size_t bytes)
-{
-	void *grown = reallocarray(memory, nr, bytes);
-
-	if (!grown)
-		exit(complain("no memory"));
-	return grown;
-}
 
 /* ---- commands, and the options that they know ---- */
 
@@ -181,7 +119,7 @@ static int read_options(const struct command *command, int argc, char **argv, st
 		const char *given = argv[optind - 1];
 
 		if (knob == ':')
-			status = complain_of_usage("%s wants a value", given);
+			status = complain_of_usage("option '%s' requires an argument", given);
 		else if (knob == '?')
 			status = complain_of_usage("there is no option %s", given);
 		else if (!(command->knobs & knob))
@@ -220,7 +158,7 @@ int main(int argc, char **argv)
 
 	setlocale(LC_CTYPE, "");
 	if (argc < 2)
-		return complain_of_usage("a command is wanted");
+		return complain_of_usage("missing command");
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))
 		return finish(fputs(usage, stdout) < 0);
 	if (!strcmp(argv[1], "--version"))

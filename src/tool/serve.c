@@ -44,6 +44,7 @@ struct connection {
 /* All of it under the lock but what never changes; the library's thread and the main one take it. */
 struct server {
 	const struct options *options;
+	page_writer *write_page;
 	bool is_local;       /* on a loopback address */
 	pthread_mutex_t lock;
 	struct connection connection[CONNECTIONS_ROOM];
@@ -223,7 +224,7 @@ static enum MHD_Result answer_line(struct MHD_Connection *connection, unsigned s
 }
 
 /* The text of a page, exactly as long as it is. Returns: whether there is one; else why not. */
-static bool write_page(const struct options *options, char **text, size_t *size)
+static bool write_text(const struct server *server, char **text, size_t *size)
 {
 	FILE *out = open_memstream(text, size);
 	bool is_whole;
@@ -231,7 +232,7 @@ static bool write_page(const struct options *options, char **text, size_t *size)
 
 	if (!out)
 		return false;
-	status = export_to(out, options, &is_whole);
+	status = server->write_page(out, server->options, &is_whole);
 	fclose(out);
 	return !status;
 }
@@ -241,7 +242,7 @@ static void make_page(struct server *server)
 	static const char nothing[] = "What was asked for is not published now.\n";
 	char *text = NULL;
 	size_t size = 0;
-	const bool is_there = write_page(server->options, &text, &size);
+	const bool is_there = write_text(server, &text, &size);
 
 	if (server->page)
 		MHD_destroy_response(server->page); /* once the last one has it */
@@ -299,7 +300,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
 		known->has_asked = true;
 	pthread_mutex_unlock(&server->lock);
 	if (strcmp(method, "GET") && strcmp(method, "HEAD"))
-		return answer_line(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET, please.\n");
+		return answer_line(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "Method Not Allowed\n");
 	if (!*state) {
 		*state = &seen;
 		return MHD_YES;
@@ -337,7 +338,7 @@ static void wait_for_signal(struct server *server, const sigset_t *signals)
 	}
 }
 
-int serve(const struct options *options)
+int serve(const struct options *options, page_writer *write_page)
 {
 	static struct server server = { .lock = PTHREAD_MUTEX_INITIALIZER };
 	union address address;
@@ -347,6 +348,7 @@ int serve(const struct options *options)
 	if (!read_address(options->listen, &address))
 		return complain_of_usage("--listen takes PORT, ADDRESS:PORT or [ADDRESS]:PORT, not \"%s\"", options->listen);
 	server.options = options;
+	server.write_page = write_page;
 	server.is_local = is_loopback(&address);
 	for (unsigned i = 0; i < CONNECTIONS_ROOM; i++)
 		server.connection[i].fd = -1;
@@ -370,7 +372,7 @@ int serve(const struct options *options)
 	return STATUS_OK;
 }
 #else
-int serve(const struct options *options)
+int serve(const struct options *options, page_writer *write_page)
 {
 	return complain("built without libmicrohttpd, so there is no --listen");
 }

@@ -2,7 +2,8 @@
 /*
  * The command percpu(1). It is a program like any other: of the library it uses the public interface alone.
  *
- *   main.c     arguments; what every command shares
+ *   main.c     arguments
+ *   complain.c messages, and the end without memory
  *   text.c     strings of others made fit for terminals, JSON and the Prometheus format
  *   ledger.c   what a look spends on whom, and what it leaves out
  *   source.c   the published pools that a command is about, one after the other
@@ -31,7 +32,7 @@
 
 enum status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 
-/* ---- main.c ---- */
+/* ---- complain.c ---- */
 
 /* One line on standard error, "percpu: " in front, and the status to end with. */
 __attribute__((format(printf, 1, 2))) int complain(const char *format, ...);
@@ -44,6 +45,8 @@ const char *complaint(void);
 
 /* Never NULL: without memory the command ends. */
 void *grow(void *memory, size_t nr, size_t bytes);
+
+/* ---- main.c ---- */
 
 struct options {
 	const char *target; /* a PID or a name; NULL: all */
@@ -264,12 +267,20 @@ char *family_name(const struct percpu_metric *metric);
 /* The labels of a series without braces, those of its source first. */
 void put_series_labels(FILE *out, const struct source *source, const struct percpu_metric *metric, const char *by);
 
-/* ---- export.c, serve.c ---- */
+/* ---- export.c ---- */
 
-/* Writes what there is now. *is_whole: whether nothing was left out. Returns: a status. */
+/*
+ * export_to - writes a page of all values that are published now. *is_whole: false if some had to be left out.
+ * Returns: a status.
+ */
 int export_to(FILE *out, const struct options *options, bool *is_whole);
 
-/* Serves it until a signal comes. */
-int serve(const struct options *options);
+/* ---- serve.c ---- */
+
+/* Writes the page that is served, as export_to does. */
+typedef int page_writer(FILE *out, const struct options *options, bool *is_whole);
+
+/* Serves pages of write_page by HTTP until SIGINT or SIGTERM. Returns: a status. */
+int serve(const struct options *options, page_writer *write_page);
 
 #endif

@@ -32,7 +32,7 @@ void *grow(void *memory, size_t nr, size_t bytes)
 	return grown;
 }
 
-int serve(const struct options *options)
+int serve(const struct options *options, page_writer *write_page)
 {
 	return STATUS_FAILED;
 }

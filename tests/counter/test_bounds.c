@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Counters whose calls name a bound: a batch of their own, and a limit that is never passed. */
+/* Additions with a batch of their own, and additions with a limit that is never passed. */
 #include "harness/harness.h"
 
 #define require(condition) ck_assert(condition)
@@ -24,8 +24,9 @@ static int64_t held_back(void)
 
 START_TEST(a_named_batch_is_honoured)
 {
-	static const int64_t batches[] = { -5, 0, 1, 2, 7, 31, 32, 33, INT64_C(1) << 40, INT64_MAX },
-			     steps[] = { 1, -1, 6, -31, 5, 32, -33, 100, 0, INT64_C(1) << 50 };
+	static const int64_t
+		batches[] = { -5, 0, 1, 2, 7, 31, 32, 33, INT64_C(1) << 40, INT64_MAX },
+		steps[] = { 1, -1, 6, -31, 5, 32, -33, 100, 0, INT64_C(1) << 50 };
 	int64_t value = 0;
 
 	if (enter((enum state)_i) < 0)
@@ -35,13 +36,14 @@ START_TEST(a_named_batch_is_honoured)
 		const int64_t batch = batches[i % 10], step = steps[i * 7 / 3 % 10];
 		const int64_t most = batch < 1 ? 1 : batch > 32 ? 32 : batch;
 
-		/* What others left in the copy counts, too. */
+		/* The bound includes what earlier additions left in the copy. */
 		percpu_counter_add(&counter, 30);
 		percpu_counter_add_batch(&counter, step, batch);
 		value += step + 30;
 		ck_assert_int_lt(held_back(), most);
 		ck_assert_int_eq(percpu_counter_sum(&counter), value);
-		ck_assert_int_lt(llabs(percpu_counter_read(&counter) - value), most * percpu_nr_copies());
+		ck_assert_int_lt(llabs(percpu_counter_read(&counter) - value),
+				 most * percpu_nr_copies());
 	}
 	percpu_counter_add(&counter, 5);
 	percpu_counter_add_batch(&counter, 0, 1);
@@ -65,7 +67,8 @@ START_TEST(a_storm_of_batches_loses_none)
 	percpu_counter_init(&counter, 0, 0);
 	steps = storm(step_batches, 0.4);
 	ck_assert_int_eq(percpu_counter_sum(&counter), (int64_t)steps);
-	ck_assert_int_lt(llabs(percpu_counter_read(&counter) - (int64_t)steps), percpu_counter_error(&counter));
+	ck_assert_int_lt(llabs(percpu_counter_read(&counter) - (int64_t)steps),
+			 percpu_counter_error(&counter));
 	percpu_counter_fini(&counter);
 }
 END_TEST
@@ -77,7 +80,7 @@ START_TEST(a_limit_is_exact)
 	if (enter((enum state)_i) < 0)
 		SKIP("this machine has no such state");
 	percpu_counter_init(&counter, 0, 0);
-	percpu_counter_add(&counter, 20); /* which the copy holds back */
+	percpu_counter_add(&counter, 20); /* held back by the copy */
 	ck_assert(!percpu_counter_limited_add(&counter, 29, 10));
 	ck_assert(percpu_counter_limited_add(&counter, 30, 10));
 	ck_assert(!percpu_counter_limited_add(&counter, 30, 1));
@@ -98,7 +101,7 @@ START_TEST(a_limit_is_exact)
 }
 END_TEST
 
-/* Each takes what it gets and gives it back later: what all have together is never above the limit. */
+/* Each thread takes some and gives it back later: together they never have more than the limit. */
 enum { LIMIT = 100 };
 static int64_t taken, most_taken;
 static uint64_t nr_refused;
@@ -114,10 +117,11 @@ static void step_reserve(struct storm_thread *self, bool in_handler)
 	}
 	now = __atomic_add_fetch(&taken, v, __ATOMIC_SEQ_CST);
 	most = __atomic_load_n(&most_taken, __ATOMIC_RELAXED);
-	while (now > most && !__atomic_compare_exchange_n(&most_taken, &most, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	while (now > most && !__atomic_compare_exchange_n(&most_taken, &most, now, false,
+							  __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
 	must(now <= LIMIT);
-	if (self->number % 2 && !in_handler) /* so that others meet what is taken */
+	if (self->number % 2 && !in_handler) /* so that others find it taken */
 		sched_yield();
 	__atomic_fetch_sub(&taken, v, __ATOMIC_SEQ_CST);
 	percpu_counter_sub(&counter, v);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Fields that agree: a million reads in storms find none torn; additions that are no group are found torn. */
+/* Groups: no read in a storm is torn, but reads of separate additions are. */
 #include "harness/harness.h"
 
 #include <errno.h>
@@ -45,7 +45,8 @@ START_TEST(adds_in_every_state)
 			else if (nr == 3)
 				percpu_group_add(&group, 1, odd, UINT64_MAX / 3 * i);
 			else
-				percpu_group_add(&group, 1, odd, UINT64_MAX / 3 * i, 0 - ((uint64_t)i << 33));
+				percpu_group_add(&group, 1, odd, UINT64_MAX / 3 * i,
+						 0 - ((uint64_t)i << 33));
 			want[0]++;
 			want[1] += (uint64_t)odd;
 			want[2] += UINT64_MAX / 3 * i;
@@ -92,8 +93,8 @@ START_TEST(another_number_of_fields_ends_the_process)
 }
 END_TEST
 
-/* Writers that never come back: groups that stay claimed, in the copies and then in the spare ones. */
-START_TEST(claimed_groups_hold_up_nobody)
+/* Copies, and then spare copies, stay claimed by writers that never continue. */
+START_TEST(claimed_copies_delay_no_writer)
 {
 	const int copy = enter(ATOMIC);
 	uint64_t want[2] = { 0 }, *words;
@@ -108,7 +109,10 @@ START_TEST(claimed_groups_hold_up_nobody)
 		check_fields(want);
 		*words |= CLAIMED;
 		check_fields(want);
-		/* Where the last one went: the groups of a page are as far apart as its head is long. */
+		/*
+		 * Finds the spare copy of the last addition; a page's head is as long as a spare
+		 * copy.
+		 */
 		if (group.spare) {
 			words = (uint64_t *)group.spare;
 			do
@@ -123,10 +127,11 @@ START_TEST(claimed_groups_hold_up_nobody)
 END_TEST
 
 /*
- * As a handler finds it that interrupted its own thread, whose claim will not go while the handler runs, and there is no
- * memory: no groups but those that are claimed, then in atomic mode those of the other CPUs, then none.
+ * What a signal handler finds that interrupted its own thread, whose claim lasts as long as the
+ * handler runs, when there is no memory: only claimed copies, in atomic mode those of other CPUs,
+ * then none.
  */
-START_TEST(without_memory_nobody_waits)
+START_TEST(without_memory_no_writer_waits)
 {
 	const int copy = enter(_i ? ATOMIC : UNREGISTERED);
 	struct rlimit before, nothing_more;
@@ -141,7 +146,7 @@ START_TEST(without_memory_nobody_waits)
 	nothing_more = (struct rlimit){ 1, before.rlim_max };
 	ck_assert_int_eq(setrlimit(RLIMIT_AS, &nothing_more), 0);
 	*percpu_ptr((uint64_t *)group.of[2], (unsigned)copy) |= CLAIMED;
-	alarm(60); /* it would not come back */
+	alarm(60); /* a writer that waits would hang */
 	for (unsigned i = 0; i < 2000; i++) {
 		percpu_group_add(&group, 1, -10);
 		want[0] += 1;
@@ -162,7 +167,7 @@ END_TEST
 /* ---- storms ---- */
 
 static uint64_t nr_reads, nr_torn;
-static bool broken; /* each field is added by itself */
+static bool broken; /* each field is added separately */
 
 static void read_once(void)
 {
@@ -192,7 +197,7 @@ static void step_group(struct storm_thread *self, bool in_handler)
 	} else {
 		percpu_group_add(&group, 1, 1, 3, -1);
 	}
-	/* Two threads read, and so do handlers on top of all. */
+	/* Two threads read, and so do all signal handlers. */
 	if (self->number < 2 || in_handler)
 		read_once();
 }
@@ -206,7 +211,8 @@ static void storm_of_groups(enum state state, unsigned nr_fields, uint64_t reads
 	if (state == CPU_TOO_HIGH)
 		setenv("PERCPU_OPTIONS", "cpus:1", 1);
 	ck_assert_int_eq(percpu_group_init(&group, nr_fields), 0);
-	storm_threads[3].state = state == UNREGISTERED && percpu_mode() == PERCPU_MODE_RSEQ ? &group : NULL;
+	storm_threads[3].state =
+		state == UNREGISTERED && percpu_mode() == PERCPU_MODE_RSEQ ? &group : NULL;
 	do
 		steps += storm(step_group, 0.5);
 	while (nr_reads < reads);
@@ -216,13 +222,13 @@ static void storm_of_groups(enum state state, unsigned nr_fields, uint64_t reads
 	percpu_group_fini(&group);
 }
 
-START_TEST(a_million_reads_in_a_storm_and_none_torn)
+START_TEST(a_million_reads_in_a_storm_are_not_torn)
 {
 	storm_of_groups((enum state)_i, 2, NR_READS);
 }
 END_TEST
 
-START_TEST(of_four_fields_neither)
+START_TEST(reads_of_four_fields_are_not_torn_either)
 {
 	storm_of_groups((enum state)_i, 4, NR_READS / 10);
 }
@@ -241,16 +247,17 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { two_to_four_fields, claimed_groups_hold_up_nobody, control_is_torn, NULL };
+	const TTest *const tests[] = { two_to_four_fields, claimed_copies_delay_no_writer,
+				       control_is_torn, NULL };
 	Suite *suite = suite_of("counter: groups", tests, 120);
 	TCase *modes = case_of("modes");
 
 	tcase_set_timeout(modes, 300);
 	tcase_add_loop_test(modes, adds_in_every_state, 0, NR_STATES);
-	tcase_add_loop_test(modes, without_memory_nobody_waits, 0, 2);
+	tcase_add_loop_test(modes, without_memory_no_writer_waits, 0, 2);
 	tcase_add_loop_test(modes, another_number_of_fields_ends_the_process, 0, 2);
-	tcase_add_loop_test(modes, a_million_reads_in_a_storm_and_none_torn, 0, NR_STATES);
-	tcase_add_loop_test(modes, of_four_fields_neither, 0, NR_STATES);
+	tcase_add_loop_test(modes, a_million_reads_in_a_storm_are_not_torn, 0, NR_STATES);
+	tcase_add_loop_test(modes, reads_of_four_fields_are_not_torn_either, 0, NR_STATES);
 	suite_add_tcase(suite, modes);
 	return run_suite(suite);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Histograms against the values themselves: buckets, percentiles of made and of measured values, storms. */
+/*
+ * Histograms compared with the values: buckets, percentiles of computed and measured values,
+ * storms.
+ */
 #include "harness/harness.h"
 
 #include <errno.h>
@@ -24,7 +27,8 @@ static struct percpu_histogram_data data;
 
 static void begin(uint64_t lowest, uint64_t highest, unsigned precision_bits)
 {
-	ck_assert_int_eq(percpu_histogram_init(&histogram, NULL, lowest, highest, precision_bits), 0);
+	ck_assert_int_eq(percpu_histogram_init(&histogram, NULL, lowest, highest, precision_bits),
+			 0);
 	data.counts = malloc(histogram.shape.nr_buckets * sizeof(uint64_t));
 	ck_assert(data.counts);
 }
@@ -41,8 +45,16 @@ static const struct {
 	uint64_t lowest, highest;
 	unsigned precision_bits;
 } ranges[] = {
-	{ 0, 1, 0 }, { 1, 1000, 2 }, { 1, 3600000000, 7 }, { 1000, 60000000000, 7 }, { 1 << 20, 1 << 21, 3 },
-	{ 100, INT64_MAX, 5 }, { 0, 1000, 14 }, { 5, 5, 0 }, { INT64_MAX, INT64_MAX, 4 }, { 0, INT64_MAX, 9 },
+	{ 0, 1, 0 },
+	{ 1, 1000, 2 },
+	{ 1, 3600000000, 7 },
+	{ 1000, 60000000000, 7 },
+	{ 1 << 20, 1 << 21, 3 },
+	{ 100, INT64_MAX, 5 },
+	{ 0, 1000, 14 },
+	{ 5, 5, 0 },
+	{ INT64_MAX, INT64_MAX, 4 },
+	{ 0, INT64_MAX, 9 },
 };
 #define NR_RANGES (sizeof(ranges) / sizeof(ranges[0]))
 
@@ -50,8 +62,10 @@ static struct percpu_histogram_shape shape_of(size_t range)
 {
 	struct percpu_histogram_shape shape;
 
-	ck_assert_int_eq(percpu_histogram_shape_init(&shape, ranges[range].lowest, ranges[range].highest,
-						     ranges[range].precision_bits), 0);
+	ck_assert_int_eq(percpu_histogram_shape_init(&shape, ranges[range].lowest,
+						     ranges[range].highest,
+						     ranges[range].precision_bits),
+			 0);
 	ck_assert(percpu_histogram_shape_is_valid(&shape));
 	return shape;
 }
@@ -70,11 +84,13 @@ START_TEST(buckets_cover_all_values_without_gap)
 			ck_assert_uint_ge(high, low);
 			ck_assert_uint_eq(percpu_histogram_bucket(&shape, low), bucket);
 			ck_assert_uint_eq(percpu_histogram_bucket(&shape, high), bucket);
-			ck_assert_uint_eq(percpu_histogram_bucket(&shape, low + (high - low) / 2), bucket);
+			ck_assert_uint_eq(percpu_histogram_bucket(&shape, low + (high - low) / 2),
+					  bucket);
 			next = high + 1;
 		}
 		ck_assert_uint_eq(next, 0);
-		ck_assert_uint_lt(percpu_histogram_bucket(&shape, ranges[range].highest), shape.nr_buckets - 1);
+		ck_assert_uint_lt(percpu_histogram_bucket(&shape, ranges[range].highest),
+				  shape.nr_buckets - 1);
 	}
 }
 END_TEST
@@ -87,10 +103,13 @@ START_TEST(buckets_are_as_narrow_as_promised)
 
 		for (uint32_t bucket = 0; bucket < shape.nr_buckets - 1; bucket++) {
 			const uint64_t low = percpu_histogram_bucket_low(&shape, bucket);
-			const uint64_t width = percpu_histogram_bucket_high(&shape, bucket) - low + 1;
-			const uint64_t least = low > ranges[range].lowest ? low : ranges[range].lowest;
+			const uint64_t width =
+				percpu_histogram_bucket_high(&shape, bucket) - low + 1;
+			const uint64_t least =
+				low > ranges[range].lowest ? low : ranges[range].lowest;
 
-			ck_assert_msg(width == 1 || width <= share * least, "range %zu, bucket %u", range, bucket);
+			ck_assert_msg(width == 1 || width <= share * least, "range %zu, bucket %u",
+				      range, bucket);
 		}
 	}
 }
@@ -110,17 +129,20 @@ START_TEST(bad_ranges_are_refused)
 }
 END_TEST
 
-START_TEST(shapes_from_outside_are_judged)
+START_TEST(untrusted_shapes_are_checked)
 {
 	const struct percpu_histogram_shape good = shape_of(2);
 	struct percpu_histogram_shape shape = good;
 
 	for (unsigned i = 0; i < 100000; i++) {
-		shape = (struct percpu_histogram_shape){ random64() % 70, random64() % 20, random64() % 40000, 0 };
+		shape = (struct percpu_histogram_shape){ random64() % 70, random64() % 20,
+							 random64() % 40000, 0 };
 		if (!percpu_histogram_shape_is_valid(&shape))
 			continue;
-		ck_assert_uint_le(percpu_histogram_bucket(&shape, UINT64_MAX), shape.nr_buckets - 1);
-		for (uint32_t bucket = 0; bucket < shape.nr_buckets - 1; bucket += 1 + shape.nr_buckets / 5)
+		ck_assert_uint_le(percpu_histogram_bucket(&shape, UINT64_MAX),
+				  shape.nr_buckets - 1);
+		for (uint32_t bucket = 0; bucket < shape.nr_buckets - 1;
+		     bucket += 1 + shape.nr_buckets / 5)
 			ck_assert_uint_ge(percpu_histogram_bucket_high(&shape, bucket),
 					  percpu_histogram_bucket_low(&shape, bucket));
 	}
@@ -153,10 +175,11 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* values, all within lowest and highest, were recorded. */
+/* Compares with the recorded values, all of which lie between lowest and highest. */
 static void check_percentiles(size_t nr, uint64_t lowest, unsigned precision_bits)
 {
-	static const double percents[] = { 0, 0.1, 1, 10, 25, 33.3, 50, 66.6, 75, 90, 95, 99, 99.9, 99.99, 100 };
+	static const double percents[] = { 0,  0.1, 1,	10, 25,	  33.3,	 50, 66.6,
+					   75, 90,  95, 99, 99.9, 99.99, 100 };
 	uint64_t sum = 0;
 
 	qsort(values, nr, sizeof(values[0]), compare);
@@ -172,16 +195,17 @@ static void check_percentiles(size_t nr, uint64_t lowest, unsigned precision_bit
 		const size_t rank = ceil(percents[i] * nr / 100 - 1e-9);
 		const uint64_t exact = values[rank ? rank - 1 : 0];
 		const uint64_t told = percpu_histogram_percentile(&data, percents[i]);
-		const double allowed = ldexp(exact > lowest ? exact : lowest, -(int)precision_bits - 1);
+		const double allowed =
+			ldexp(exact > lowest ? exact : lowest, -(int)precision_bits - 1);
 
-		ck_assert_msg(fabs((double)told - (double)exact) <= allowed, "%g %%: %ju for %ju", percents[i],
-			      (uintmax_t)told, (uintmax_t)exact);
+		ck_assert_msg(fabs((double)told - (double)exact) <= allowed, "%g %%: %ju for %ju",
+			      percents[i], (uintmax_t)told, (uintmax_t)exact);
 	}
 	ck_assert_uint_eq(percpu_histogram_percentile(&data, 100), values[nr - 1]);
 	ck_assert_uint_eq(percpu_histogram_percentile(&data, 1000), values[nr - 1]);
 }
 
-START_TEST(percentiles_of_made_values)
+START_TEST(percentiles_of_computed_values)
 {
 	for (unsigned bits = 0; bits <= 10; bits += 2)
 		for (unsigned kind = 0; kind < 4; kind++) {
@@ -191,10 +215,13 @@ START_TEST(percentiles_of_made_values)
 			for (size_t i = 0; i < nr; i++) {
 				const uint64_t random = random64();
 
-				values[i] = kind == 0 ? random % 1000000 :                       /* even */
-					    kind == 1 ? (random >> 29) >> random % 36 :           /* of all sizes */
-					    kind == 2 ? (i % 100 ? 1500 : 45000000 + random % 64) : /* two heaps */
-							random % 60000000000;
+				values[i] = kind == 0 ? random % 1000000 : /* uniform */
+						    kind == 1 ? (random >> 29) >> random % 36
+							      : /* of all sizes */
+						    kind == 2
+						    ? (i % 100 ? 1500 : 45000000 + random % 64)
+						    : /* two clusters */
+						    random % 60000000000;
 				percpu_histogram_record(&histogram, values[i]);
 			}
 			check_percentiles(nr, 1000, bits);
@@ -211,7 +238,7 @@ static uint64_t now_ns(void)
 	return now.tv_sec * UINT64_C(1000000000) + now.tv_nsec;
 }
 
-/* System calls as they really last, preempted ones too. */
+/* Durations of system calls, including preempted ones. */
 START_TEST(percentiles_of_measured_latencies)
 {
 	begin(1, 60000000000, 7);
@@ -230,7 +257,7 @@ START_TEST(percentiles_of_measured_latencies)
 }
 END_TEST
 
-START_TEST(of_none_and_of_one)
+START_TEST(no_value_and_one_value)
 {
 	begin(1, 1000000, 5);
 	percpu_histogram_read(&histogram, &data);
@@ -249,7 +276,7 @@ START_TEST(of_none_and_of_one)
 }
 END_TEST
 
-START_TEST(above_the_range_only_the_greatest_is_told)
+START_TEST(above_the_range_only_max_is_known)
 {
 	begin(1, 1000, 4);
 	percpu_histogram_record(&histogram, 10);
@@ -297,7 +324,7 @@ START_TEST(readings_merge_and_subtract)
 	ck_assert_uint_eq(data.max, other.max);
 	ck_assert(!memcmp(data.counts, other.counts, bytes));
 
-	/* Copy by copy, as a reader of other processes does. */
+	/* Copy by copy, as readers of published pools do. */
 	percpu_histogram_data_clear(&data, &histogram.shape);
 	percpu_for_each_copy(i)
 		percpu_histogram_data_add(&data, percpu_ptr(histogram.copies, i));
@@ -355,13 +382,14 @@ static void storm_of_records(enum state state)
 	if (state == CPU_TOO_HIGH)
 		setenv("PERCPU_OPTIONS", "cpus:1", 1);
 	begin(1, 100000, 10);
-	storm_threads[1].state = state == UNREGISTERED && percpu_mode() == PERCPU_MODE_RSEQ ? &histogram : NULL;
+	storm_threads[1].state =
+		state == UNREGISTERED && percpu_mode() == PERCPU_MODE_RSEQ ? &histogram : NULL;
 	steps = storm(step_record, 0.5);
 	percpu_histogram_read(&histogram, &data);
 	ck_assert_uint_eq(data.nr, steps);
 	ck_assert_uint_eq(data.min, 1);
 	ck_assert_uint_eq(data.max, 1000 + NR_THREADS - 1);
-	/* All buckets are one wide, so that they know the sum. */
+	/* Every bucket is one wide, so that the counts determine the sum. */
 	for (uint32_t i = 0; i < histogram.shape.nr_buckets; i++)
 		data.sum -= data.counts[i] * percpu_histogram_bucket_low(&histogram.shape, i);
 	ck_assert_uint_eq(data.sum, 0);
@@ -374,7 +402,7 @@ START_TEST(a_storm_loses_none)
 }
 END_TEST
 
-/* Ever greater values: what was recorded is never above the greatest that a copy knows, whoever comes in between. */
+/* With growing values, no recorded value exceeds the max of its copy, whatever interrupts. */
 static uint64_t greatest;
 
 static void step_climb(struct storm_thread *self, bool in_handler)
@@ -384,7 +412,8 @@ static void step_climb(struct storm_thread *self, bool in_handler)
 
 	percpu_histogram_record(&histogram, value);
 	percpu_for_each_copy(i) {
-		const uint64_t here = __atomic_load_n(&percpu_ptr(histogram.copies, i)->max, __ATOMIC_RELAXED);
+		const uint64_t here =
+			__atomic_load_n(&percpu_ptr(histogram.copies, i)->max, __ATOMIC_RELAXED);
 
 		max = here > max ? here : max;
 	}
@@ -403,13 +432,21 @@ START_TEST(the_greatest_is_not_forgotten)
 }
 END_TEST
 
-/* One process a mode. */
+/* One process for each mode. */
 int main(void)
 {
 	const TTest *const tests[] = {
-		buckets_cover_all_values_without_gap, buckets_are_as_narrow_as_promised, bad_ranges_are_refused,
-		shapes_from_outside_are_judged, percentiles_of_made_values, percentiles_of_measured_latencies,
-		of_none_and_of_one, above_the_range_only_the_greatest_is_told, readings_merge_and_subtract, in_a_pool, NULL,
+		buckets_cover_all_values_without_gap,
+		buckets_are_as_narrow_as_promised,
+		bad_ranges_are_refused,
+		untrusted_shapes_are_checked,
+		percentiles_of_computed_values,
+		percentiles_of_measured_latencies,
+		no_value_and_one_value,
+		above_the_range_only_max_is_known,
+		readings_merge_and_subtract,
+		in_a_pool,
+		NULL,
 	};
 	Suite *suite = suite_of("counter: histograms", tests, 120);
 	TCase *modes = case_of("modes");

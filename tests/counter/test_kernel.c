@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Code with counters as it stands in kernels: a file system's free blocks, and an array of them per object. */
+/* Kernel code with counters: a file system's free blocks, and an array of counters per object. */
 #include "harness/harness.h"
 
 #include <pthread.h>
@@ -74,7 +74,7 @@ START_TEST(kernel_code_counts)
 }
 END_TEST
 
-/* What is read is less than the named batch away for each CPU, as lib/flex_proportions.c counts on. */
+/* A reading is less than one batch per CPU off, as lib/flex_proportions.c expects. */
 START_TEST(a_named_batch_bounds_what_is_read)
 {
 	struct percpu_counter events;
@@ -86,7 +86,8 @@ START_TEST(a_named_batch_bounds_what_is_read)
 	}
 	for (int i = 0; i < 100; i++) {
 		percpu_counter_add_batch(&events, 1, 8);
-		ck_assert_int_lt(percpu_counter_sum_all(&events) - percpu_counter_read(&events), 8 * nr_cpu_ids);
+		ck_assert_int_lt(percpu_counter_sum_all(&events) - percpu_counter_read(&events),
+				 8 * nr_cpu_ids);
 	}
 	ck_assert_int_eq(__percpu_counter_sum(&events), 199);
 	ck_assert_int_eq(__percpu_counter_compare(&events, 199, 1000000), 0);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Sums against the plain loop: every width and sign, every number of counters, while others count. */
+/*
+ * Sums compared with a plain loop: all widths, signed and unsigned, any number, while others count.
+ */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -9,25 +11,26 @@
 
 /* ---- one counter ---- */
 
-#define CHECK_SUM(type, values)                                                                              \
-	do {                                                                                                 \
-		type *p = percpu_new(type), want = 0;                                                        \
-		percpu_for_each_copy(i) {                                                                    \
-			const type value = (type)(values);                                                   \
-			*percpu_ptr(p, i) = value;                                                           \
-			want = (type)((uint64_t)want + (uint64_t)value);                                     \
-		}                                                                                            \
-		ck_assert_msg(percpu_sum(p) == want, "%s", #type " of " #values);                            \
-		_Static_assert(__builtin_types_compatible_p(__typeof__(percpu_sum(p)), type), "its own type"); \
-		percpu_free(p);                                                                              \
+#define CHECK_SUM(type, values)                                                                    \
+	do {                                                                                       \
+		type *p = percpu_new(type), want = 0;                                              \
+		percpu_for_each_copy (i) {                                                         \
+			const type value = (type)(values);                                         \
+			*percpu_ptr(p, i) = value;                                                 \
+			want = (type)((uint64_t)want + (uint64_t)value);                           \
+		}                                                                                  \
+		ck_assert_msg(percpu_sum(p) == want, "%s", #type " of " #values);                  \
+		_Static_assert(__builtin_types_compatible_p(__typeof__(percpu_sum(p)), type),      \
+			       "its own type");                                                    \
+		percpu_free(p);                                                                    \
 	} while (0)
-#define CHECK_TYPE(type)                                                                                     \
-	do {                                                                                                 \
-		CHECK_SUM(type, i + 1);                                                                      \
-		CHECK_SUM(type, -1);                                                                         \
-		CHECK_SUM(type, i % 2 ? -(int)(3 * i) : (int)(200 * i));                              \
-		CHECK_SUM(type, (UINT64_C(0x8182838485868788) >> i % 64) * (2 * i + 1));                          \
-		CHECK_SUM(type, i == percpu_nr_copies() - 1 ? 42 : 0);                                       \
+#define CHECK_TYPE(type)                                                                           \
+	do {                                                                                       \
+		CHECK_SUM(type, i + 1);                                                            \
+		CHECK_SUM(type, -1);                                                               \
+		CHECK_SUM(type, i % 2 ? -(int)(3 * i) : (int)(200 * i));                           \
+		CHECK_SUM(type, (UINT64_C(0x8182838485868788) >> i % 64) * (2 * i + 1));           \
+		CHECK_SUM(type, i == percpu_nr_copies() - 1 ? 42 : 0);                             \
 	} while (0)
 
 START_TEST(sums_have_the_width_and_sign_of_the_counter)
@@ -101,14 +104,15 @@ static void check_struct(size_t n, size_t first, size_t dst_first)
 			percpu_ptr(p, i)[first + at] = value;
 			want[at] += value;
 		}
-	/* What lies around must not get in. */
+	/* Neighbouring words must not be summed. */
 	percpu_for_each_copy(i) {
 		percpu_ptr(p, i)[first + n] = 1;
 		if (first)
 			percpu_ptr(p, i)[first - 1] = 1;
 	}
 	percpu_sum_u64(dst, p + first, n);
-	ck_assert_msg(!memcmp(dst, want, n * sizeof(*dst)), "%zu counters from %zu to %zu", n, first, dst_first);
+	ck_assert_msg(!memcmp(dst, want, n * sizeof(*dst)), "%zu counters from %zu to %zu", n,
+		      first, dst_first);
 	ck_assert_uint_eq(dst[-1], UINT64_C(0xa5a5a5a5a5a5a5a5));
 	ck_assert_uint_eq(dst[n], UINT64_C(0xa5a5a5a5a5a5a5a5));
 	for (size_t at = 0; at < n; at += 1 + n / 7)
@@ -145,12 +149,14 @@ START_TEST(a_whole_unit)
 			percpu_ptr(p, i)[at] = at + i;
 	percpu_sum_u64(dst, p, PERCPU_MAX_SIZE / 8);
 	for (size_t at = 0; at < PERCPU_MAX_SIZE / 8; at++)
-		ck_assert_uint_eq(dst[at], percpu_nr_copies() * at + percpu_nr_copies() * (percpu_nr_copies() - 1) / 2);
+		ck_assert_uint_eq(dst[at],
+				  percpu_nr_copies() * at +
+					  percpu_nr_copies() * (percpu_nr_copies() - 1) / 2);
 	percpu_free(p);
 }
 END_TEST
 
-START_TEST(of_none_nothing_is_written)
+START_TEST(zero_counters_write_nothing)
 {
 	uint64_t dst = 77, *p = percpu_new(uint64_t);
 
@@ -169,7 +175,8 @@ struct fields {
 };
 
 static struct fields *fields;
-static _Atomic uint64_t announced, finished; /* rounds of all threads, before and after each was counted */
+static _Atomic uint64_t announced,
+	finished; /* rounds of all threads, before and after each was counted */
 static atomic_bool stop;
 
 static void *count(void *arg)
@@ -183,7 +190,9 @@ static void *count(void *arg)
 	return NULL;
 }
 
-/* A sum is at least what was finished when it began, at most what was announced when it ended. */
+/*
+ * A sum is at least what was finished when it began, and at most what was announced when it ended.
+ */
 START_TEST(a_sum_lies_between_its_beginning_and_its_end)
 {
 	uint64_t sums[NR_FIELDS], last[NR_FIELDS] = { 0 }, total;
@@ -220,6 +229,7 @@ START_TEST(a_sum_lies_between_its_beginning_and_its_end)
 }
 END_TEST
 
-TEST_MAIN("counter: sums", 120, sums_have_the_width_and_sign_of_the_counter, neighbours_are_not_summed,
-	  constant_counters_can_be_summed, structs_of_every_small_size, structs_around_the_blocks, a_whole_unit,
-	  of_none_nothing_is_written, a_sum_lies_between_its_beginning_and_its_end)
+TEST_MAIN("counter: sums", 120, sums_have_the_width_and_sign_of_the_counter,
+	  neighbours_are_not_summed, constant_counters_can_be_summed, structs_of_every_small_size,
+	  structs_around_the_blocks, a_whole_unit, zero_counters_write_nothing,
+	  a_sum_lies_between_its_beginning_and_its_end)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies that nobody touched stay without pages, whoever reads, where a look would make them: in published pools, and on
- * a kernel without a zero page, for which the library takes every kernel here. So what counts is whether a page is
- * mapped at all, the zero page too.
+ * Reading does not allocate pages of untouched copies where a load would: in published pools, and
+ * on kernels without a zero page, which the library takes this one for. So a page counts as touched
+ * if it is mapped at all, even if it is the zero page.
  */
 #include "harness/harness.h"
 #include "percpu/percpu.h"
@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 
 #define NR_COPIES 513u
-#define OWN 7u   /* a copy that somebody has touched, and one later */
+#define OWN 7u   /* a touched copy, and one that is touched later */
 #define LATER 300u
 
 bool __wrap_percpu__has_zero_page(void);
@@ -24,7 +24,7 @@ bool __wrap_percpu__has_zero_page(void)
 static const struct percpu_pool_attr private_attr = PERCPU_POOL_ATTR_INIT;
 static struct percpu_pool_attr published_attr = PERCPU_POOL_ATTR_INIT;
 
-/* Each test of two pools, by number. */
+/* Each test runs for two pools. */
 static struct percpu_pool *pool_of(bool is_published)
 {
 	struct percpu_pool *pool;
@@ -37,7 +37,7 @@ static struct percpu_pool *pool_of(bool is_published)
 	return pool;
 }
 
-/* Copies that have any of the pages of the range. */
+/* Returns: the number of copies that have a page of the range. */
 static unsigned nr_touched(const void *p, size_t size)
 {
 	unsigned nr = 0;
@@ -76,7 +76,7 @@ static void sums_of_one(bool is_published)
 		ck_assert_uint_eq(percpu_sum(bytes), 7);
 		ck_assert_uint_eq(nr_touched(words, 64), 1);
 	}
-	/* Pages that came later are found. */
+	/* Pages that were touched later are found. */
 	*percpu_ptr(words, LATER) = 10;
 	*percpu_ptr(words, NR_COPIES - 1) = 100;
 	*percpu_ptr(words, 0) = 1000;
@@ -104,7 +104,7 @@ static void sums_of_many(bool is_published)
 			ck_assert_uint_eq(sums[i], 0);
 		ck_assert_uint_eq(nr_touched(p, NR * sizeof(*p)), 0);
 	}
-	/* One page in one copy, another in others, beginning in the middle of a page. */
+	/* One page in one copy and another page in other copies; the range begins within a page. */
 	percpu_ptr(p, OWN)[NR - 1] = 11;
 	for (unsigned copy = LATER; copy < LATER + 5; copy++)
 		percpu_ptr(p, copy)[3] = copy;
@@ -137,13 +137,14 @@ static void histograms(bool is_published)
 		ck_assert_uint_eq(data.min, 1000);
 		ck_assert_uint_eq(data.max, 1000);
 	}
-	ck_assert_uint_le(nr_touched(histogram.copies, 8 * histogram.shape.nr_buckets), 2); /* the thread may move */
+	ck_assert_uint_le(nr_touched(histogram.copies, 8 * histogram.shape.nr_buckets),
+			  2); /* the thread may move */
 	free(data.counts);
 	percpu_histogram_fini(&histogram);
 	ck_assert_int_eq(percpu_pool_destroy(pool), 0);
 }
 
-/* What was used goes to another owner: zeroed where it was written, and not looked at elsewhere. */
+/* A reused area is zeroed in the copies that were written, and not read in the others. */
 static void reuse(bool is_published)
 {
 	static const size_t sizes[] = { 8, 24, 1000, 5000, 100000 };
@@ -261,7 +262,7 @@ START_TEST(sums_by_domain)
 }
 END_TEST
 
-/* What the process takes for eight thousand of them. */
+/* Sums of eight thousand variables with 513 copies each allocate no memory. */
 START_TEST(eight_thousand_sums_take_no_memory)
 {
 	static uint64_t *p[8192];
@@ -282,11 +283,12 @@ START_TEST(eight_thousand_sums_take_no_memory)
 }
 END_TEST
 
-/* Given back to the kernel, and used again: what was known of the pages is forgotten. */
+/* After a purge, the pages are unknown again. */
 START_TEST(pages_that_were_purged)
 {
 	struct percpu_pool *pool = pool_of(false);
-	char *keep = percpu_pool_alloc(pool, 8, 8), *p = percpu_pool_alloc(pool, 3 * page_bytes(), 8);
+	char *keep = percpu_pool_alloc(pool, 8, 8),
+	     *p = percpu_pool_alloc(pool, 3 * page_bytes(), 8);
 	char *const page = (char *)(((uintptr_t)p + page_bytes() - 1) & -page_bytes());
 
 	percpu_for_each_copy(copy)
@@ -315,7 +317,7 @@ static void *count_up(void *arg)
 	return NULL;
 }
 
-/* Sums taken while pages come. */
+/* Sums while pages are touched. */
 START_TEST(beside_writers)
 {
 	struct percpu_pool *pool = pool_of(_i);
@@ -337,7 +339,7 @@ START_TEST(beside_writers)
 }
 END_TEST
 
-/* A child counts in what it shares, and sums; so does one of private memory in its own copies. */
+/* A child counts and sums in shared copies, and in its own copies of private memory. */
 START_TEST(in_a_child)
 {
 	struct percpu_pool *pool = pool_of(_i);
@@ -361,8 +363,10 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const both[] = { a_sum, sums_of_an_array, a_histogram, areas_that_are_used_again, sums_by_domain,
-				      beside_writers, in_a_child, NULL };
+	const TTest *const both[] = { a_sum,	      sums_of_an_array,
+				      a_histogram,    areas_that_are_used_again,
+				      sums_by_domain, beside_writers,
+				      in_a_child,     NULL };
 	const TTest *const private[] = { a_counter, a_group, eight_thousand_sums_take_no_memory,
 					 pages_that_were_purged, NULL };
 	uintptr_t at = (uintptr_t)&at & -page_bytes();

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns which CPUs count together: those of one core, L3 cache, node or package, as hwloc knows the machine. hwloc is
- * large and looks at hundreds of files, so it is loaded when it is first asked for, asked once, and unloaded.
+ * Owns the domains: the sets of CPUs that share a core, an L3 cache, a node or a package, as hwloc
+ * sees the machine. hwloc is large and reads hundreds of files, so it is loaded at the first call,
+ * asked once, and unloaded.
  *
- * What it said is one map for all levels, which is published whole and stays. Two that ask at the same time
- * both work it out, and one of them throws his away: so there is no lock that a fork could catch.
+ * The answers for all levels form one map, which is published as a whole and never changes
+ * afterwards. Concurrent first callers each build a map, and all but one discard theirs; this
+ * avoids a lock that a fork could leave held.
  */
 #include <errno.h>
 
@@ -22,7 +24,7 @@ static const hwloc_obj_type_t types[PERCPU__NR_LEVELS] = {
 	[PERCPU__LEVEL_PACKAGE] = HWLOC_OBJ_PACKAGE,
 };
 
-/* Two arrays a level lie behind it; nr_cpus of each. */
+/* Followed by the arrays number and of_cpu of each level, with nr_cpus elements each. */
 struct map {
 	size_t bytes;
 	struct percpu__domains level[PERCPU__NR_LEVELS];
@@ -30,11 +32,12 @@ struct map {
 
 static struct map *published; /* set once */
 
-/* ---- hwloc, as far as it is needed ---- */
+/* ---- hwloc, loaded with dlopen ---- */
 
-#define CALLS(X)                                                                                             \
-	X(hwloc_get_api_version) X(hwloc_topology_init) X(hwloc_topology_set_flags) X(hwloc_topology_load)   \
-	X(hwloc_topology_destroy) X(hwloc_get_type_depth) X(hwloc_get_nbobjs_by_depth)                       \
+#define CALLS(X)                                                                            \
+	X(hwloc_get_api_version)                                                            \
+	X(hwloc_topology_init) X(hwloc_topology_set_flags) X(hwloc_topology_load)           \
+	X(hwloc_topology_destroy) X(hwloc_get_type_depth) X(hwloc_get_nbobjs_by_depth)      \
 	X(hwloc_get_obj_by_depth) X(hwloc_bitmap_next)
 
 struct calls {
@@ -49,9 +52,9 @@ static void *open_hwloc(struct calls *call)
 
 	if (!library)
 		return NULL;
-#define FIND(name)                                                                                           \
-	call->name = (__typeof__(&(name)))dlsym(library, #name);                                             \
-	if (!call->name)                                                                                     \
+#define FIND(name)                                                                          \
+	call->name = (__typeof__(&(name)))dlsym(library, #name);                            \
+	if (!call->name)                                                                    \
 		goto close;
 	CALLS(FIND)
 #undef FIND
@@ -81,27 +84,31 @@ static struct map *make_map(unsigned nr_cpus)
 	return map;
 }
 
-/* Objects without a CPU of ours are no domains. */
+/* An object makes a domain only if it has a CPU below nr_cpus that no earlier object has. */
 static void fill_level(struct percpu__domains *domains, unsigned nr_cpus, const struct calls *call,
 		       hwloc_topology_t topology, hwloc_obj_type_t type)
 {
 	const int depth = call->hwloc_get_type_depth(topology, type);
-	const unsigned nr_objects = depth == HWLOC_TYPE_DEPTH_UNKNOWN ? 0 : call->hwloc_get_nbobjs_by_depth(topology, depth);
+	unsigned nr_objects = 0;
 
+	if (depth != HWLOC_TYPE_DEPTH_UNKNOWN)
+		nr_objects = call->hwloc_get_nbobjs_by_depth(topology, depth);
 	for (unsigned cpu = 0; cpu < nr_cpus; cpu++)
 		domains->of_cpu[cpu] = UINT16_MAX;
 	for (unsigned i = 0; i < nr_objects; i++) {
 		const hwloc_obj_t object = call->hwloc_get_obj_by_depth(topology, depth, i);
 		bool has_cpu = false;
 
-		for (int cpu = call->hwloc_bitmap_next(object->cpuset, -1); cpu >= 0 && cpu < (int)nr_cpus;
+		for (int cpu = call->hwloc_bitmap_next(object->cpuset, -1);
+		     cpu >= 0 && cpu < (int)nr_cpus;
 		     cpu = call->hwloc_bitmap_next(object->cpuset, cpu))
 			if (domains->of_cpu[cpu] == UINT16_MAX) {
 				domains->of_cpu[cpu] = domains->nr;
 				has_cpu = true;
 			}
 		if (has_cpu)
-			domains->number[domains->nr++] = object->os_index == HWLOC_UNKNOWN_INDEX ? i : object->os_index;
+			domains->number[domains->nr++] =
+				object->os_index == HWLOC_UNKNOWN_INDEX ? i : object->os_index;
 	}
 	for (unsigned cpu = 0; cpu < nr_cpus; cpu++)
 		if (domains->of_cpu[cpu] == UINT16_MAX)
@@ -119,7 +126,7 @@ static int ask_hwloc(struct map *map, unsigned nr_cpus)
 	if (!library)
 		return error;
 	if (call.hwloc_topology_init(&topology) == 0) {
-		/* CPUs that this process may not use are somewhere, too. */
+		/* CPUs outside this process's cpuset belong to a domain, too. */
 		call.hwloc_topology_set_flags(topology, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);
 		if (call.hwloc_topology_load(topology) == 0) {
 			for (unsigned i = 0; i < PERCPU__NR_LEVELS; i++)
@@ -137,13 +144,15 @@ static struct map *publish(struct map *mine)
 	struct map *first = NULL;
 
 	/* pairs with percpu__domains_at */
-	if (__atomic_compare_exchange_n(&published, &first, mine, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+	if (__atomic_compare_exchange_n(&published, &first, mine, false, __ATOMIC_ACQ_REL,
+					__ATOMIC_ACQUIRE))
 		return mine;
 	percpu__release(mine, mine->bytes);
 	return first;
 }
 
-int percpu__domains_at(enum percpu__level level, unsigned nr_cpus, const struct percpu__domains **domains)
+int percpu__domains_at(enum percpu__level level, unsigned nr_cpus,
+		       const struct percpu__domains **domains)
 {
 	struct map *map = __atomic_load_n(&published, __ATOMIC_ACQUIRE); /* pairs with publish */
 	int error, cancel_state;
@@ -156,7 +165,7 @@ int percpu__domains_at(enum percpu__level level, unsigned nr_cpus, const struct 
 		map = make_map(nr_cpus);
 		if (!map)
 			return -ENOMEM;
-		/* hwloc reads files: no place to be cancelled. */
+		/* hwloc reads files, and cancellation in the middle of it would leak. */
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 		error = ask_hwloc(map, nr_cpus);
 		pthread_setcancelstate(cancel_state, NULL);
@@ -171,7 +180,8 @@ int percpu__domains_at(enum percpu__level level, unsigned nr_cpus, const struct 
 	return 0;
 }
 #else
-int percpu__domains_at(enum percpu__level level, unsigned nr_cpus, const struct percpu__domains **domains)
+int percpu__domains_at(enum percpu__level level, unsigned nr_cpus,
+		       const struct percpu__domains **domains)
 {
 	return (unsigned)level < PERCPU__NR_LEVELS ? -ENOTSUP : -EINVAL;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns CPU -> node, and the detour around nodes that have no memory. libnuma is asked first: it knows the CPUs that
- * were online when it was first asked, for ever. The nodes of others are sysfs' to tell, by links that a CPU has from
- * when it is plugged in, online or not. They are looked for when the lists of CPUs say something new.
+ * Owns the map from CPU to the nearest node that has memory. libnuma is asked first, but it knows
+ * only the CPUs that were online when it was first asked. For the other CPUs, the link nodeN/cpuM
+ * in sysfs tells the node; it exists as soon as the CPU is present, online or not. The links are
+ * looked for whenever the lists of CPUs in sysfs have changed.
  *
- * libnuma calls malloc and reads files by way of stdio, so that it is asked about all CPUs at once, before any lock is
- * taken. With a lock held only what it already knows is asked of it.
+ * libnuma calls malloc and reads files through stdio. So it is asked about all CPUs at once, before
+ * any lock is taken; with a lock held, it is asked only for facts that it has in memory.
  */
 #include "platform/platform.h"
 #include "topology/topology.h"
@@ -16,14 +17,17 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Node + 1, or NODE_UNKNOWN; 0: libnuma has not been asked. */
+/* Indexed by CPU: node + 1, or NODE_UNKNOWN; 0 before libnuma was asked. */
 static int16_t known[PERCPU__MAX_CPUS];
 #define NODE_UNKNOWN ((int16_t)-1)
 
-/* Whether the kernel answers libnuma. That is a system call, which sets errno, so it is made once. */
+/*
+ * Returns: true if the kernel supports NUMA. numa_available makes a system call, so it is called
+ * once.
+ */
 static bool is_answered(void)
 {
-	static enum { UNASKED, YES, NO } answer; /* every writer writes the same */
+	static enum { UNASKED, YES, NO } answer; /* all writers store one value */
 	int now = __atomic_load_n(&answer, __ATOMIC_RELAXED);
 
 	if (percpu__unlikely(now == UNASKED)) {
@@ -55,7 +59,8 @@ static int nearest_with_memory(int from)
 	for (int node = 0; node <= numa_max_node(); node++) {
 		int way = numa_distance(from, node);
 
-		if (!numa_bitmask_isbitset(numa_all_nodes_ptr, node) || (nearest >= 0 && way >= distance))
+		if (!numa_bitmask_isbitset(numa_all_nodes_ptr, node) ||
+		    (nearest >= 0 && way >= distance))
 			continue;
 		nearest = node;
 		distance = way;
@@ -79,38 +84,43 @@ void percpu__ask_about_nodes(unsigned nr_cpus)
 
 	if (!percpu__nodes_are_known())
 		return;
-	/* libnuma reads files, and nobody expects to be cancelled in an allocation. */
+	/* libnuma reads files, but an allocation must not be a cancellation point. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	if (percpu__has_nodes()) {
-		numa_distance(0, 0); /* reads them all, once */
+		numa_distance(0, 0); /* the first call reads all distances from files */
 		for (unsigned cpu = 0; cpu < nr_cpus && cpu < PERCPU__MAX_CPUS; cpu++) {
-			const int node = __atomic_load_n(&known[cpu], __ATOMIC_RELAXED) ? -1 : find_memory_node(cpu);
-			int16_t found = 0;
+			const bool is_found = __atomic_load_n(&known[cpu], __ATOMIC_RELAXED);
+			const int node = is_found ? -1 : find_memory_node(cpu);
+			const int16_t answer = node < 0 ? NODE_UNKNOWN : (int16_t)(node + 1);
+			int16_t unasked = 0;
 
-			__atomic_compare_exchange_n(&known[cpu], &found, node < 0 ? NODE_UNKNOWN : (int16_t)(node + 1), false,
+			__atomic_compare_exchange_n(&known[cpu], &unasked, answer, false,
 						    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 		}
 	}
 	pthread_setcancelstate(cancel_state, NULL);
 	errno = saved_errno;
-	/* Who does not see it yet asks once more. */
+	/* Relaxed: a thread that does not see the store merely asks once more. */
 	__atomic_store_n(&percpu__nodes_are_asked, true, __ATOMIC_RELAXED);
 }
 
 int percpu__cpu_to_memory_node(unsigned cpu)
 {
-	const int16_t found = cpu < PERCPU__MAX_CPUS ? __atomic_load_n(&known[cpu], __ATOMIC_RELAXED) : 0;
+	int16_t found = 0;
 
+	if (cpu < PERCPU__MAX_CPUS)
+		found = __atomic_load_n(&known[cpu], __ATOMIC_RELAXED);
 	return found <= 0 ? -1 : found - 1;
 }
 
-/* ---- CPUs that libnuma has not seen ---- */
+/* ---- CPUs that libnuma does not know ---- */
 
 struct lists {
-	unsigned end;    /* behind the last CPU that is plugged in */
-	uint64_t digest; /* of all that they say; never 0 */
+	unsigned end;    /* 1 + the highest present CPU; 0 if unknown */
+	uint64_t digest; /* hash of the texts of all lists; never 0 */
 };
 
+/* FNV-1a. */
 static uint64_t digest_of(uint64_t digest, const char *text)
 {
 	while (*text)
@@ -118,7 +128,11 @@ static uint64_t digest_of(uint64_t digest, const char *text)
 	return digest;
 }
 
-/* Containers may show another list of those online. A node without memory comes when its first CPU is online. */
+/*
+ * "online" is read as well as "present", because a node without memory appears only when its first
+ * CPU goes online. It serves for the digest alone, as containers may show another list of online
+ * CPUs.
+ */
 static struct lists read_lists(const char *sysfs)
 {
 	static const char *const names[] = { "present", "online" };
@@ -150,7 +164,8 @@ static int linked_node(const char *sysfs, unsigned cpu, unsigned nr_nodes)
 	char path[256], target[2];
 
 	for (unsigned node = 0; node < nr_nodes; node++) {
-		snprintf(path, sizeof(path), "%s/devices/system/node/node%u/cpu%u", sysfs, node, cpu);
+		snprintf(path, sizeof(path), "%s/devices/system/node/node%u/cpu%u", sysfs, node,
+			 cpu);
 		if (percpu__read_link(path, target, sizeof(target)) > 0)
 			return (int)node;
 	}
@@ -173,17 +188,20 @@ void percpu__find_new_cpus(const char *sysfs, unsigned nr_cpus)
 	if (cpu == nr_cpus)
 		return;
 	lists = read_lists(sysfs);
-	if (lists.digest == __atomic_load_n(&last_digest, __ATOMIC_ACQUIRE)) /* pairs with percpu__find_new_cpus */
+	/* pairs with percpu__find_new_cpus */
+	if (lists.digest == __atomic_load_n(&last_digest, __ATOMIC_ACQUIRE))
 		return;
 	end = lists.end < nr_cpus ? lists.end : nr_cpus;
 	nr_nodes = nr_possible_nodes(sysfs);
 	for (; cpu < end; cpu = next_unknown(cpu + 1, end)) {
-		const int linked = linked_node(sysfs, cpu, nr_nodes), node = linked < 0 ? -1 : nearest_with_memory(linked);
+		const int linked = linked_node(sysfs, cpu, nr_nodes);
+		const int node = linked < 0 ? -1 : nearest_with_memory(linked);
 
 		if (node >= 0)
 			__atomic_store_n(&known[cpu], (int16_t)(node + 1), __ATOMIC_RELAXED);
 	}
-	__atomic_store_n(&last_digest, lists.digest, __ATOMIC_RELEASE); /* pairs with percpu__find_new_cpus */
+	/* pairs with percpu__find_new_cpus */
+	__atomic_store_n(&last_digest, lists.digest, __ATOMIC_RELEASE);
 }
 #else
 bool percpu__nodes_are_asked = true;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns N. The kernel's own word is sysfs' list of possible CPUs. Containers hide it or show another,
- * so it is held against two facts that cannot be dressed up: the CPUs that the caller may run on, none
- * of them outside the list, and the size of the kernel's CPU masks, which holds N and may be larger.
- * Where they contradict it, the larger of the two sizes is taken: too many copies cost address space
- * alone, too few cost speed. The first operation of a process may come from a signal handler on a small
- * stack, so nothing large lies on it.
+ * Owns the number of possible CPUs, N. Its source is the list of possible CPUs in sysfs. Containers
+ * may hide the list or show a false one, so it is checked against two facts from system calls: the
+ * highest CPU in the caller's affinity mask is below N, and the kernel's CPU masks have at least N
+ * bits. If the list fails either check, the larger of its size and the mask's size is taken: too
+ * many copies cost only address space, too few cost speed.
+ *
+ * The first operation of a process may run in a signal handler on a small stack, so large buffers
+ * are mapped instead of placed on the stack.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,7 +15,10 @@
 #include "platform/platform.h"
 #include "topology/topology.h"
 
-/* Reads digits; UINT_MAX-like values are no CPU numbers. NULL where there is no number. */
+/*
+ * Returns: the end of the number at text; NULL if there is none, or if it is PERCPU__MAX_CPUS or
+ * more.
+ */
 static const char *read_cpu(const char *text, unsigned *cpu)
 {
 	const char *at = text;
@@ -57,7 +62,10 @@ static unsigned max(unsigned a, unsigned b)
 	return a > b ? a : b;
 }
 
-/* Where one range stands, as on nearly every machine, the stack has room for it. What needs 4 KiB is no list of CPUs. */
+/*
+ * On nearly every machine the list is one range, for which a small buffer suffices.
+ * Returns: 0 if there is no list, or if it takes 4 KiB or more.
+ */
 static unsigned listed_cpus(const char *path)
 {
 	char small[128], *large;
@@ -92,6 +100,9 @@ unsigned percpu__nr_possible_cpus(const char *sysfs)
 	}
 	if (nr_listed && nr_listed >= nr_allowed && (!mask_bits || nr_listed <= mask_bits))
 		return nr_listed;
-	/* libc counts folders, with memory of malloc's: it is asked where the kernel says nothing alone. */
+	/*
+	 * libc counts directories and calls malloc, so it is asked only if the kernel reports no
+	 * mask.
+	 */
 	return max(max(nr_listed, mask_bits ? mask_bits : percpu__configured_cpus()), 1);
 }

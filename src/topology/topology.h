@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The layer of CPUs, nodes and domains: how many CPUs there may ever be, which memory is near which, and which CPUs share
- * a core, a cache, a node or a package.
+ * The topology layer: the number of possible CPUs, the NUMA node nearest to each CPU, and the
+ * domains of CPUs that share a core, an L3 cache, a node or a package.
  */
 #ifndef PERCPU_TOPOLOGY_H
 #define PERCPU_TOPOLOGY_H
@@ -16,25 +16,33 @@
 /* ---- possible.c ---- */
 
 /*
- * percpu__nr_possible_cpus - N: 1 + the highest CPU number that may ever run here. Never 0.
- * sysfs: root of the file system that says so. Async-signal-safe where that root or the kernel's CPU mask tells.
+ * percpu__nr_possible_cpus - 1 + the highest CPU number that can ever be online on this machine.
+ * sysfs: where sysfs is mounted (PERCPU__SYSFS, or a directory of a test).
+ * Context: async-signal-safe if sysfs or the kernel's CPU mask has the answer; otherwise libc is
+ * asked, which may call malloc.
+ * Returns: never 0.
  */
 unsigned percpu__nr_possible_cpus(const char *sysfs);
 
-/* 1 + the highest number of a CPU list such as "0,3-7,9\n"; 0 for anything else. */
+/* Returns: 1 + the highest CPU of a list such as "0,3-7,9\n"; 0 if the text is no such list. */
 unsigned percpu__cpu_list_end(const char *text);
 
 /* ---- node.c ---- */
 
-/* Whether the next two can be asked: not before libnuma's constructor has run, which may be later than the first allocation. */
+/*
+ * Returns: true if nodes can be asked about, or if there are none. false before the constructor of
+ * libnuma has run, which may be after the program's first allocation.
+ */
 bool percpu__nodes_are_known(void);
 
-/* More than one node with memory: placing pages means something. */
+/* Returns: true if more than one node has memory, so that the placement of pages matters. */
 bool percpu__has_nodes(void);
 
 /*
- * percpu__ask_nodes - asks libnuma about CPUs below nr_cpus, once, as soon as that is possible. Calls malloc and reads files,
- * so that no lock may be held. Costs a load when it has been asked.
+ * percpu__ask_nodes - asks libnuma for the nodes of all CPUs below nr_cpus, unless this was done
+ * before. Does nothing while percpu__nodes_are_known is false. Once the answers are there, costs
+ * one load.
+ * Context: no lock held, because libnuma calls malloc and reads files.
  */
 extern bool percpu__nodes_are_asked;
 void percpu__ask_about_nodes(unsigned nr_cpus);
@@ -44,28 +52,43 @@ static inline void percpu__ask_nodes(unsigned nr_cpus)
 		percpu__ask_about_nodes(nr_cpus);
 }
 
-/* The node with memory that is nearest to cpu, or -1 where none is known (absent CPUs, and before they are asked about). */
+/*
+ * Returns: the node with memory that is nearest to cpu; -1 if it is unknown (an absent CPU, or
+ * percpu__ask_nodes has not done its work yet).
+ */
 int percpu__cpu_to_memory_node(unsigned cpu);
 
 /*
- * percpu__find_new_cpus - makes the last known of CPUs below nr_cpus that have come since they were asked about.
- * Costs little where all are known, two small files where some are not, and more only when a CPU has come or gone.
+ * percpu__find_new_cpus - finds the nodes of CPUs below nr_cpus that libnuma did not know when it
+ * was asked. Reads nothing if every node is known; otherwise reads two small files, and looks for
+ * the nodes only if these files have changed, that is, if a CPU was added, removed, or switched on
+ * or off.
  */
 void percpu__find_new_cpus(const char *sysfs, unsigned nr_cpus);
 
 /* ---- domain.c ---- */
 
 /* In the order of the public enum percpu_level. */
-enum percpu__level { PERCPU__LEVEL_CORE, PERCPU__LEVEL_L3, PERCPU__LEVEL_NODE, PERCPU__LEVEL_PACKAGE, PERCPU__NR_LEVELS };
-
-/* CPUs that are in none of the level's objects make up the last domain, which may be empty. */
-struct percpu__domains {
-	unsigned nr;      /* the last one included */
-	uint16_t *of_cpu; /* by CPU, below nr */
-	int *number;      /* by domain but the last: the system's number of the core, node or package */
+enum percpu__level {
+	PERCPU__LEVEL_CORE,
+	PERCPU__LEVEL_L3,
+	PERCPU__LEVEL_NODE,
+	PERCPU__LEVEL_PACKAGE,
+	PERCPU__NR_LEVELS
 };
 
-/* For CPUs below nr_cpus, the same in every call. 0; -EINVAL, -ENOTSUP (no hwloc here), -ENOMEM. */
-int percpu__domains_at(enum percpu__level level, unsigned nr_cpus, const struct percpu__domains **domains);
+/* CPUs that belong to no object of the level form the last domain, which may be empty. */
+struct percpu__domains {
+	unsigned nr;      /* number of domains, including the last */
+	uint16_t *of_cpu; /* indexed by CPU: its domain, below nr */
+	int *number;      /* indexed by domain but the last: OS number of its object */
+};
+
+/*
+ * percpu__domains_at - the domains of CPUs below nr_cpus; every call must pass the same nr_cpus.
+ * Returns: 0 or -EINVAL (no such level), -ENOTSUP (hwloc is missing or failed), -ENOMEM.
+ */
+int percpu__domains_at(enum percpu__level level, unsigned nr_cpus,
+		       const struct percpu__domains **domains);
 
 #endif

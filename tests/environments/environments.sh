@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A program that uses everything (everything.c) where something is missing: nothing is lost, and the mode
-# is the one that is left.
+# A program that uses the whole library (everything.c), in environments where something is missing:
+# nothing is lost, and the mode is the one that remains possible.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
@@ -14,7 +14,7 @@ case ${CFLAGS-} in
 *) sanitized= ;;
 esac
 
-# The flags are words; those of a sanitizer build belong to its library.
+# The flags are to be split. Those of a sanitizer build are for its library alone.
 # shellcheck disable=SC2086
 build()
 {
@@ -44,7 +44,7 @@ report "the library's own memory is no leak" "$(PERCPU_OPTIONS=leaks "$everythin
 if "$tap_dir/refuse" getcpu "$everything" any >/dev/null 2>&1; then
 	try "a filter refuses rseq" "$tap_dir/refuse" rseq "$everything" atomic
 	calls="membarrier mbind memfd_create mincore"
-	# Sanitizers' own threads ask for their affinity; ThreadSanitizer ends where it may not advise.
+	# The threads of sanitizers ask for their affinity; ThreadSanitizer aborts if madvise fails.
 	[ "$sanitized" ] || calls="$calls sched_getaffinity"
 	case ${CFLAGS-} in
 	*sanitize=thread*) ;;
@@ -62,7 +62,7 @@ fi
 
 # ---- limits ----
 
-# limited LIMIT KIB: with less of something.
+# limited LIMIT KIB: runs the program with that limit of ulimit.
 limited()
 {
 	# dash knows -v, -l and -d.
@@ -73,8 +73,8 @@ if [ "$sanitized" ]; then
 	skip "limits" "a sanitizer wants all of the address space"
 else
 	try "ulimit -l 0" limited -l 0
-	try "ulimit -d 64 MiB" limited -d 65536 # four stacks are 32 of them
-	# Less than what is reserved where there is plenty.
+	try "ulimit -d 64 MiB" limited -d 65536 # the stacks of four threads take 32 MiB
+	# Less than the library reserves without a limit.
 	for mib in 65536 4096 1024; do
 		try "ulimit -v $mib MiB" limited -v $((mib * 1024))
 	done
@@ -107,9 +107,9 @@ set -- -std=gnu11 -D_GNU_SOURCE -O1 -pthread -iquote "$top_srcdir/src" -I"$top_s
 try "it is built without libnuma, hwloc and liburcu" $cc ${CFLAGS-} "$@" -o "$tap_dir/without" ${LDFLAGS-}
 try "without libnuma, hwloc and liburcu" "$tap_dir/without" rseq without-liburcu
 
-# ---- somebody else's processor ----
+# ---- an emulated processor ----
 
-# Under an emulator that has no rseq.
+# The emulator has no rseq.
 emulator=$(command -v qemu-aarch64-static || command -v qemu-aarch64 || :)
 if [ ! "$emulator" ] || ! command -v aarch64-linux-gnu-gcc >/dev/null; then
 	skip "aarch64 under qemu-user" "no emulator for it, or no compiler"

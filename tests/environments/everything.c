@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A little of everything that a program does with the library, all of it looked at: for environments that
- * take something away. "everything MODE [without-liburcu]": MODE is rseq, atomic, or any; the word is for a
- * library that knows no flavour of RCU.
+ * Uses each part of the library a little and verifies the results, for environments that take
+ * something away. "everything MODE [without-liburcu]": MODE is rseq, atomic or any; the word is for
+ * a library that was built without liburcu.
  */
 #include <percpu/percpu.h>
 
@@ -36,7 +36,7 @@ PERCPU_DEFINE(uint64_t, static_count);
 static struct counts __percpu *counts;
 static struct percpu_list __percpu *list;
 static struct percpu_cache *cache;
-static struct percpu_pool *pool, *published; /* the second one where memfds are to be had */
+static struct percpu_pool *pool, *published; /* published: only where memfd_create works */
 static uint64_t __percpu *seen_outside;
 static struct percpu_counter counter;
 static struct percpu_group pair;
@@ -118,7 +118,7 @@ static void look_at_statistics(uint64_t nr)
 	must(percpu_sum(seen_outside) == nr);
 }
 
-/* Where no memfd is to be had the pool cannot be published, and all else is as ever. */
+/* Without memfd_create the pool cannot be published; everything else works. */
 static void publish(void)
 {
 	const struct percpu_pool_attr attr = { .size = sizeof(attr), .published = PERCPU_ON };
@@ -131,7 +131,7 @@ static void publish(void)
 		must(percpu_unpublish(percpu_publish(seen_outside, &metric)) == 0);
 }
 
-/* Such a library says so before it looks at the flavour. */
+/* A library without liburcu rejects the attribute before it reads the flavour. */
 static void refuse_rcu(void)
 {
 	const struct percpu_cache_attr attr = { .size = sizeof(attr), .flavor = (const struct rcu_flavor_struct *)&attr };

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Uses memory after it was freed, as its argument says, or loses some; or is good, and holds what only copies
- * point to.
- * For builds with a sanitizer, and for Valgrind.
+ * Uses memory after its free, or loses memory, as the argument says; or is correct, and has blocks
+ * that only copies point to. For builds with a sanitizer, and for Valgrind.
  */
 #include <percpu/percpu.h>
 
@@ -30,7 +29,7 @@ void free_them(void)
 	percpu_free(stats);
 }
 
-/* Everything is allowed, and all blocks are reachable, if only from copies. */
+/* Every access is valid, and every block is reachable, if only from copies. */
 static int be_good(void)
 {
 	for (unsigned i = 0; i < 1000; i++) {
@@ -61,7 +60,7 @@ int main(int argc, char **argv)
 		return be_good();
 	allocate_them();
 	if (!strcmp(what, "lost")) {
-		/* All but the last, which a register may still know. */
+		/* Loses all but the last, whose address a register may still hold. */
 		for (unsigned i = 0; i < 10; i++)
 			percpu_ptr(stats, 0)->behind = malloc(1000);
 		return 0;
@@ -77,7 +76,7 @@ int main(int argc, char **argv)
 	if (!strcmp(what, "operation"))
 		percpu_inc(&stats->bytes);
 	if (!strcmp(what, "reused")) {
-		struct stats __percpu *others = percpu_new(struct stats); /* in the same place */
+		struct stats __percpu *others = percpu_new(struct stats); /* at the same address */
 
 		seen += percpu_ptr(others, 0)->packets;
 		percpu_free(others);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hands memory from thread to thread as its argument says, and by nothing else: no report of ThreadSanitizer.
- * With "plainly" all use the same memory, whoever has it: that is one.
+ * Hands memory from thread to thread in the way that its argument names, without other
+ * synchronisation: ThreadSanitizer must not report a race. With "plainly" all threads use the same
+ * memory, which it must report.
  */
 #include <percpu/percpu.h>
 
@@ -40,7 +41,7 @@ static void through_a_list(unsigned turn, void **held)
 	}
 }
 
-/* Held for a while, so that the objects of several slabs, and CPUs, are about. */
+/* Objects are held for a while, so that those of several slabs and CPUs are in use. */
 static void through_a_cache(unsigned turn, void **held)
 {
 	const unsigned at = turn * 7 % NR_HELD;
@@ -70,7 +71,7 @@ static void through_a_cache(unsigned turn, void **held)
 	held[at] = NULL;
 }
 
-/* One message a CPU, and one in hand. */
+/* One message for each CPU, and one in hand. */
 static void through_pointers(unsigned turn, void **held)
 {
 	struct message *message = held[0] ? held[0] : percpu_cache_alloc(cache);

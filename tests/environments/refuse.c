@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* "refuse CALL,CALL... PROGRAM ARGUMENTS...": runs the program under a filter that refuses these calls. */
+/*
+ * "refuse CALL,CALL... PROGRAM ARGUMENTS...": runs the program under a seccomp filter that refuses
+ * these system calls.
+ */
 #include "harness/filter.h"
 
 #include <errno.h>

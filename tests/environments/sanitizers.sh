@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A program built with a sanitizer, or run by Valgrind, beside the library as it is installed: the use of
-# freed per-CPU memory is reported in every copy, with who allocated and who freed it; what only copies
-# point to is no leak; what goes from thread to thread through the library is no race.
+# Programs built with a sanitizer, or run by Valgrind, with the library as it is installed: the use
+# of freed per-CPU memory is reported in every copy, with the stacks of allocation and free; blocks
+# that only copies point to are not reported as leaks, nor memory that passes from thread to thread
+# through the library as a race.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
@@ -13,7 +14,7 @@ library="-L$top_builddir/.libs -lpercpu -Wl,-rpath,$top_builddir/.libs -pthread"
 flags="-g -O1 -std=gnu11 -D_GNU_SOURCE -Wall -I$top_srcdir/include"
 program=$tap_dir/freed
 
-# reports WHAT WORD...: the program fails, and says all of these.
+# reports CASE WORD...: the program fails, and its output has all of these words.
 reports()
 {
 	if "$@" >"$tap_dir/said" 2>&1; then

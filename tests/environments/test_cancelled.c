@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * No function is a point where a thread is cancelled: one that has been asked to end comes through all of them, ends at
- * its own next point, be it in a callback, and leaves no descriptor and no lock.
+ * No function of the library is a cancellation point: a thread that was cancelled returns from all
+ * of them, ends at its own next cancellation point, which may be in a callback, and leaves no
+ * descriptor open and no lock taken.
  */
 #include <dirent.h>
 #include <pthread.h>
@@ -13,7 +14,7 @@
 #include <percpu/percpu.h>
 
 static struct percpu_pool *pool;
-static const char *volatile came_to; /* what it began last */
+static const char *volatile came_to; /* the call that began last */
 
 static int read_it(const struct percpu_publisher *publisher, void *arg)
 {
@@ -123,7 +124,7 @@ int main(void)
 			are_fine = false;
 	percpu_pool_destroy(pool);
 	printf("%sok 4 - nor one by a callback that is cancelled\n", are_fine ? "" : "not ");
-	percpu_free(percpu_alloc(100000, 8)); /* it would wait for a lock that is left */
+	percpu_free(percpu_alloc(100000, 8)); /* hangs if a lock was left taken */
 	printf("ok 5 - nor a lock\n1..5\n");
 	return 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Forks beside threads that are in the middle of an update of more than one step, thousands of times. A child has what
- * was there at one moment: each other thread has made some steps of its update, and will make no more. What the child may
- * see of that for ever is said here, for every kind of update that no lock keeps out of a fork. FORKS says how often.
+ * Forks thousands of times while threads are in the middle of updates of several steps. A child's
+ * memory is that of one moment: each other thread has made some steps of its update, and never
+ * makes the others. For every kind of update that runs without a lock, a test says what the child
+ * may see of it. FORKS is the number of forks.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -20,7 +21,7 @@
 
 static bool over;
 
-/* What a child says is wrong, by line. */
+/* The lines of the checks that failed in a child. */
 #define must(condition)                                                                                      \
 	do {                                                                                                 \
 		if (!(condition)) {                                                                          \
@@ -60,7 +61,7 @@ static bool is_over(void)
 	return __atomic_load_n(&over, __ATOMIC_RELAXED);
 }
 
-/* ---- groups of fields that agree ---- */
+/* ---- groups: the fields of a snapshot agree ---- */
 
 static struct percpu_group group;
 
@@ -71,7 +72,7 @@ static void *add_pairs(void *arg)
 	return NULL;
 }
 
-/* An addition that was cut off is not there at all, and none of the child's own is lost. */
+/* An interrupted addition has no effect at all, and none of the child's own additions is lost. */
 static void look_at_pairs(void)
 {
 	uint64_t before[2], after[2];
@@ -98,7 +99,7 @@ START_TEST(groups)
 }
 END_TEST
 
-/* A claim is left behind in the child, where nobody waits for it. */
+/* A claim of another thread is never released in the child, and the child does not wait for it. */
 START_TEST(groups_without_sections)
 {
 	pairs("mode:atomic");
@@ -116,7 +117,10 @@ static void *record(void *arg)
 	return NULL;
 }
 
-/* So a value that was cut off is in the summary alone: one a thread at most. Nothing is counted that is not in it. */
+/*
+ * So an interrupted value is in the summary alone, one for each thread at most. Every counted value
+ * is in the summary.
+ */
 static void look_at_histogram(void)
 {
 	static uint64_t counts[4096];
@@ -174,7 +178,7 @@ static void *take_and_put(void *arg)
 	return NULL;
 }
 
-/* Every node is in a list once, but for one that each thread has in hand. */
+/* Every node is in one list, except for one that each thread has in hand. */
 static void look_at_lists(void)
 {
 	unsigned nr = 0, seen[NR_NODES] = { 0 };
@@ -200,7 +204,7 @@ START_TEST(lists)
 }
 END_TEST
 
-/* ---- counters: copies, what is published of them, and the base ---- */
+/* ---- counters: copies, their folded parts, and the base ---- */
 
 static struct percpu_counter counter;
 
@@ -236,7 +240,7 @@ START_TEST(counters)
 }
 END_TEST
 
-/* ---- descriptions, whose directory is shared and therefore not cut off ---- */
+/* ---- descriptions: their directory is shared, so that the parent completes an update ---- */
 
 static struct percpu_pool *pool;
 static uint64_t __percpu *value;
@@ -255,7 +259,7 @@ static void *publish(void *arg)
 	return NULL;
 }
 
-/* The parent goes on owning it; a pool of the child's own is as any. */
+/* The parent still owns the pool; a pool that the child creates is like any other. */
 static void look_at_pools(void)
 {
 	struct percpu_pool_attr attr = PERCPU_POOL_ATTR_INIT;
@@ -318,7 +322,7 @@ static void look_at_areas(void)
 	percpu_free_bulk(40, (void __percpu **)p);
 	must(percpu_trim(NULL) >= 0);
 	must(!percpu_pool_stats(NULL, &after) && after.nr_live == before.nr_live);
-	must(before.nr_live <= NR_THREADS * 21 + 8); /* what threads had in hand, and the library's own */
+	must(before.nr_live <= NR_THREADS * 21 + 8); /* what the threads had in hand, and the library itself */
 }
 
 START_TEST(areas)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fork handlers that are older than the library's, as of a program that loads it later: they are called in the
- * forking thread between the library's own, and use all of it, beside threads that do. Registered before any
- * constructor runs, which comes to the same.
+ * Fork handlers that were registered before the library's, as by a program that loads the library
+ * later. They run in the forking thread between the library's own handlers, and use the whole
+ * library beside threads that do the same. Here they are registered before any constructor runs,
+ * which has the same effect.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -28,7 +29,7 @@ static struct percpu_cache *cache;
 static uint64_t __percpu *count;
 static bool over;
 
-/* What a handler made, and others use from then on. */
+/* Made by a handler, and used by others from then on. */
 static struct percpu_cache *made_cache;
 static struct percpu_pool *made_pool;
 
@@ -160,7 +161,9 @@ static void *keep_busy(void *arg)
 	return (void *)turns;
 }
 
-/* In either process: all works, what handlers made too. Returns: the exit status. */
+/*
+ * In both processes everything works, with what the handlers made, too. Returns: the exit status.
+ */
 static int live_on(void)
 {
 	const uint64_t before = percpu_sum(count);
@@ -196,7 +199,7 @@ START_TEST(handlers_older_than_the_librarys)
 		nr_called = 0;
 		child = fork();
 		if (!child) {
-			alarm(PATIENCE_SECONDS); /* a lock that nobody holds any more */
+			alarm(PATIENCE_SECONDS); /* in case a lock has lost its holder */
 			_exit(live_on());
 		}
 		ck_assert_int_eq(waitpid(child, &status, 0), child);
@@ -217,7 +220,7 @@ START_TEST(handlers_older_than_the_librarys)
 }
 END_TEST
 
-/* A handler that forks: the library's handlers are called within themselves. */
+/* A handler that forks: the library's handlers nest. */
 static bool has_forked;
 
 static void fork_again(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What happens to a program in its life: signals ten thousand times a second, children of all kinds, threads
- * without an rseq area, one CPU and then all again, other namespaces. Whatever it is, sums are exact and no
- * object is lost. FORKS says how often the program forks beside threads that allocate.
+ * Events in the life of a program: ten thousand signals a second, children of all kinds, threads
+ * without an rseq area, an affinity of one CPU and of all again, other namespaces. After each, sums
+ * are exact and no object is lost. FORKS is the number of forks beside threads that allocate.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -95,7 +95,10 @@ static void handle(int signal)
 	errno = saved_errno;
 }
 
-/* percpu_cmpxchg may compare on one CPU what percpu_read read on another: then it just tries again. */
+/*
+ * percpu_cmpxchg may compare on another CPU than the one where percpu_read read: then the loop
+ * tries again.
+ */
 START_TEST(signals_ten_thousand_times_a_second)
 {
 	const struct sigaction action = { .sa_handler = handle, .sa_flags = SA_RESTART };
@@ -120,7 +123,7 @@ START_TEST(signals_ten_thousand_times_a_second)
 	ck_assert_int_eq(sigaction(SIGUSR2, &action, NULL), 0);
 	ck_assert_int_eq(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
 	ck_assert_int_eq(timer_settime(timer, 0, &often, NULL), 0);
-	/* On a machine with other work, longer. */
+	/* Longer if the machine has other work. */
 	while (seconds_now() < end || __atomic_load_n(&nr_handled, __ATOMIC_RELAXED) < 1000)
 		for (unsigned i = 0; i < 1000; i++)
 			use_everything(nr++);
@@ -161,7 +164,7 @@ END_TEST
 
 /* ---- children ---- */
 
-/* Counts until the test is over. Returns how often. */
+/* Counts until the test is over. Returns: the number of additions. */
 static void *keep_counting(void *unused)
 {
 	uintptr_t nr = 0;
@@ -191,7 +194,7 @@ static void wait_for(pid_t child)
 
 #define FALLBACK_EACH 1000
 
-/* In a child that borrows this thread's storage: every operation that it may use. */
+/* In a child that runs on this thread's TLS: every operation that is allowed there. */
 static void count_into_fallback(void)
 {
 	for (unsigned i = 0; i < FALLBACK_EACH; i++) {
@@ -234,7 +237,7 @@ static int raw_child(void *unused)
 	return 0;
 }
 
-/* Beside its parent, which counts with the same storage. */
+/* Runs beside its parent, which counts with the same TLS. */
 START_TEST(raw_clones_that_share_memory)
 {
 	uint64_t nr = 0;
@@ -252,7 +255,7 @@ START_TEST(raw_clones_that_share_memory)
 }
 END_TEST
 
-/* This program again, as a child: argument and all. */
+/* Runs this program again as a child, with its argument. */
 #define AS_CHILD "--count"
 
 static int count_and_look(void)
@@ -288,7 +291,8 @@ END_TEST
 #define NR_SLOTS 128
 
 static struct percpu_cache *cache;
-static uintptr_t *slots[NR_SLOTS]; /* objects in use, each holds its own address: whoever swaps one out owns it */
+/* Objects in use, which hold their own address. The thread that swaps one out owns it. */
+static uintptr_t *slots[NR_SLOTS];
 static bool half_give_up;          /* their rseq areas */
 
 static void renew_object(unsigned turn)
@@ -307,7 +311,7 @@ static void renew_object(unsigned turn)
 		percpu_cache_free_to(cache, object, turn % percpu_nr_cpus());
 }
 
-/* Returns: how often it counted. */
+/* Returns: the number of additions. */
 static void *keep_allocating(void *argument)
 {
 	const unsigned number = (uintptr_t)argument;
@@ -346,7 +350,10 @@ static struct percpu_cache_stats cache_stats(void)
 	return stats;
 }
 
-/* Runs the threads beside the caller's work, which is done nr times or for some time; then all is counted. */
+/*
+ * Runs the threads beside the caller's work, which is done nr times or for some time; then counts
+ * everything.
+ */
 static void allocate_beside(void (*work)(void), unsigned nr, double seconds)
 {
 	const double end = seconds_now() + seconds;
@@ -380,8 +387,8 @@ static void allocate_beside(void (*work)(void), unsigned nr, double seconds)
 }
 
 /*
- * In a child: the objects in use are as they were, and one that each thread had in hand; without membarrier
- * also what lay in lists.
+ * In a child: the objects in use are those of the parent, and one that each thread had in hand;
+ * without membarrier, also those in magazines.
  */
 static int objects_live_on(void)
 {
@@ -404,7 +411,7 @@ static int objects_live_on(void)
 	return percpu_cache_destroy(cache) == (nr_before > nr ? -EBUSY : 0) ? 0 : 6;
 }
 
-/* The child's memory is as it was, and all works. */
+/* The child's memory is that of its parent, and everything works. */
 static int live_on(void)
 {
 	const uint64_t before = percpu_sum(count);
@@ -425,7 +432,7 @@ static void fork_once(void)
 	const pid_t child = fork();
 
 	if (!child) {
-		alarm(PATIENCE_SECONDS); /* a lock that nobody holds any more */
+		alarm(PATIENCE_SECONDS); /* in case a lock has lost its holder */
 		_exit(live_on());
 	}
 	wait_for(child);

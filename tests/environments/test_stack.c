@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Functions that are async-signal-safe fit on a small signal stack, also as the first call of the process: each in a
- * process of its own, on an alternate stack that has ROOM bytes beside the kernel's frame, and nothing below it.
+ * Async-signal-safe functions fit on a small signal stack, also as the first call of the process.
+ * Each runs in a process of its own, on an alternate stack that has ROOM bytes beside the kernel's
+ * frame, and no memory below it.
  *
  *	test_stack		all of them, under several options
  *	test_stack NUMBER	one of them
@@ -34,7 +35,7 @@ static struct percpu_histogram_data data = { .counts = counts };
 static struct percpu_group group;
 static volatile uintptr_t seen;
 
-/* ---- the first call of all ---- */
+/* ---- as the first call ---- */
 
 static void ask_mode(void) { seen = percpu_mode(); }
 static void ask_reason(void) { seen = percpu_mode_reason()[0]; }
@@ -43,7 +44,7 @@ static void ask_copies(void) { seen = percpu_nr_copies(); }
 static void ask_cpu(void) { seen = percpu_this_cpu(); }
 static void ask_size_of_nothing(void) { seen = percpu_usable_size(NULL); }
 
-/* ---- with what was made before ---- */
+/* ---- after a start, on objects made before ---- */
 
 static void make(void)
 {
@@ -91,7 +92,9 @@ static void record(void)
 	seen = percpu_histogram_percentile(&data, 50);
 }
 
-/* Every group that there is claimed, so that a page of them must be made. */
+/*
+ * In atomic mode every copy is marked as claimed, so that the second addition has to make a page.
+ */
 static void add_together(void)
 {
 	percpu_group_add(&group, 1, 2);
@@ -133,7 +136,7 @@ static void handle(int number)
 	chosen->call();
 }
 
-/* Only what the handler wrote to is not this any more. */
+/* Bytes with another value were written by the handler. */
 #define PAINT 0xa5
 
 static int run(const struct call *call)
@@ -173,7 +176,7 @@ static bool ends_well(const char *self, size_t number, const char *options)
 	if (!child) {
 		snprintf(text, sizeof(text), "%zu", number);
 		setenv("PERCPU_OPTIONS", options, 1);
-		dup2(open("/dev/null", O_WRONLY), STDERR_FILENO); /* what is said of options */
+		dup2(open("/dev/null", O_WRONLY), STDERR_FILENO); /* warnings about options */
 		execl(self, self, text, NULL);
 		_exit(3);
 	}

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Per-CPU memory and pools: what lives keeps its bytes in every copy, what is new is zero, and all is counted. */
+/*
+ * Per-CPU memory and pools: live areas keep their bytes in every copy, new areas are zero,
+ * statistics are exact.
+ */
 #include "fuzz/fuzz.h"
 
 #include <errno.h>
@@ -34,7 +37,7 @@ static char byte_of(const struct slot *slot, unsigned copy, size_t at)
 	return 1 + (slot->seed + 31 * copy + at + (at >> 8)) % 255;
 }
 
-/* All of small areas, the ends of large ones. */
+/* Compares small areas as a whole, and the ends of large ones. */
 static size_t step(const struct slot *slot)
 {
 	return slot->size <= 512 ? 1 : slot->size / 64;
@@ -57,7 +60,7 @@ static void begin(struct slot *slot, char *p, size_t size, size_t align, unsigne
 	pools[pool].live_bytes += granules(size);
 }
 
-/* What a slot holds, its bytes looked at; the slot is vacant. */
+/* Empties a slot. Returns: its area, whose bytes were compared. */
 static void *end(struct slot *slot)
 {
 	char *p = slot->p;
@@ -191,7 +194,7 @@ static void try_trim(struct input *input)
 		must(percpu_trim(pool->pool) >= 0);
 }
 
-/* An operation on a word of a live area is seen by the sum, and undone. */
+/* The sum sees an operation on a word of a live area, which is then undone. */
 static void try_operations(struct input *input)
 {
 	struct slot *slot = &slots[next_byte(input) % NR_SLOTS];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The offsets of one unit against a table of granules, valid after every step. */
+/* The area map of one unit against a table of granules, after every step. */
 #include "fuzz/fuzz.h"
 
 #include <string.h>
@@ -57,7 +57,7 @@ static void try_free(struct input *input)
 		free_area(which);
 }
 
-/* Anything that is not the start of a live area. */
+/* Queries offsets that are not the start of a live area. */
 static void try_free_wrongly(struct input *input)
 {
 	const uint32_t offset = next_word(input) % PERCPU__UNIT_GRANULES;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Object caches, on two CPUs: an object is one holder's, keeps its bytes, and is counted; a free one is in one place. */
+/*
+ * Object caches, on two CPUs: an object has one holder, keeps its bytes and is counted; a free
+ * object is in one place.
+ */
 #include "fuzz/fuzz.h"
 
 #include <errno.h>
@@ -27,7 +30,9 @@ static struct model_cache {
 
 static unsigned cpus[2];
 
-/* What every object of a cache with a constructor begins with, and is freed with. */
+/*
+ * The first word of every object of a cache with a constructor, at its allocation and at its free.
+ */
 #define CONSTRUCTED 0x5a
 
 static void construct(void *object)
@@ -73,7 +78,7 @@ static char *end(struct slot *slot)
 	return object;
 }
 
-/* Nobody else uses the cache, so lists and batches stand still. */
+/* No other thread uses the cache, so magazines and remote batches do not change. */
 static bool is_valid(struct percpu__cache *cache)
 {
 	bool valid;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A target of libFuzzer reads what to do from bytes, does it, and holds the library against a model. The
- * same targets run under a plain main (replay.c), on inputs that were kept and on chance.
+ * A libFuzzer target reads steps from its input, does them, and compares the library with a model.
+ * The same targets run under a plain main (replay.c), on stored inputs and on random ones.
  */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H
@@ -27,7 +27,7 @@ struct input {
 	const uint8_t *at, *end;
 };
 
-/* Zero when there is no more. */
+/* Returns: the next byte, or 0 at the end of the input. */
 static inline uint8_t next_byte(struct input *input)
 {
 	return input->at < input->end ? *input->at++ : 0;
@@ -40,7 +40,7 @@ static inline uint32_t next_word(struct input *input)
 	return low | (uint32_t)next_byte(input) << 8;
 }
 
-/* From 0 to 2^19, as often small as large. */
+/* Returns: a number from 0 to 2^19, of all orders of magnitude. */
 static inline size_t next_size(struct input *input)
 {
 	const uint32_t word = next_word(input);

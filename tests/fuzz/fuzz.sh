@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# libFuzzer on each target for FUZZ_SECONDS (five minutes), from the corpus on, under sanitizers and with
-# all assertions and walkers. FUZZ_TARGETS names some of them. Inputs that fail are printed as lines for the corpus.
+# libFuzzer on each target for FUZZ_SECONDS (five minutes), starting from the corpus, under
+# sanitizers and with all assertions and walkers. FUZZ_TARGETS names some of them. Inputs that fail
+# are printed as lines for the corpus.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
@@ -10,7 +11,7 @@ targets=${FUZZ_TARGETS:-"alloc cache publish reader area_map statics text page"}
 tests=$top_srcdir/tests
 flags="-std=gnu11 -D_GNU_SOURCE -DPERCPU_CHECKS -DPERCPU_UNMARKED -g -O1 -pthread -fsanitize=address,undefined
 	-fno-sanitize-recover=undefined -iquote $top_srcdir/src -I$top_srcdir/include -I$tests"
-# What only copies point to would be taken for a leak.
+# The leak checker would report blocks that only copies point to.
 export ASAN_OPTIONS=detect_leaks=0
 
 echo 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }' >"$tap_dir/none.c"
@@ -26,7 +27,7 @@ for layer in platform topology area ops percpu counter cache publish; do
 done
 sources=$*
 
-# found: the inputs that failed, as lines of the corpus.
+# found: prints the inputs that failed, as lines of the corpus.
 found()
 {
 	for file in "$tap_dir"/found-*; do
@@ -36,14 +37,14 @@ found()
 }
 
 for target in $targets; do
-	# Of the command, what makes pages.
+	# The files of the command that make pages.
 	tool=
 	[ "$target" != page ] || for part in export names ledger value text domain; do
 		tool="$tool $top_srcdir/src/tool/$part.c"
 	done
 	mkdir -p "$tap_dir/$target"
 	rm -f "$tap_dir"/found-*
-	# The flags and the sources are words.
+	# The flags and the sources are to be split.
 	# shellcheck disable=SC2086
 	if ! clang $flags -fsanitize=fuzzer "$tests/fuzz/$target.c" $sources $tool -o "$tap_dir/fuzz" >"$tap_dir/said" 2>&1 ||
 		! clang $flags "$tests/fuzz/$target.c" "$tests/fuzz/replay.c" $sources $tool -o "$tap_dir/replay" >"$tap_dir/said" 2>&1; then

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The whole way from published files to a page of percpu export: files of several users, made of what the input names, with
- * bytes of it over them. The page is held against the grammar of the Prometheus text format as promtool reads it: each
- * family once and in one piece, one HELP and one TYPE before its samples, no sample twice, nothing but text in quotes.
- * With FUZZ_PAGES the pages are kept in that folder, for tests/fuzz/pages.sh to show them to promtool.
+ * From published files to a page of percpu export: the input describes files of several users, and
+ * bytes that overwrite parts of them. The page must follow the grammar of the Prometheus text
+ * format as promtool reads it: each family once and in one piece, one HELP and one TYPE before its
+ * samples, no sample twice, nothing but text in quotes. With FUZZ_PAGES the pages are stored in
+ * that folder, and tests/fuzz/pages.sh shows them to promtool.
  */
 #include "fuzz/fuzz.h"
 
@@ -17,7 +18,7 @@
 #define RECORDS_MAX 12u
 #define TEXT_MAX 300u
 
-/* ---- what the command has of itself ---- */
+/* ---- functions that the command defines elsewhere ---- */
 
 int complain(const char *format, ...)
 {
@@ -75,7 +76,7 @@ static const char *const parts[] = {
 };
 #define NR_PARTS (sizeof(parts) / sizeof(parts[0]))
 
-/* A string with its zero byte: parts, or bytes as they come. */
+/* Makes a string with its zero byte, from common parts or from raw bytes. */
 static size_t put_string(struct input *input, char *text, size_t room)
 {
 	size_t used = 0;
@@ -148,7 +149,7 @@ static const char *skip_name(const char *at, bool colons)
 	return at;
 }
 
-/* Text that is UTF-8 and has no control character: a byte of it, or a character. */
+/* Skips a character of text, which is UTF-8 without control characters. */
 static const char *skip_sign(const char *at)
 {
 	const unsigned char *byte = (const unsigned char *)at;
@@ -161,7 +162,7 @@ static const char *skip_sign(const char *at)
 	return at + 1 + more;
 }
 
-/* From behind the brace to behind the other. */
+/* Parses labels, from behind the opening brace to behind the closing one. */
 static const char *skip_labels(const char *at)
 {
 	const char *names[64];
@@ -171,7 +172,7 @@ static const char *skip_labels(const char *at)
 		const char *end = skip_name(at, false);
 
 		for (unsigned i = 0; i < nr; i++)
-			must(strncmp(names[i], at, end - at + 1)); /* with the sign of equality */
+			must(strncmp(names[i], at, end - at + 1)); /* including the equals sign */
 		must(nr < 64);
 		names[nr++] = at;
 		must(end[0] == '=' && end[1] == '"');
@@ -194,7 +195,7 @@ struct family {
 	bool has_help, has_samples;
 };
 
-/* Names seen, to tell those that come back. */
+/* The names so far, to detect repetitions. */
 static char **seen;
 static size_t nr_seen;
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Pages that the fuzzer of whole pages made, shown to promtool, whose grammar is the judge: the first ones, and the largest.
+# promtool accepts the pages that fuzz_page made: the first ones, and the largest.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
@@ -10,7 +10,7 @@ FUZZ_PAGES=$tap_dir/pages "$top_builddir/tests/fuzz/fuzz_page" >"$tap_dir/said" 
 report "there are pages" "$([ "$(find "$tap_dir/pages" -type f | wc -l)" -ge 100 ] || cat "$tap_dir/said")"
 cd "$tap_dir/pages" || exit 1
 { seq 0 19; find . -type f -size +1k | sort -n | head -n 20; } | while read -r page; do
-	# 3: it was read, and has names that its style guide would not.
+	# Status 3: the page is valid, and has names against promtool's style guide.
 	promtool check metrics <"$page" >"$tap_dir/judged" 2>&1
 	status=$?
 	[ $status = 0 ] || [ $status = 3 ] || { echo "page $page:"; head -n 3 "$tap_dir/judged"; }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Publishing, beside a reader: at each moment it finds what is published, all of it, once, with its values. */
+/*
+ * Publishing beside a reader: at each moment the reader finds every published metric, once, with
+ * its values.
+ */
 #include "fuzz/fuzz.h"
 
 #include <errno.h>
@@ -13,7 +16,7 @@
 #define NR_LABELS 3
 
 static struct model_pool {
-	struct percpu_pool *pool; /* NULL: there is none */
+	struct percpu_pool *pool; /* NULL: none */
 	struct percpu_reader *reader;
 	uint32_t nr_domains;
 } pools[NR_POOLS];
@@ -21,10 +24,10 @@ static struct model_pool {
 static struct model_metric {
 	struct percpu_published *published; /* NULL: vacant */
 	unsigned pool;
-	struct percpu_histogram histogram; /* if that is what it is */
+	struct percpu_histogram histogram; /* if the metric is a histogram */
 	uint64_t *word;                    /* otherwise */
 	uint32_t kind, nr_labels;
-	uint64_t value; /* the sum, of a histogram the number of values */
+	uint64_t value; /* the sum; of a histogram, the number of values */
 	char name[MAX_NAME];
 } metrics[NR_METRICS];
 
@@ -84,7 +87,7 @@ static void try_pool(struct input *input)
 
 /* ---- metrics ---- */
 
-/* Each has another name, of any length. */
+/* Every metric has a name of its own, of any length. */
 static void make_name(struct input *input, struct model_metric *metric)
 {
 	const int length = snprintf(metric->name, MAX_NAME, "m%u_", (unsigned)(metric - metrics));
@@ -140,7 +143,7 @@ static void try_publish(struct input *input)
 		free_value(made);
 }
 
-/* What must be refused, and leaves nothing. */
+/* Requests that must fail and have no effect. */
 static void try_nonsense(struct input *input)
 {
 	static uint64_t *elsewhere;
@@ -242,7 +245,10 @@ static void check_metric(const struct model_pool *pool, size_t at)
 	must(value_of(pool, at) == metric->value);
 }
 
-/* As many as there are, each of them one that there is, and no two the same: all of them. */
+/*
+ * The reader finds as many metrics as there are, each is published, and no two are equal: so it
+ * finds all.
+ */
 static void check_pool(const struct model_pool *pool)
 {
 	bool is_seen[NR_METRICS] = { false };

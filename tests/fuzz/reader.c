@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a publisher may have written: an honest file, changed in places that the input names, and cut to a length.
- * The reader gives out only what is whole, or says why not.
+ * Files of a hostile publisher: a valid file, changed in places that the input names, and cut to a
+ * length. The reader returns only complete records, or an error.
  */
 #include "fuzz/fuzz.h"
 
@@ -17,7 +17,7 @@
 #define RECORDS_AT 4096
 #define RECORDS_BYTES 1024
 
-/* The parts of the front that say something, as the library writes them. */
+/* The header and the records, as the library writes them. */
 static uint8_t head[HEAD_BYTES], records[RECORDS_BYTES];
 static off_t file_bytes;
 
@@ -56,7 +56,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 static uint64_t next_long(struct input *input)
 {
-	/* Those that go wrong, and any. */
+	/* Values that are likely to go wrong, and random ones. */
 	static const uint64_t numbers[] = { 0, 1, 7, 8, 64, 4096, PERCPU_STRIDE, (uint64_t)1 << 30, (uint64_t)1 << 40,
 					    UINT32_MAX, INT64_MAX, (uint64_t)1 << 63, UINT64_MAX, UINT64_MAX - 7 };
 	const uint8_t which = next_byte(input);

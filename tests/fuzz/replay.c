@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs a target without libFuzzer: on the inputs of its corpus, a line of hexadecimal digits each, and on
- * inputs by chance, the same every time. With --unpack DIRECTORY it makes files of the corpus instead.
- * The program fuzz_<target> finds <target>.corpus in the sources; FUZZ_CORPUS names another.
+ * Runs a target without libFuzzer: on the inputs of its corpus, one line of hexadecimal digits
+ * each, and on pseudo-random inputs, which are the same in every run. With --unpack DIRECTORY it
+ * makes files of the corpus instead. The program fuzz_<target> finds <target>.corpus in the
+ * sources; FUZZ_CORPUS names another.
  */
 #include "fuzz/fuzz.h"
 
@@ -19,7 +20,7 @@ static int digit(char c)
 	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Returns: the number of bytes, 0 for a comment. */
+/* Returns: the number of bytes; 0 for a comment. */
 static size_t bytes_of(const char *line)
 {
 	size_t size = 0;

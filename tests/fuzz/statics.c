@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Modules that come and go: their variables begin as they say, keep what they hold, and go when they do. */
+/*
+ * Modules that are loaded and unloaded: their variables have their initial values, keep what is
+ * written, and are freed with them.
+ */
 #include "fuzz/fuzz.h"
 
 #include <percpu/percpu.h>
@@ -9,9 +12,9 @@
 #define MAX_BYTES 1500
 
 static struct module {
-	char *p; /* NULL: not there */
+	char *p; /* NULL: not loaded */
 	size_t size;
-	uint8_t seed; /* what the variables hold */
+	uint8_t seed; /* of the variables' values */
 } modules[NR_MODULES];
 
 static size_t nr_attached, nr_set_aside, nr_others;
@@ -24,7 +27,7 @@ static size_t nr_live(void)
 	return stats.nr_live;
 }
 
-/* An address in the program, or in none of the process's modules. */
+/* Returns: an address in the program, or outside of all modules of the process. */
 static const void *key_of(unsigned which)
 {
 	static const char in_program[NR_MODULES];
@@ -36,7 +39,7 @@ static const void *key_of(unsigned which)
 	return which % 2 ? elsewhere + which : in_program + which;
 }
 
-/* Nothing but zeros where the seed is 0, and some in any case. */
+/* Only zeros if the seed is 0; some zeros for every seed. */
 static char byte_of(uint8_t seed, unsigned copy, size_t at)
 {
 	return seed && (seed + at / 8) % 3 ? 1 + (seed + 31 * copy + at) % 255 : 0;
@@ -76,7 +79,10 @@ static void attach(struct input *input)
 			percpu_ptr(module->p, i)[at] = byte_of(module->seed, i, at);
 }
 
-/* Of the program's, which may only be about to end, memory goes when the next one of the program comes. */
+/*
+ * A module in the program may only be about to exit: its memory is freed when the next one in the
+ * program attaches.
+ */
 static void detach(struct input *input)
 {
 	const unsigned which = next_byte(input) % NR_MODULES;
@@ -91,7 +97,7 @@ static void detach(struct input *input)
 	nr_set_aside += which % 2 == 0;
 }
 
-/* What others allocate, so that memory is used again by either. */
+/* Other allocations, so that memory passes between them and the variables. */
 static void disturb(struct input *input)
 {
 	const size_t size = 1 + next_size(input) % MAX_BYTES;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Texts from outside: PERCPU_OPTIONS, and CPU lists of the kernel's, which are held against a second reading. */
+/*
+ * Texts from outside: PERCPU_OPTIONS, and the kernel's CPU lists, which a second parser reads, too.
+ */
 #include "fuzz/fuzz.h"
 
 #include <ctype.h>
@@ -8,7 +10,10 @@
 #include "platform/platform.h"
 #include "topology/topology.h"
 
-/* "number" or "number-number", joined by commas, a newline at most behind; 0 for anything else. */
+/*
+ * Parses "number" or "number-number", joined by commas, with one newline at most at the end.
+ * Returns 0 for other texts.
+ */
 static unsigned long end_of_list(const char *text)
 {
 	unsigned long end = 0;

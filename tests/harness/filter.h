@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A kernel that refuses a system call to this process, for as long as it lives. */
+/* Makes the kernel refuse a system call to this process, until the process ends. */
 #ifndef TESTS_HARNESS_FILTER_H
 #define TESTS_HARNESS_FILTER_H
 
@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 
-/* Further calls may be refused later. Returns: whether it is refused from now on. */
+/* Further calls may be refused later. Returns: true if the call is refused from now on. */
 static inline bool filter_refuse(unsigned number, int error)
 {
 	struct sock_filter code[] = {

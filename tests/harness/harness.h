@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What every unit test shares: Check, and a main that prints TAP on standard output. */
+/* Shared by all unit tests: Check, and a main that prints TAP on standard output. */
 #ifndef TESTS_HARNESS_H
 #define TESTS_HARNESS_H
 
@@ -11,15 +11,15 @@
 #include <unistd.h>
 
 /*
- * For alarm() in children that may hang, and as such a limit judges no machine. Check's own limits are given in seconds of
- * a fast one; make check takes ten times as much.
+ * The limit for alarm() in children that may hang: long enough for any machine. Check's own limits
+ * are given in seconds of a fast machine, and make check multiplies them by ten.
  */
 #define PATIENCE_SECONDS 600
 
 /*
- * Skips. A test that finds that it can say nothing here calls SKIP("why"), and its line of TAP says so. The
- * tests run one after another, each in a process of its own, so its number and its reason lie in memory that
- * the processes share.
+ * Skips. A test that cannot test anything on this machine calls SKIP("why"), and its line of TAP
+ * says so. The tests run one after another, each in a process of its own, so its number and its
+ * reason lie in memory that the processes share.
  */
 #define MAX_RUNS 4096
 
@@ -53,14 +53,17 @@ static inline void harness_note_skip(const char *why)
 	snprintf(skips->why[skips->run], sizeof(skips->why[0]), "%s", why);
 }
 
-/* Ends the test: it can say nothing here. In the function of the test, or in one that ends it by returning. */
+/*
+ * Ends the test as skipped. Use it in the test function, or in a function whose return ends the
+ * test.
+ */
 #define SKIP(why)                                                                                            \
 	do {                                                                                                 \
 		harness_note_skip(why);                                                                      \
 		return;                                                                                      \
 	} while (0)
 
-/* why: NULL, or why the test can say nothing here. */
+/* why: the reason to skip the test, or NULL to run it. */
 #define SKIP_IF(why)                                                                                         \
 	do {                                                                                                 \
 		const char *harness_why = (why);                                                             \
@@ -76,7 +79,7 @@ static inline TCase *case_of(const char *name)
 	return tcase;
 }
 
-/* A suite of one test case; the tests are the rest of the arguments, NULL at the end. */
+/* Makes a suite of one test case from the tests that follow; the last argument is NULL. */
 static inline Suite *suite_of(const char *name, const TTest *const *tests, double timeout_seconds)
 {
 	Suite *suite = suite_create(name);
@@ -89,7 +92,7 @@ static inline Suite *suite_of(const char *name, const TTest *const *tests, doubl
 	return suite;
 }
 
-/* Copies TAP from a file to standard output, and says of the tests that were skipped why. */
+/* Copies TAP from a file to standard output, and adds to skipped tests the reason. */
 static inline void harness_print(FILE *tap)
 {
 	const struct harness_skips *skips = harness_skips();
@@ -105,7 +108,7 @@ static inline void harness_print(FILE *tap)
 	}
 }
 
-/* Runs the suite, one forked process a test unless CK_FORK says otherwise. */
+/* Runs the suite, each test in a process of its own unless CK_FORK says otherwise. */
 static inline int run_suite(Suite *suite)
 {
 	SRunner *runner = srunner_create(suite);
@@ -128,7 +131,7 @@ static inline int run_suite(Suite *suite)
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* why_not: NULL, or why none of the tests can say anything here. */
+/* why_not: the reason to skip all tests, or NULL to run them. */
 #define TEST_MAIN_UNLESS(why_not, name, timeout_seconds, ...)                                                \
 	int main(void)                                                                                       \
 	{                                                                                                    \

@@ -15,8 +15,8 @@ static const char *const message_texts[PERCPU__NR_FAULTS] = { PERCPU__FAULTS(MES
 #undef MESSAGE_TEXT
 
 /*
- * Matches a line with the text of a fault. pointer is what stands for %p: a pointer as printf prints it, or NULL for any.
- * Numbers may have any value; %s takes the rest of the line.
+ * Matches a line with the text of a fault. pointer is what stands for %p: a pointer as printf
+ * prints it, or NULL for any. Numbers may have any value; %s takes the rest of the line.
  * Returns: what follows the text, or NULL if the line is another one.
  */
 static inline const char *after_text(const char *line, enum percpu__fault fault, const char *pointer)
@@ -45,7 +45,10 @@ static inline const char *after_text(const char *line, enum percpu__fault fault,
 	return line;
 }
 
-/* As after_text, for a line that has the library's name and, unless call is NULL, the call in front. */
+/*
+ * As after_text, for a line that has the library's name and, unless call is NULL, the call in
+ * front.
+ */
 static inline const char *after_message(const char *line, const char *call, enum percpu__fault fault,
 					const char *pointer)
 {
@@ -57,7 +60,10 @@ static inline const char *after_message(const char *line, const char *call, enum
 	return after_text(line + strlen(start), fault, pointer);
 }
 
-/* Returns: true if what was printed is one message, and behind its text stands owner, or nothing if that is "". */
+/*
+ * Returns: true if what was printed is one message, and behind its text stands owner, or nothing if
+ * that is "".
+ */
 static inline bool is_message(const char *printed, const char *call, enum percpu__fault fault, const char *pointer,
 			      const char *owner)
 {

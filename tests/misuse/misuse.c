@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Misuse of pointers: each case ends its process with SIGABRT and one message, which names call, pointer and pool.
- * Without an argument this program runs itself for each case and each value of PERCPU_OPTIONS; with the name of a case
- * it prints the pointer that it is about to misuse and does so.
+ * Misuse of pointers: each case ends its process with SIGABRT and one message, which names call,
+ * pointer and pool. Without an argument this program runs itself for each case and each value of
+ * PERCPU_OPTIONS; with the name of a case it prints the pointer that it is about to misuse and does
+ * so.
  */
 #include <errno.h>
 #include <signal.h>
@@ -203,7 +204,10 @@ static void bulk_of_cached(void)
 	percpu_free_bulk(10, p);
 }
 
-/* The chunk is unmapped before the second free. The chunk that goes last would keep its addresses for a while. */
+/*
+ * The chunk is unmapped before the second free. The chunk that goes last would keep its addresses
+ * for a while.
+ */
 static void double_free_trimmed(void)
 {
 	char *p[4];
@@ -293,7 +297,9 @@ static void static_too_aligned(void)
 	percpu_static_attach(shown(&key), NULL, 8, 2 * PERCPU_MAX_ALIGN);
 }
 
-/* Writes every byte from the first copy to the end of the last one: no bookkeeping lies in between. */
+/*
+ * Writes every byte from the first copy to the end of the last one: no bookkeeping lies in between.
+ */
 static void overflow(void)
 {
 	char *p = percpu_alloc(PERCPU_MAX_SIZE, 8), *small = percpu_alloc(8, 8);
@@ -460,7 +466,10 @@ int main(int argc, char **argv)
 	const size_t nr = sizeof(misuses) / sizeof(misuses[0]);
 	unsigned number = 0, failed = 0;
 
-	/* For options.sh: the effect of PERCPU_OPTIONS=cpus:N, and whether the program has more rights than its caller. */
+	/*
+	 * For options.sh: the effect of PERCPU_OPTIONS=cpus:N, and whether the program has more
+	 * rights than its caller.
+	 */
 	if (argc > 1 && !strcmp(argv[1], "options"))
 		return printf("%u %lu\n", percpu_nr_cpus(), getauxval(AT_SECURE)) < 0;
 	for (size_t i = 0; argc > 1 && i < nr; i++)

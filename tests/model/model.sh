@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The model of the remote list holds, and each rule that it can be without is one it needs.
+# The model of the remote free list holds, and fails without any of the rules that can be left out.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
@@ -11,7 +11,8 @@ if ! command -v spin >/dev/null; then
 	exit
 fi
 
-# holds [-DWITHOUT_...]: searches all states; fails where one breaks an assertion, or the search was cut short.
+# holds [-DWITHOUT_...]: searches all states; fails if an assertion is violated, or if the search
+# was incomplete.
 holds()
 {
 	mkdir -p "$tap_dir/spin" && cp "$model" "$tap_dir/spin" || return

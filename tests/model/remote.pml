@@ -1,31 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The remote list of a home, the batches that feed it, and the end of a slab, as src/cache/remote.c, flow.c and
- * depot.c have them. Two CPUs free objects whose home is a third, one into its batch, the other one by one
- * (percpu_cache_free_to). The owner takes the remote list, and closes the batch and takes what it holds; an object
- * that came home is given to one of the two once more, and freed again. A shrinker takes the remote list,
- * too, and gives the slab back once all objects are in it.
+ * The remote free list of a CPU's cache, the remote batches that feed it, and the end of a slab, as
+ * in src/cache/remote.c, flow.c and depot.c. Two CPUs free objects of a third, the owner: one into
+ * its remote batch, the other one by one (percpu_cache_free_to). The owner takes the remote free
+ * list, and stops the batch and takes its contents; an object that came back is allocated by one of
+ * the two once more, and freed again. A shrinker takes the remote free list, too, and gives the
+ * slab back once all objects are in it.
  *
- *	here               there                        a step here is
- *	remote, remote_nr  the home's word `remote`     a load, the compare-and-swap, or the exchange
- *	next               the link in each object      part of the step before: nobody else has the object
- *	batch, nr          struct percpu__batch         a load; or the store that commits a section
+ *	model              library                      a step of the model is
+ *	remote, remote_nr  the member `remote`          a load, the compare-and-swap, or the exchange
+ *	next               the link in each object      part of the step before: no one else has the object
+ *	batch, nr          struct percpu__batch         a load; or the store that commits a critical section
  *	open               the batch's limit            a load or a store
- *	aborted            what a fence does            a section under way begins anew
- *	into_slab, again   what is done with H          all of it
+ *	aborted            the effect of a fence        a critical section that runs begins again
+ *	into_slab, again   work under the owner's lock  all of it
  *
- * What must hold: an object is in one place at a time, none is lost, an owner in need finds what lies in the
- * batch of an idle CPU, and nobody touches an object of a slab that was given back. Each rule that makes it so
- * can be left out, by -DWITHOUT_CAS, -DWITHOUT_FENCE, -DWITHOUT_ORDER (a section loads the limit after the
- * number), -DWITHOUT_COUNT (of the slab), -DWITHOUT_WHOLE (a take pops one object), -DWITHOUT_PAIR (the
- * compare-and-swap looks at the first object alone); then the model must fail. The last two are what an object
- * brings about that left the list and came back: with -DAGAIN=0 it never does.
+ * Invariants: an object is in one place at a time, no object is lost, an owner that needs objects
+ * finds those in the batch of an idle CPU, and no CPU touches an object of a slab that was given
+ * back. Each rule behind them can be left out: -DWITHOUT_CAS, -DWITHOUT_FENCE, -DWITHOUT_ORDER (a
+ * critical section loads the limit after the number), -DWITHOUT_COUNT (of the slab),
+ * -DWITHOUT_WHOLE (a take pops one object), -DWITHOUT_PAIR (the compare-and-swap compares the first
+ * object alone); then the model must fail. The last two rules prevent ABA, an object that leaves
+ * the list and comes back, which -DAGAIN=0 excludes.
  */
 #define NR 4       /* objects, numbered from 1 */
-#define BATCHING 3 /* ... up to which they are freed into the batch */
-#define BATCH 2    /* objects of a full one */
+#define BATCHING 3 /* objects 1 to BATCHING are freed into the batch */
+#define BATCH 2    /* objects of a full batch */
 #ifndef AGAIN
-#define AGAIN 1    /* objects that are given once more */
+#define AGAIN 1    /* objects that are allocated once more */
 #endif
 
 mtype = { USED, BATCHED, MOVING, IN_SLAB };
@@ -38,11 +40,11 @@ byte batch[BATCH];
 byte nr;
 bool open = true;
 bool aborted;
-byte given[2];              /* once more, to the one and the other; 0: none */
+byte given[2];              /* allocated once more, by each of the two CPUs; 0: none */
 byte nr_again;
 byte nr_freed;
 byte in_slab;
-byte in_hand;               /* of whoever took the list */
+byte in_hand;               /* of the process that took the list */
 bool given_back;
 
 inline move(object, from, to)
@@ -51,7 +53,7 @@ inline move(object, from, to)
 	where[object] = to
 }
 
-/* percpu__remote_push: a chain whose objects are on their way. */
+/* percpu__remote_push: a free list of objects that are in no other place. */
 inline push(head, tail, count)
 {
 	do
@@ -76,7 +78,7 @@ inline push(head, tail, count)
 	od
 }
 
-/* percpu__remote_take, where there is something. */
+/* percpu__remote_take, if the list is not empty. */
 inline take()
 {
 #ifdef WITHOUT_WHOLE
@@ -97,7 +99,7 @@ inline take()
 #endif
 }
 
-/* percpu__stock_take_back: what was taken, as many as there should be. */
+/* percpu__depot_take_back: returns the taken objects, as many as were counted. */
 inline into_slab()
 {
 	atomic {
@@ -117,7 +119,7 @@ inline into_slab()
 	}
 }
 
-/* The start of a section. */
+/* The start of a critical section. */
 inline look()
 {
 #ifdef WITHOUT_ORDER
@@ -157,7 +159,7 @@ section_push:
 			n = 0;
 			may = false
 		};
-section_pop: /* percpu__batch_send: what the batch holds, and the object */
+section_pop: /* percpu__batch_send: the contents of the batch, and the object */
 		look();
 		atomic {
 			if

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything at once, for SOAK_SECONDS: threads that count, in counters, groups and histograms, too; that keep
- * lists, allocate and free per-CPU memory and objects of caches, also those of others; pools, published ones and
- * their readers, and caches that come and go; trims; forks; threads that are moved and signalled. In the end every
- * count is exact, every object and node is accounted for, and memory is what it was when all had warmed up.
+ * Everything at once, for SOAK_SECONDS. Threads count in words, counters, groups and histograms,
+ * keep lists, and allocate and free per-CPU memory and cache objects, their own and those of other
+ * threads. Meanwhile pools, published pools with readers, and caches are created and destroyed,
+ * memory is trimmed, the process forks, and the threads are moved and signalled. In the end every
+ * count is exact, every object and node is accounted for, and memory has not grown since all had
+ * warmed up.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -21,7 +23,7 @@
 #define NR_WORKERS 6
 #define NR_HELD 200
 #define NR_NODES 256
-#define NR_PLACES 512 /* where workers leave objects for one another */
+#define NR_PLACES 512 /* where a worker leaves objects for the others */
 
 #define must(condition)                                                                                      \
 	do {                                                                                                 \
@@ -40,7 +42,7 @@ struct object {
 struct worker {
 	pthread_t thread;
 	unsigned number;
-	uint64_t state; /* of chance */
+	uint64_t state; /* of the random numbers */
 	uint64_t steps, handled;
 	void __percpu *areas[NR_HELD];
 	size_t sizes[NR_HELD];
@@ -95,7 +97,10 @@ static void swap_area(struct worker *worker)
 	worker->areas[at] = area;
 }
 
-/* Takes an object, frees one, or leaves one for another worker, who frees what was there. */
+/*
+ * Allocates an object, frees one, or leaves one for another worker and frees the one that was
+ * there.
+ */
 static void swap_object(struct worker *worker)
 {
 	const unsigned at = chance(&worker->state) % NR_HELD;
@@ -160,7 +165,7 @@ static void *work(void *argument)
 	return NULL;
 }
 
-static uint64_t nr_early; /* signals that came before a worker knew itself; relaxed atomic */
+static uint64_t nr_early; /* signals before a worker had set self; relaxed atomic */
 
 static void handle(int signal)
 {
@@ -173,7 +178,7 @@ static void handle(int signal)
 		__atomic_add_fetch(&nr_early, 1, __ATOMIC_RELAXED);
 }
 
-/* ---- what the first thread does to them ---- */
+/* ---- the first thread, which disturbs the workers ---- */
 
 static void move(struct worker *worker, unsigned turn)
 {
@@ -205,7 +210,7 @@ static void come_and_go(void)
 	must(!percpu_pool_destroy(brief_pool) && !percpu_cache_destroy(brief));
 }
 
-/* Statistics while they are counted: what always holds of them does. */
+/* Invariants of the statistics hold while the workers change them. */
 static void look(void)
 {
 	static uint64_t last;
@@ -218,7 +223,7 @@ static void look(void)
 	must(percpu_counter_compare(&counter, INT64_MAX) < 0);
 }
 
-/* As another process would: what is published is what was counted, before and after at the least. */
+/* Reads as another process would: published values lie between those counted before and after. */
 static int read_published(const struct percpu_publisher *publisher, void *unused)
 {
 	const uint64_t before = percpu_sum(published);
@@ -277,15 +282,15 @@ static double seconds_now(void)
 }
 
 /*
- * Tells the least memory in the second fifth of the time, and in the last one: what is held in vain stays,
- * while caches that are moved around a lot hold more for moments.
+ * Prints the least memory in the second fifth of the time and in the last fifth. The least, because
+ * a leak stays, while caches whose threads move between CPUs hold more for moments.
  */
 static void disturb(double seconds, size_t *early_kib, size_t *late_kib)
 {
 	const double start = seconds_now();
 	double now;
 
-	/* Longer where the machine was too busy for a look at the end. */
+	/* Longer if the machine was too busy for a measurement in the last fifth. */
 	for (unsigned turn = 0; (now = seconds_now() - start) < seconds || *late_kib == SIZE_MAX; turn++) {
 		struct worker *worker = &workers[turn % NR_WORKERS];
 
@@ -336,7 +341,7 @@ static void prepare_statistics(void)
 	must(!percpu_histogram_init(&histogram, NULL, 1, 1000000, 5));
 }
 
-/* Whether all of them hold what steps of the workers, and handlers, put in. */
+/* Returns: true if all of them hold what the workers' steps and the signal handlers added. */
 static bool statistics_are_exact(uint64_t steps, uint64_t nr_handled)
 {
 	static uint64_t counts[1 << 12];

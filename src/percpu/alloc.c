@@ -188,19 +188,6 @@ static inline bool validate_for_free(const void __percpu *p, struct percpu__area
 	return true;
 }
 
-void percpu__pool_return(void __percpu *p)
-{
-	const struct percpu__area area = percpu__area_of(p);
-	struct percpu_pool *pool = area.chunk->pool;
-
-	if (percpu__unlikely(percpu__debug_on()))
-		percpu__debug_freed(area);
-	percpu__lock(&pool->lock);
-	percpu__pool_put(pool, p);
-	percpu__trim_after_free(pool);
-	percpu__unlock(&pool->lock);
-}
-
 /* All of percpu_free. */
 static __attribute__((noinline)) void free_any(void __percpu *p)
 {
@@ -221,8 +208,8 @@ static __attribute__((noinline)) void free_any(void __percpu *p)
 	waited = percpu__lock(&pool->lock);
 	if (pool->has_area_cache)
 		percpu__area_cache_flush(pool, area.bytes / PERCPU__GRANULE, waited);
-	percpu__pool_put(pool, p);
-	percpu__trim_after_free(pool);
+	if (percpu__pool_put(pool, p))
+		percpu__trim_after_free(pool);
 	percpu__unlock(&pool->lock);
 	percpu__pools_age(percpu__now_ms());
 }
@@ -296,8 +283,8 @@ void percpu_free_bulk(size_t n, void __percpu **ptrs)
 			locked = area.chunk->pool;
 			percpu__lock(&locked->lock);
 		}
-		percpu__pool_put(locked, ptrs[i]);
-		percpu__trim_after_free(locked);
+		if (percpu__pool_put(locked, ptrs[i]))
+			percpu__trim_after_free(locked);
 	}
 	if (locked)
 		percpu__unlock(&locked->lock);

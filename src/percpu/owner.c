@@ -22,95 +22,7 @@
 
 #define DISOWNED UINT64_MAX /* no process has that word */
 
-_Static_assert(PERCPU__WIRE_MAP_WORDS * 64 == PERCPU__UNIT_GRANULES, "a bit a granule");
-
-/* ---- maps ---- */
-
-static struct percpu__wire_map *map_of(const struct percpu__shared *shared, uintptr_t address)
-{
-	return &shared->maps[(address - (uintptr_t)shared->slots) / shared->slot_bytes];
-}
-
-static bool test(const uint64_t *word, uint32_t granule)
-{
-	return __atomic_load_n(word, __ATOMIC_RELAXED) >> granule % 64 & 1;
-}
-
-static void set(uint64_t *word, uint32_t granule, bool on)
-{
-	const uint64_t bit = UINT64_C(1) << granule % 64, old = __atomic_load_n(word, __ATOMIC_RELAXED);
-
-	__atomic_store_n(word, on ? old | bit : old & ~bit, __ATOMIC_RELAXED);
-	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* in this order for whoever survives us, even in the middle */
-}
-
-void percpu__shared_note(struct percpu__shared *shared, const struct percpu__chunk *chunk, uint32_t offset,
-			 uint32_t granules, bool lives)
-{
-	struct percpu__wire_map *map = map_of(shared, (uintptr_t)chunk->base);
-	const uint32_t end = offset + granules - 1;
-
-	if (lives) {
-		if (__atomic_load_n(&map->fresh, __ATOMIC_RELAXED) != chunk->fresh)
-			__atomic_store_n(&map->fresh, chunk->fresh, __ATOMIC_RELAXED);
-		set(&map->live[end / 64].last, end, true);
-		set(&map->live[offset / 64].first, offset, true);
-	} else {
-		set(&map->live[offset / 64].first, offset, false);
-		set(&map->live[end / 64].last, end, false);
-	}
-}
-
-enum which { FIRST, LAST };
-
-/* The first granule at or after `at` whose bit is set; PERCPU__UNIT_GRANULES: none. */
-static uint32_t next(const struct percpu__wire_map *map, enum which which, uint32_t at)
-{
-	while (at < PERCPU__UNIT_GRANULES) {
-		const uint64_t *word = which == FIRST ? &map->live[at / 64].first : &map->live[at / 64].last;
-		const uint64_t bits = __atomic_load_n(word, __ATOMIC_RELAXED) >> at % 64;
-
-		if (bits)
-			return at + (uint32_t)__builtin_ctzll(bits);
-		at = (at | 63) + 1;
-	}
-	return PERCPU__UNIT_GRANULES;
-}
-
-/* Where the area that begins at `first` ends; where the map contradicts itself, later rather than sooner. */
-static uint32_t end_of(const struct percpu__wire_map *map, uint32_t first)
-{
-	const uint32_t last = next(map, LAST, first), other = next(map, FIRST, first + 1);
-
-	return last < other ? last + 1 : other;
-}
-
-uint32_t percpu__shared_size(const struct percpu__shared *shared, uintptr_t address)
-{
-	const struct percpu__wire_map *map = map_of(shared, address);
-	const uint32_t granule = address % PERCPU_STRIDE / PERCPU__GRANULE;
-
-	if (address % PERCPU__GRANULE || !test(&map->live[granule / 64].first, granule))
-		return 0;
-	return end_of(map, granule) - granule;
-}
-
 /* ---- learn; pool lock ---- */
-
-/* Bits of ends without a beginning, which a predecessor left in the middle of a change, would cut later areas short. */
-static void clear_stray_ends(struct percpu__wire_map *map)
-{
-	uint32_t end = 0;
-
-	for (uint32_t last = next(map, LAST, 0); last < PERCPU__UNIT_GRANULES; last = next(map, LAST, last + 1)) {
-		const uint32_t first = next(map, FIRST, end);
-
-		if (first > last)
-			set(&map->live[last / 64].last, last, false);
-		else
-			end = last + 1;
-	}
-}
 
 /* To the next owner, what this process keeps lives, too. */
 static void note_own(struct percpu__shared *shared, const struct percpu__chunk *chunk)
@@ -125,13 +37,12 @@ static void note_own(struct percpu__shared *shared, const struct percpu__chunk *
 
 static void learn_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
 {
-	struct percpu__wire_map *map = map_of(pool->shared, (uintptr_t)chunk->base);
+	struct percpu__wire_map *map = percpu__live_map_of(pool->shared, (uintptr_t)chunk->base);
 	const uint64_t fresh = __atomic_load_n(&map->fresh, __ATOMIC_RELAXED);
 
-	clear_stray_ends(map);
-	for (uint32_t first = next(map, FIRST, 0); first < PERCPU__UNIT_GRANULES; first = next(map, FIRST, first + 1)) {
-		const uint32_t end = end_of(map, first);
-
+	percpu__live_map_repair(map);
+	for (uint32_t end, first = percpu__live_map_next(map, 0, &end); first < PERCPU__UNIT_GRANULES;
+	     first = percpu__live_map_next(map, first + 1, &end)) {
 		if (percpu__area_map_size(&chunk->area_map, first) != end - first)
 			percpu__pool_claim(pool, chunk, first, end);
 	}

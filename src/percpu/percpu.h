@@ -213,6 +213,24 @@ uint64_t percpu__shared_offset(const struct percpu__shared *shared, uintptr_t ad
 int percpu__shared_find_pages(const struct percpu__shared *shared, uintptr_t *start, uintptr_t end,
 			      struct percpu__extent *extents, unsigned capacity);
 
+/* ---- live_map.c ---- */
+
+/* The map of the chunk that an address lies in. */
+struct percpu__wire_map *percpu__live_map_of(const struct percpu__shared *shared, uintptr_t address);
+
+/* Notes for the next owner that an area lives or was freed. Context: the pool's lock is held. */
+void percpu__shared_note(struct percpu__shared *shared, const struct percpu__chunk *chunk, uint32_t offset,
+			 uint32_t granules, bool lives);
+
+/* Returns: granules of the area that lives at an address of the units by the map; 0 if there is none. */
+uint32_t percpu__shared_size(const struct percpu__shared *shared, uintptr_t address);
+
+/* The first live area at or after a granule, and its end. Returns: its start; PERCPU__UNIT_GRANULES if there is none. */
+uint32_t percpu__live_map_next(const struct percpu__wire_map *map, uint32_t at, uint32_t *end);
+
+/* Clears bits of ends without a start, which would cut later areas short. Context: the pool's lock is held. */
+void percpu__live_map_repair(struct percpu__wire_map *map);
+
 /* ---- owner.c ---- */
 
 /* Whether this process may change the pool: no other does while it lives. */
@@ -232,13 +250,6 @@ static inline int percpu__pool_own(struct percpu_pool *pool)
 
 /* Before the owner gives the pool up: the next may come. */
 void percpu__shared_disown(struct percpu__shared *shared);
-
-/* For the next owner: an area lives, or does no more. Pool lock. */
-void percpu__shared_note(struct percpu__shared *shared, const struct percpu__chunk *chunk, uint32_t offset,
-			 uint32_t granules, bool lives);
-
-/* Granules of the live area at an address of the units, by whoever owns the pool; 0: it says there is none. */
-uint32_t percpu__shared_size(const struct percpu__shared *shared, uintptr_t address);
 
 /* ---- present.c ---- */
 
@@ -355,15 +366,21 @@ void percpu__copies_verify(struct percpu__area area);
 
 /* ---- pool.c ---- */
 
-/* The default pool, ready; NULL: no memory. Two loads once it is. */
-struct percpu_pool *percpu__pool_default(void);
-
-/* pool, or the default one for NULL. */
-struct percpu_pool *percpu__pool_or_default(struct percpu_pool *pool);
-
-/* A pool of the library's own, on no list. attr as in percpu_pool_create. 0 or -ENOMEM. */
+/* Initialises a zeroed pool, which is on no list. attr: as read by percpu_pool_create. Returns: 0 or -ENOMEM. */
 int percpu__pool_init(struct percpu_pool *pool, const char *name, const struct percpu_pool_attr *attr,
 		      enum percpu__rank rank);
+
+/* Releases what percpu__pool_init allocated. The pool has no chunks. */
+void percpu__pool_fini(struct percpu_pool *pool);
+
+/* The chunk in a slot of the pool's chunk index. */
+static inline struct percpu__chunk *percpu__pool_chunk(const struct percpu_pool *pool, uint32_t slot)
+{
+	return (struct percpu__chunk *)percpu__chunk_index_at(&pool->chunk_index, slot);
+}
+
+/* Resident bytes of what the pool and its chunks keep for themselves. Context: the pool's lock is held. */
+size_t percpu__pool_bookkeeping_bytes(const struct percpu_pool *pool);
 
 /*
  * Taking areas, and putting them back; the caller holds the lock. *dirty tells whether a copy may hold
@@ -371,7 +388,13 @@ int percpu__pool_init(struct percpu_pool *pool, const char *name, const struct p
  */
 bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules,
 		       struct percpu__area *area, bool *dirty);
-void percpu__pool_put(struct percpu_pool *pool, void __percpu *p);
+
+/*
+ * Puts the area of p back. Aborts if p is freed twice at the same time.
+ * Returns: true if the pool has idle memory, so that the caller calls percpu__trim_after_free.
+ * Context: the pool's lock is held.
+ */
+bool percpu__pool_put(struct percpu_pool *pool, void __percpu *p);
 
 /* Makes dirty areas ready for their next owner; no lock held. areas is used up. */
 void percpu__pool_prepare(struct percpu__area *areas, unsigned nr);
@@ -389,6 +412,34 @@ void percpu__pool_claimed(struct percpu_pool *pool, struct percpu__chunk *chunk,
 /* Taking one area, lock and zeroing included. NULL: no memory. */
 void __percpu *percpu__pool_take_zeroed(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules);
 
+/* Takes an empty chunk out of the pool and gives its memory back; the caller holds the lock. */
+void percpu__pool_drop(struct percpu_pool *pool, struct percpu__chunk *chunk);
+
+/* Walks everything; the caller holds the lock. */
+bool percpu__pool_is_valid(const struct percpu_pool *pool);
+
+/* ---- trim.c ---- */
+
+/* Sets how long memory of a new pool may be idle, and how many idle bytes of a unit always stay. */
+void percpu__pool_age_init(struct percpu_pool *pool, const struct percpu_pool_attr *attr);
+
+/* Purges some pages or destroys a chunk if their time has come. Context: the pool's lock is held. */
+void percpu__trim_after_free(struct percpu_pool *pool);
+
+/* Frees a live area of any pool, with all that belongs to a free but the area cache. Context: no lock is held. */
+void percpu__pool_return(void __percpu *p);
+
+/*
+ * percpu__pools_age - if the time has come, looks at all pools for idle memory and gives some of it back
+ * Context: no lock is held.
+ */
+void percpu__pools_age(uint64_t now_ms);
+
+/* Gives all idle memory back at once. Returns: bytes. Context: the lock of the pool is held. */
+size_t percpu__pool_trim(struct percpu_pool *pool);
+
+/* ---- registry.c ---- */
+
 /*
  * The pool that an address belongs to, which may be a published one whose owner has made a chunk that this process does
  * not know; NULL.
@@ -402,27 +453,18 @@ void percpu__pools_unlock(void);
 void percpu__pools_lock_for_fork(void);
 void percpu__pools_unlock_after_fork(void);
 
-/* Takes an empty chunk out of the pool and gives its memory back; the caller holds the lock. */
-void percpu__pool_drop(struct percpu_pool *pool, struct percpu__chunk *chunk);
+/* Context of these three: the registry lock is held. */
+void percpu__pools_enter(struct percpu_pool *pool);
+void percpu__pools_remove(struct percpu_pool *pool);
+bool percpu__pools_contain(const struct percpu_pool *pool);
 
-/* Walks everything; the caller holds the lock. */
-bool percpu__pool_is_valid(const struct percpu_pool *pool);
+/* ---- create.c ---- */
 
-/* ---- alloc.c ---- */
+/* The default pool, ready; NULL: no memory. Two loads once it is. */
+struct percpu_pool *percpu__pool_default(void);
 
-/* percpu__pool_put with the lock, for an area of any pool. */
-void percpu__pool_return(void __percpu *p);
-
-/* ---- trim.c ---- */
-
-/* In a new pool: how long memory may be idle, UINT64_MAX being for ever; and how many bytes of a unit stay in any case. */
-void percpu__pool_age_init(struct percpu_pool *pool, uint64_t decay_ms, size_t keep_bytes);
-
-/* Called after each free: may purge pages, may destroy a chunk. Pool lock held. */
-void percpu__trim_after_free(struct percpu_pool *pool);
-
-/* Looks, if it is time, for what pools no longer need that have gone quiet, and gives some of it back. No lock held. */
-void percpu__pools_age(uint64_t now_ms);
+/* pool, or the default one for NULL. */
+struct percpu_pool *percpu__pool_or_default(struct percpu_pool *pool);
 
 /* ---- debug.c ---- */
 

@@ -18,24 +18,12 @@
 #include <link.h>
 #include <string.h>
 
+#include "percpu/attachments.h"
 #include "percpu/percpu.h"
 
 #include <percpu/static.h>
 
-struct attachment {
-	const void *key;
-	void __percpu *area;
-	const void *module; /* its program headers; NULL: the key lies in none */
-	uint64_t number;    /* of no other one, ever */
-	bool set_aside;     /* detached, not freed */
-	struct attachment *next;
-};
-
-static struct percpu__lock lock = PERCPU__LOCK_INIT(PERCPU__RANK_STATIC);
-static struct attachment *attachments, *vacant; /* lock */
-static uint64_t last_number;                    /* lock */
-static size_t nr_set_aside;                     /* written under the lock */
-static uint64_t nr_unloaded;                    /* modules, when all set aside were last judged; a hint */
+static uint64_t nr_unloaded; /* modules, when all set aside were last judged; a hint */
 
 /* ---- modules ---- */
 
@@ -83,117 +71,39 @@ static uint64_t unloaded_so_far(void)
 	return nr;
 }
 
-/* ---- attachments: blocks of a page, never given back; lock ---- */
-
-static struct attachment *take_vacant(void)
-{
-	struct attachment *taken = vacant;
-
-	if (!taken) {
-		const size_t bytes = percpu__page_bytes();
-		struct attachment *made = percpu__map(bytes);
-
-		for (size_t i = 0; made && i < bytes / sizeof(*made); i++) {
-			made[i].next = vacant;
-			vacant = &made[i];
-		}
-		taken = vacant;
-	}
-	if (taken)
-		vacant = taken->next;
-	return taken;
-}
-
-static void put_vacant(struct attachment *gone)
-{
-	gone->next = vacant;
-	vacant = gone;
-}
-
-void percpu__static_lock_for_fork(void)
-{
-	percpu__lock_for_fork(&lock);
-}
-
-void percpu__static_unlock_after_fork(void)
-{
-	percpu__unlock_after_fork(&lock);
-}
-
 /* ---- set aside ---- */
 
-/* Takes one out that is set aside, and of whose module `is_gone` says that; NULL: there is none. */
-static struct attachment *take_out(bool (*is_gone)(const struct attachment *one, const struct attachment *arg),
-				   const struct attachment *arg)
-{
-	for (struct attachment **link = &attachments; *link; link = &(*link)->next) {
-		struct attachment *found = *link;
-
-		if (!found->set_aside || !is_gone(found, arg))
-			continue;
-		*link = found->next;
-		__atomic_store_n(&nr_set_aside, nr_set_aside - 1, __ATOMIC_RELAXED);
-		return found;
-	}
-	return NULL;
-}
-
-/* Frees all such areas. */
-static void free_all(bool (*is_gone)(const struct attachment *one, const struct attachment *arg),
-		     const struct attachment *arg)
+/* Frees the areas that were set aside for a module of which is_gone is true. */
+static void free_all(percpu__is_gone_fn *is_gone, const struct percpu__attachment *arg)
 {
 	void __percpu *area;
-	struct attachment *gone;
 
-	do {
-		percpu__lock(&lock);
-		gone = take_out(is_gone, arg);
-		area = gone ? gone->area : NULL;
-		if (gone)
-			put_vacant(gone);
-		percpu__unlock(&lock);
-		if (area)
-			percpu__pool_return(area);
-	} while (gone);
+	while ((area = percpu__attachment_take_out(is_gone, arg)))
+		percpu__pool_return(area);
 }
 
-static bool was_there_before(const struct attachment *one, const struct attachment *coming)
+static bool was_there_before(const struct percpu__attachment *one, const struct percpu__attachment *coming)
 {
 	return one->key == coming->key || (one->module && one->module == coming->module);
 }
 
-static bool is_same(const struct attachment *one, const struct attachment *judged)
+static bool is_same(const struct percpu__attachment *one, const struct percpu__attachment *judged)
 {
 	return one->number == judged->number;
-}
-
-/* Copies the next one set aside, by number. Returns: whether there is one. */
-static bool next_set_aside(struct attachment *copy)
-{
-	const struct attachment *next = NULL;
-
-	percpu__lock(&lock);
-	for (const struct attachment *one = attachments; one; one = one->next)
-		if (one->set_aside && one->number > copy->number && (!next || one->number < next->number))
-			next = one;
-	if (next)
-		*copy = *next;
-	percpu__unlock(&lock);
-	return next;
 }
 
 /* The loader is asked about copies, without the lock. A module that was gone then has not come back since. */
 void percpu__static_collect(void)
 {
-	struct attachment judged = { .number = 0 };
+	struct percpu__attachment judged = { .number = 0 };
 	uint64_t nr;
 
-	if (!__atomic_load_n(&nr_set_aside, __ATOMIC_RELAXED))
+	if (!percpu__attachments_set_aside())
 		return;
 	nr = unloaded_so_far();
 	if (nr == __atomic_load_n(&nr_unloaded, __ATOMIC_RELAXED))
 		return;
-	while (next_set_aside(&judged))
+	while (percpu__attachment_next_set_aside(&judged))
 		if (module_at(judged.key) != judged.module)
 			free_all(is_same, &judged);
 	__atomic_store_n(&nr_unloaded, nr, __ATOMIC_RELAXED);
@@ -241,55 +151,10 @@ static void __percpu *make_area(const void *key, const void *initial, size_t siz
 	return area;
 }
 
-static struct attachment *find(const void *key)
-{
-	struct attachment *found = attachments;
-
-	while (found && (found->key != key || found->set_aside))
-		found = found->next;
-	return found;
-}
-
-static void __percpu *area_of(const void *key)
-{
-	const struct attachment *found;
-	void __percpu *area;
-
-	percpu__lock(&lock);
-	found = find(key);
-	area = found ? found->area : NULL;
-	percpu__unlock(&lock);
-	return area;
-}
-
-/* Enters an area. Returns: that of the key, which another thread may have entered before. */
-static void __percpu *enter(struct attachment coming)
-{
-	struct attachment *found, *made = NULL;
-	void __percpu *area = coming.area;
-
-	percpu__lock(&lock);
-	found = find(coming.key);
-	if (!found)
-		made = take_vacant();
-	if (made) {
-		coming.number = ++last_number;
-		coming.next = attachments;
-		*made = coming;
-		attachments = made;
-	}
-	if (found)
-		area = found->area;
-	percpu__unlock(&lock);
-	if (!found && !made)
-		attach_fatal(coming.key, 0, 0, PERCPU__FAULT_STATIC_MEMORY);
-	return area;
-}
-
 void __percpu *percpu_static_attach(const void *key, const void *initial, size_t size, size_t align)
 {
-	struct attachment coming = { .key = key };
-	void __percpu *area = area_of(key);
+	struct percpu__attachment coming = { .key = key };
+	void __percpu *area = percpu__attachment_area(key);
 
 	if (area) {
 		percpu__static_collect();
@@ -300,7 +165,9 @@ void __percpu *percpu_static_attach(const void *key, const void *initial, size_t
 	free_all(was_there_before, &coming);
 	percpu__static_collect();
 	coming.area = make_area(key, initial, size, align);
-	area = enter(coming);
+	area = percpu__attachment_enter(coming);
+	if (!area)
+		attach_fatal(key, 0, 0, PERCPU__FAULT_STATIC_MEMORY);
 	if (area != coming.area)
 		percpu__pool_return(coming.area);
 	return area;
@@ -308,18 +175,9 @@ void __percpu *percpu_static_attach(const void *key, const void *initial, size_t
 
 void percpu_static_detach(const void *key)
 {
-	struct attachment gone = { .key = NULL };
-	struct attachment *found;
+	struct percpu__attachment gone;
 
-	percpu__lock(&lock);
-	found = find(key);
-	if (found) {
-		found->set_aside = true;
-		__atomic_store_n(&nr_set_aside, nr_set_aside + 1, __ATOMIC_RELAXED);
-		gone = *found;
-	}
-	percpu__unlock(&lock);
-	if (found && !gone.module)
+	if (percpu__attachment_set_aside(key, &gone) && !gone.module)
 		free_all(is_same, &gone);
 	percpu__static_collect();
 }

@@ -15,9 +15,6 @@
  * purging one page would split the huge one. Published pools give nothing back: the kernel takes no page out of a
  * sealed file.
  */
-#include <errno.h>
-
-#include "percpu/area_cache.h"
 #include "percpu/percpu.h"
 
 #define GIVE_PAGES 256u               /* of all copies, that one operation gives back; of one page of each at least */
@@ -108,11 +105,6 @@ static size_t purge_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk,
 	return given_back;
 }
 
-static struct percpu__chunk *chunk_in(const struct percpu_pool *pool, uint32_t slot)
-{
-	return (struct percpu__chunk *)percpu__chunk_index_at(&pool->chunk_index, slot);
-}
-
 /* Pages of a chunk that can go now. */
 static uint64_t purgeable_now(const struct percpu__chunk *chunk)
 {
@@ -124,11 +116,11 @@ static size_t purge_pool(struct percpu_pool *pool)
 	size_t given_back = 0;
 
 	percpu__chunk_index_for_each(&pool->chunk_index, slot) {
-		const uint64_t pages = purgeable_now(chunk_in(pool, slot));
+		const uint64_t pages = purgeable_now(percpu__pool_chunk(pool, slot));
 		bool done;
 
 		if (pages)
-			given_back += purge_chunk(pool, chunk_in(pool, slot), pages, &done);
+			given_back += purge_chunk(pool, percpu__pool_chunk(pool, slot), pages, &done);
 	}
 	return given_back;
 }
@@ -246,7 +238,7 @@ static void give_some(struct percpu_pool *pool)
 			age->due_pages = age->due_chunks = 0;
 			return;
 		}
-		chunk = chunk_in(pool, slot);
+		chunk = percpu__pool_chunk(pool, slot);
 		pages = purgeable_now(chunk);
 		age->slot = slot;
 		if (age->due_chunks && pool->nr_empty > 1 && percpu__area_map_is_empty(&chunk->area_map)) {
@@ -266,7 +258,7 @@ void percpu__trim_after_free(struct percpu_pool *pool)
 {
 	uint64_t now_ms;
 
-	if (pool->shared || (!pool->idle_pages && pool->nr_empty <= 1))
+	if (pool->shared)
 		return;
 	now_ms = percpu__now_ms();
 	look_at_age(pool, now_ms, WORTH_PAGES);
@@ -275,13 +267,31 @@ void percpu__trim_after_free(struct percpu_pool *pool)
 		give_some(pool);
 }
 
+void percpu__pool_return(void __percpu *p)
+{
+	const struct percpu__area area = percpu__area_of(p);
+	struct percpu_pool *pool = area.chunk->pool;
+
+	if (percpu__unlikely(percpu__debug_on()))
+		percpu__debug_freed(area);
+	percpu__lock(&pool->lock);
+	if (percpu__pool_put(pool, p))
+		percpu__trim_after_free(pool);
+	percpu__unlock(&pool->lock);
+}
+
 /* ---- all pools ---- */
 
 static uint64_t aged_ms;                  /* when all pools were last looked at; relaxed atomic */
 static uint64_t shortest_ms = UINT64_MAX; /* epoch of any pool so far; relaxed atomic */
 
-void percpu__pool_age_init(struct percpu_pool *pool, uint64_t decay_ms, size_t keep_bytes)
+void percpu__pool_age_init(struct percpu_pool *pool, const struct percpu_pool_attr *attr)
 {
+	const struct percpu__options options = percpu__options(false);
+	const uint64_t given_ms = attr->decay_ms ? attr->decay_ms : options.decay_ms;
+	const uint64_t decay_ms = attr->decay_ms == PERCPU_POOL_DECAY_NEVER ? UINT64_MAX : given_ms;
+	const size_t keep_bytes = attr->keep_bytes ? attr->keep_bytes : options.keep_bytes;
+
 	pool->epoch_ms = decay_ms == UINT64_MAX ? decay_ms : decay_ms / 2;
 	pool->kept_pages = keep_bytes / (PERCPU__PAGE_GRANULES * PERCPU__GRANULE);
 	if (pool->epoch_ms < __atomic_load_n(&shortest_ms, __ATOMIC_RELAXED))
@@ -329,18 +339,12 @@ void percpu__pools_age(uint64_t now_ms)
 
 /* ---- at once ---- */
 
-static size_t trim(struct percpu_pool *pool)
+size_t percpu__pool_trim(struct percpu_pool *pool)
 {
 	size_t given_back = 0;
 
-	if (pool->shared)
-		return 0;
-	percpu__lock(&pool->lock);
-	percpu_assert(percpu__pool_is_valid(pool));
-	if (pool->has_area_cache)
-		percpu__area_cache_drain(pool);
 	percpu__chunk_index_for_each(&pool->chunk_index, slot) {
-		struct percpu__chunk *chunk = chunk_in(pool, slot);
+		struct percpu__chunk *chunk = percpu__pool_chunk(pool, slot);
 
 		if (percpu__area_map_is_empty(&chunk->area_map) && pool->nr_empty > 1)
 			given_back += unmap_chunk(pool, chunk);
@@ -348,24 +352,5 @@ static size_t trim(struct percpu_pool *pool)
 	given_back += purge_pool(pool);
 	pool->age.stuck_pages = pool->idle_pages;
 	pool->age.due_pages = pool->age.due_chunks = 0;
-	percpu__unlock(&pool->lock);
-	return given_back;
-}
-
-static void trim_one(struct percpu_pool *pool, void *arg)
-{
-	*(size_t *)arg += trim(pool);
-}
-
-ssize_t percpu_trim(struct percpu_pool *pool)
-{
-	size_t given_back = 0;
-
-	percpu__static_collect();
-	if (pool)
-		return trim(pool);
-	percpu__pools_lock();
-	percpu__pools_visit(trim_one, &given_back);
-	percpu__pools_unlock();
 	return given_back;
 }

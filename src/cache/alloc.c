@@ -142,7 +142,7 @@ void percpu_cache_free_to(struct percpu_cache *handle, void *object, unsigned cp
 							 .value = { cpu, percpu_nr_cpus() } },
 			      PERCPU__FAULT_NO_SUCH_CPU);
 	owner_cpu = validate(cache, object, "percpu_cache_free_to");
-	percpu__watch_hand_over(&object, 1);
+	percpu__sanitizer_hand_over(&object, 1);
 	link = check_double_free(cache, object, owner_cpu, "percpu_cache_free_to");
 	magazine = percpu__magazine_of(cache, cpu);
 	if (!cache->sections || !percpu__cache_put(&cache->pub.own_magazines, &magazine, link))
@@ -159,13 +159,13 @@ int percpu_cache_alloc_bulk(struct percpu_cache *cache, size_t n, void **objects
 		memset(objects, 0, done * sizeof(*objects));
 		return -ENOMEM;
 	}
-	percpu__watch_take_over(objects, n);
+	percpu__sanitizer_take_over(objects, n);
 	return 0;
 }
 
 void percpu_cache_free_bulk(struct percpu_cache *cache, size_t n, void **objects)
 {
-	percpu__watch_hand_over(objects, n);
+	percpu__sanitizer_hand_over(objects, n);
 	while (n--)
 		percpu_cache_free(cache, objects[n]);
 }

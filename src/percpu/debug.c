@@ -43,7 +43,7 @@ static const struct asked *asked(void)
 
 		__atomic_store_n(&read.check, now.check, __ATOMIC_RELAXED);
 		__atomic_store_n(&read.leaks, now.leaks, __ATOMIC_RELAXED);
-		__atomic_store_n(&read.tools, percpu__is_watched(), __ATOMIC_RELAXED);
+		__atomic_store_n(&read.tools, percpu__is_sanitized(), __ATOMIC_RELAXED);
 		__atomic_store_n(&is_read, true, __ATOMIC_RELEASE);
 	}
 	return &read;
@@ -131,7 +131,7 @@ static void tell_of_freed(uintptr_t address)
 		     &(struct percpu__subject){ .pointer = (void *)address,
 						.value = { copy, last->pointer, last->bytes } },
 		     PERCPU__FAULT_FREED_ACCESS);
-	percpu__watch_print(last->trace);
+	percpu__sanitizer_print(last->trace);
 }
 
 /* Both take locks of libc's, so that it is done once, without ours. */
@@ -205,9 +205,9 @@ static void erase(uintptr_t pointer)
 
 /* ---- the hooks ---- */
 
-static struct percpu__watched watched(struct percpu__area area)
+static struct percpu__sanitized watched(struct percpu__area area)
 {
-	return (struct percpu__watched){
+	return (struct percpu__sanitized){
 		.first = (char *)percpu_ptr(percpu__area_pointer(area), 0),
 		.stride = PERCPU_STRIDE,
 		.bytes = area.bytes,
@@ -224,11 +224,11 @@ void percpu__debug_allocated(struct percpu__area area, const void *caller)
 		return;
 	prepare();
 	if (asked()->tools)
-		entry.trace = percpu__watch_begin(watched(area));
+		entry.trace = percpu__sanitizer_begin(watched(area));
 	percpu__lock(&lock);
 	old = insert(entry);
 	percpu__unlock(&lock);
-	percpu__watch_forget(old);
+	percpu__sanitizer_forget(old);
 }
 
 /* Marks the entry as freed, where its trace is of use, or does without it. Returns: the trace. */
@@ -258,27 +258,27 @@ void percpu__debug_freed(struct percpu__area area)
 	if (asked()->leaks || asked()->tools)
 		trace = retire((uintptr_t)percpu__area_pointer(area));
 	if (asked()->tools)
-		percpu__watch_end(watched(area), trace);
+		percpu__sanitizer_end(watched(area), trace);
 }
 
 void percpu__debug_reused(struct percpu__area area)
 {
 	if (asked()->tools)
-		percpu__watch_pause(watched(area));
+		percpu__sanitizer_pause(watched(area));
 	if (asked()->check)
 		percpu__copies_verify(area);
 }
 
 void percpu__debug_chunk(const struct percpu__chunk *chunk, bool is_there)
 {
-	const struct percpu__watched units = {
+	const struct percpu__sanitized units = {
 		.first = (char *)percpu__chunk_unit(chunk, 0), .stride = PERCPU_STRIDE, .bytes = PERCPU_STRIDE,
 		.nr = percpu_nr_copies(),
 	};
 
 	percpu__hold_pointers(units.first, units.nr * PERCPU_STRIDE, is_there);
 	if (!is_there && asked()->tools)
-		percpu__watch_pause(units);
+		percpu__sanitizer_pause(units);
 }
 
 #ifndef PERCPU_SHARED_OBJECT
@@ -303,7 +303,7 @@ __attribute__((destructor)) static void forget_traces(void)
 		percpu__unlock(&lock);
 		if (is_end)
 			return;
-		percpu__watch_forget(trace);
+		percpu__sanitizer_forget(trace);
 	}
 }
 #endif

@@ -170,14 +170,14 @@ int percpu__shared_find_pages(const struct percpu__shared *shared, uintptr_t *st
 
 	while (*start < end && nr < capacity) {
 		const uint64_t offset = percpu__shared_offset(shared, *start);
-		const int64_t data = percpu__memfd_find(&shared->file, PERCPU__FIND_DATA, offset);
+		const int64_t data = percpu__memfd_seek_data(&shared->file, offset);
 		int64_t hole;
 
 		if (data == -ENXIO || (data >= 0 && data - offset >= end - *start)) {
 			*start = end;
 			break;
 		}
-		hole = data < 0 ? data : percpu__memfd_find(&shared->file, PERCPU__FIND_HOLE, data);
+		hole = data < 0 ? data : percpu__memfd_seek_hole(&shared->file, data);
 		if (hole < 0)
 			return hole;
 		extents[nr].start = *start + (data - offset);

@@ -23,7 +23,6 @@
  * Nothing is tried where it could do harm: under a filter of system calls, which may kill, and in a thread of a real-time
  * policy, which the neighbour would never preempt.
  */
-#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -33,6 +32,7 @@
 #include <unistd.h>
 
 #include "platform/platform.h"
+#include "platform/sys.h"
 
 #define SLEEP_NS 50000L
 #define SLICE_NS 100000u /* the least that schedulers grant: who asks for it may preempt sooner */
@@ -117,7 +117,7 @@ static uint64_t now_ns(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	sys_clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
@@ -149,12 +149,12 @@ static enum percpu__aborts watch(struct neighbour *neighbour, char *area)
 /* A filter of system calls may kill whoever makes one that it does not know. */
 static bool is_confined(void)
 {
-	return prctl(PR_GET_SECCOMP) > 0;
+	return sys_call(prctl(PR_GET_SECCOMP)) > 0;
 }
 
 static bool may_be_preempted(struct attributes *attributes)
 {
-	return syscall(SYS_sched_getattr, 0, attributes, sizeof(*attributes), 0) == 0 &&
+	return sys_call(syscall(SYS_sched_getattr, 0, attributes, sizeof(*attributes), 0)) == 0 &&
 	       (attributes->policy == SCHED_OTHER || attributes->policy == SCHED_BATCH);
 }
 
@@ -176,24 +176,22 @@ static enum percpu__aborts check(char *area)
 		return PERCPU__ABORTS_UNKNOWN;
 	found = watch(&neighbour, area);
 	__atomic_store_n(&neighbour.is_over, 1, __ATOMIC_RELAXED);
-	while (syscall(SYS_wait4, pid, NULL, __WCLONE, NULL) < 0 && errno == EINTR)
+	while (sys_call(syscall(SYS_wait4, pid, NULL, __WCLONE, NULL)) == -EINTR)
 		;
 	return found;
 }
 
 enum percpu__aborts percpu__rseq_aborts(ptrdiff_t offset)
 {
-	const int saved_errno = errno;
 	const uint64_t all = UINT64_MAX;
 	enum percpu__aborts found;
 	uint64_t mask;
 
 	/* As the kernel sees it: a signal aborts sections, too, and libc leaves some of its own out of masks. */
-	if (syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask)))
+	if (sys_call(syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask))) < 0)
 		return PERCPU__ABORTS_UNKNOWN;
 	found = check(thread_pointer() + offset);
-	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
-	errno = saved_errno;
+	sys_call(syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask)));
 	return found;
 }
 

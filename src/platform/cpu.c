@@ -1,29 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what the kernel and libc say of CPUs without any file: the caller's, and how many there may be. */
-#include <errno.h>
+/* Owns the facts about CPUs that need no file: the CPU of the caller, and how many CPUs there may be. */
 #include <limits.h>
-#include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "platform/platform.h"
+#include "platform/sys.h"
 
 unsigned percpu__getcpu(void)
 {
-	int saved_errno = errno;
-	int cpu = sched_getcpu(); /* the vDSO where there is one */
+	const int cpu = sys_getcpu();
 
-	errno = saved_errno;
 	return cpu < 0 ? UINT_MAX : (unsigned)cpu;
 }
 
-/* The kernel copies whole words of its mask, or refuses room that is too small for it. Bytes or 0: it does not say. */
+/* The kernel copies whole words of its mask, or refuses a buffer that is too small. Returns: bytes; 0 on failure. */
 static size_t ask_for_mask(unsigned long *mask, size_t bytes)
 {
-	const int saved_errno = errno;
-	const long got = syscall(SYS_sched_getaffinity, 0, bytes, mask);
+	const ssize_t got = sys_sched_getaffinity(bytes, mask);
 
-	errno = saved_errno;
 	return got > 0 && (size_t)got <= bytes ? (size_t)got : 0;
 }
 
@@ -37,7 +30,7 @@ static unsigned end_of_mask(const unsigned long *mask, size_t bytes)
 	return 0;
 }
 
-/* The first to ask may be a signal handler on a small stack, so that a large mask has memory of its own. */
+/* The first caller may be a signal handler on a small stack, so a large mask is mapped. */
 unsigned percpu__cpu_mask_bits(unsigned *nr_allowed)
 {
 	unsigned long small[1024 / 8 / sizeof(unsigned long)], *large; /* as libc's own cpu_set_t */
@@ -60,9 +53,7 @@ unsigned percpu__cpu_mask_bits(unsigned *nr_allowed)
 
 unsigned percpu__configured_cpus(void)
 {
-	int saved_errno = errno;
-	long nr = sysconf(_SC_NPROCESSORS_CONF);
+	const long nr = sys_sysconf(_SC_NPROCESSORS_CONF);
 
-	errno = saved_errno;
 	return nr < 0 ? 0 : (unsigned)nr;
 }

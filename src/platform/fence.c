@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns membarrier's rseq command: with it a CPU's lists may be touched from another, once their owner's
- * critical sections have been told off. Without it (old kernel, seccomp) nobody may, and caches do without batches,
- * which would need it: objects go home one by one.
+ * Owns membarrier's rseq command, which lets one CPU modify another CPU's magazines after it aborted every critical
+ * section that runs there. Without membarrier (old kernel, seccomp filter) remote access is impossible, so caches
+ * disable remote batches and return objects one at a time.
  */
-#include <errno.h>
 #include <linux/membarrier.h>
 #include <stdatomic.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "platform/platform.h"
+#include "platform/sys.h"
 
 enum readiness { UNKNOWN, READY, REFUSED };
 
@@ -18,11 +16,7 @@ static _Atomic int readiness;
 
 static bool membarrier(int command)
 {
-	int saved_errno = errno;
-	long result = syscall(SYS_membarrier, command, 0, 0);
-
-	errno = saved_errno;
-	return result == 0;
+	return sys_membarrier(command) == 0;
 }
 
 bool percpu__fence_ready(void)

@@ -19,16 +19,13 @@
  * program: they keep no ledger.
  */
 #include <elf.h>
-#include <errno.h>
 #include <link.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include "platform/platform.h"
+#include "platform/sys.h"
 
 #include <percpu/static.h>
 
@@ -79,9 +76,9 @@ static unsigned nr_per_page(void)
 /* Past the ledger, which says nothing of its own pages. */
 static struct page *map_page(void)
 {
-	void *page = mmap(NULL, percpu__page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const intptr_t page = sys_mmap(NULL, percpu__page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	return page == MAP_FAILED ? NULL : page;
+	return page < 0 ? NULL : (struct page *)page;
 }
 
 static struct page *own_pages(void)
@@ -92,7 +89,7 @@ static struct page *own_pages(void)
 		return now;
 	if (__atomic_compare_exchange_n(&pages, &now, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return made;
-	munmap(made, percpu__page_bytes());
+	sys_munmap(made, percpu__page_bytes());
 	return now;
 }
 
@@ -117,7 +114,6 @@ static bool fill_in(struct page *page, struct entry with)
 /* What finds no room is not in the ledger, and stays when the copy goes. */
 void percpu__ledger_add(enum percpu__ledger_kind kind, uint64_t first, uint64_t second, uint64_t third)
 {
-	const int saved_errno = errno;
 	const struct entry entry = { kind + 2, first, second, third };
 	struct page *own = percpu__may_be_unloaded() ? own_pages() : NULL, *more;
 	bool done = !own;
@@ -131,7 +127,6 @@ void percpu__ledger_add(enum percpu__ledger_kind kind, uint64_t first, uint64_t 
 		while (!__atomic_compare_exchange_n(&own->next, &more->next, more, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 			;
 	}
-	errno = saved_errno;
 }
 
 /* Takes [first, first + second) out of an entry that is BUSY. Returns: what is left behind it, of that many bytes. */
@@ -194,7 +189,7 @@ static void settle_all(struct page *page, enum percpu__ledger_kind kind)
 			else if (kind == PERCPU__LEDGER_FILE)
 				percpu__file_close((int)entry->first, (struct percpu__file_id){ entry->second, entry->third });
 			else
-				munmap((void *)(uintptr_t)entry->first, entry->second);
+				sys_munmap((void *)(uintptr_t)entry->first, entry->second);
 		}
 }
 
@@ -206,7 +201,7 @@ static void settle(struct page *page)
 	while (page) {
 		struct page *next = page->next;
 
-		munmap(page, percpu__page_bytes());
+		sys_munmap(page, percpu__page_bytes());
 		page = next;
 	}
 }
@@ -216,9 +211,9 @@ static bool is_alive(const struct page *page)
 {
 	uint64_t word = 0;
 	const struct iovec here = { &word, sizeof(word) }, there = { (void *)(uintptr_t)page->alive, sizeof(word) };
-	const long got = syscall(SYS_process_vm_readv, getpid(), &here, 1L, &there, 1L, 0L);
+	const long got = sys_call(syscall(SYS_process_vm_readv, getpid(), &here, 1L, &there, 1L, 0L));
 
-	return got == sizeof(word) ? word == page->token : !(got < 0 && errno == EFAULT);
+	return got == sizeof(word) ? word == page->token : got != -EFAULT;
 }
 
 /* ---- the meeting ---- */
@@ -245,7 +240,7 @@ static struct meeting *find_meeting(void)
 	long got = 0;
 	const int fd = percpu__open("/proc/self/maps");
 
-	while (fd >= 0 && !meeting && (got = syscall(SYS_read, fd, text + filled, sizeof(text) - 1 - filled)) > 0) {
+	while (fd >= 0 && !meeting && (got = sys_read(fd, text + filled, sizeof(text) - 1 - filled)) > 0) {
 		char *line = text, *end;
 
 		filled += got;
@@ -265,20 +260,21 @@ static struct meeting *make_meeting(void)
 {
 	struct percpu__memfd file;
 	struct meeting *made;
+	intptr_t mapped;
 
 	if (percpu__memfd_create_unlisted(&file, MEETING_NAME, percpu__page_bytes()) < 0)
 		return NULL;
-	made = mmap(NULL, percpu__page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE, file.fd, 0);
+	mapped = sys_mmap(NULL, percpu__page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE, file.fd, 0);
 	percpu__close(file.fd);
-	if (made == MAP_FAILED)
+	if (mapped < 0)
 		return NULL;
+	made = (struct meeting *)mapped;
 	*made = (struct meeting){ .magic = MEETING_MAGIC };
 	return made;
 }
 
 __attribute__((constructor(PERCPU__STATIC_PRIORITY))) static void join(void)
 {
-	const int saved_errno = errno;
 	struct meeting *meeting = NULL;
 	struct page *own = percpu__may_be_unloaded() ? own_pages() : NULL;
 
@@ -301,6 +297,5 @@ __attribute__((constructor(PERCPU__STATIC_PRIORITY))) static void join(void)
 		__atomic_store_n(&alive, own->token, __ATOMIC_SEQ_CST); /* first: else it would be taken for gone */
 		meeting->first = own;
 	}
-	errno = saved_errno;
 }
 #endif

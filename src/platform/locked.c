@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what a process pays that locks its memory (mlockall): what it touches, and not what is only reserved. The kernel
- * locks and fills each new mapping as a whole where MCL_FUTURE is on. So memory is mapped without access, which cannot be
- * filled; if that was locked, it is let go, and what becomes accessible is locked page by page, as it is touched.
+ * Owns locked memory (mlockall): a process pays for the pages that it touches, not for reserved addresses. With
+ * MCL_FUTURE the kernel locks and fills each new mapping as a whole. Therefore memory is mapped without access, which
+ * cannot be filled; if the mapping was locked, it is unlocked, and a part that becomes accessible is locked on fault.
  *
- * A later mlockall fills whatever is accessible then; that is known only when the next part becomes accessible.
+ * A later mlockall fills every accessible page. That is noticed when the next part becomes accessible.
  */
-#include <errno.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include "platform/platform.h"
+#include "platform/sys.h"
 
 #ifndef MADV_COLD
 #define MADV_COLD 20 /* Linux 5.4 */
@@ -22,22 +18,20 @@
 
 static bool are_new_ones_locked; /* the last mapping was */
 
-/* Whether the mapping is locked: such pages cannot go cold. Nothing is changed: nobody has touched them. */
+/* True if the mapping is locked: such pages cannot be made cold. Nothing changes, since no page was touched. */
 static bool is_locked(void *start)
 {
-	return madvise(start, percpu__page_bytes(), MADV_COLD) < 0 && errno == EINVAL && madvise(start, 0, MADV_COLD) == 0;
+	return sys_madvise(start, percpu__page_bytes(), MADV_COLD) == -EINVAL && sys_madvise(start, 0, MADV_COLD) == 0;
 }
 
 void percpu__unlock_reserved(void *start, size_t bytes)
 {
-	const int saved_errno = errno;
 	const bool locked = is_locked(start);
 
 	if (locked)
-		munlock(start, bytes);
+		sys_munlock(start, bytes);
 	if (locked != __atomic_load_n(&are_new_ones_locked, __ATOMIC_RELAXED))
 		__atomic_store_n(&are_new_ones_locked, locked, __ATOMIC_RELAXED);
-	errno = saved_errno;
 }
 
 bool percpu__new_ones_are_locked(void)
@@ -47,10 +41,7 @@ bool percpu__new_ones_are_locked(void)
 
 void percpu__lock_touched(void *start, size_t bytes)
 {
-	const int saved_errno = errno;
-
-	/* Refused, by a limit or an old kernel: what it would be to have locked all of it is worse than to have it unlocked. */
-	if ((percpu__new_ones_are_locked() || is_locked(start)) && syscall(SYS_mlock2, start, bytes, MLOCK_ONFAULT) < 0)
-		munlock(start, bytes);
-	errno = saved_errno;
+	/* On failure (a limit, an old kernel) unlocked memory is better than a whole range that is locked and filled. */
+	if ((percpu__new_ones_are_locked() || is_locked(start)) && sys_mlock2(start, bytes, MLOCK_ONFAULT) < 0)
+		sys_munlock(start, bytes);
 }

@@ -164,10 +164,9 @@ int percpu__memfd_map(const struct percpu__memfd *file, uint64_t offset, void *s
 /* No other size any more, and no writer but those who have mapped it. 0 or -errno. */
 int percpu__memfd_seal(const struct percpu__memfd *file);
 
-enum percpu__find { PERCPU__FIND_DATA, PERCPU__FIND_HOLE };
-
-/* As percpu__find; -EBADF: the program has closed the file. */
-int64_t percpu__memfd_find(const struct percpu__memfd *file, enum percpu__find find, uint64_t offset);
+/* As percpu__seek_data and percpu__seek_hole. Returns: also -EBADF (the program has closed the file). */
+int64_t percpu__memfd_seek_data(const struct percpu__memfd *file, uint64_t offset);
+int64_t percpu__memfd_seek_hole(const struct percpu__memfd *file, uint64_t offset);
 
 /* Whether percpu__open_memfd can work here: 0, or -errno, of a memfd that could not be made. */
 int percpu__can_tell_memfds(void);
@@ -195,8 +194,9 @@ int percpu__file_facts(int fd, struct percpu__file_facts *facts);
 /* Returns: bytes read, fewer at the end of the file alone; -errno. */
 ssize_t percpu__read_at(int fd, void *buffer, size_t bytes, uint64_t offset);
 
-/* The first data or hole at or after offset; -ENXIO: there is none. Fills no hole. */
-int64_t percpu__find(int fd, enum percpu__find find, uint64_t offset);
+/* Returns: the offset of the first data, or hole, at or after offset; -ENXIO: none. Fills no hole. */
+int64_t percpu__seek_data(int fd, uint64_t offset);
+int64_t percpu__seek_hole(int fd, uint64_t offset);
 
 /* ---- process.c ---- */
 
@@ -215,7 +215,7 @@ pid_t percpu__own_pid(void);
 int64_t percpu__process_user(pid_t pid);
 
 /* A descriptor that knows when the process has ended, for percpu__has_ended; -errno. */
-int percpu__watch_process(pid_t pid);
+int percpu__pidfd_open(pid_t pid);
 bool percpu__has_ended(int watch);
 
 /* ---- clock.c ---- */
@@ -359,33 +359,33 @@ void percpu__lock_made_in_fork(struct percpu__lock *lock, const struct percpu__l
 void percpu__unlock_after_fork(struct percpu__lock *lock);
 bool percpu__is_locked_for_fork(const struct percpu__lock *lock);
 
-/* ---- watch.c: sanitizers and Valgrind, where the program runs under them ---- */
+/* ---- sanitizer.c: sanitizers and Valgrind, where the program runs under them ---- */
 
 /* Whether they want to hear of allocations; the same all the time. */
-bool percpu__is_watched(void);
+bool percpu__is_sanitized(void);
 
 /* The same bytes of every copy. */
-struct percpu__watched {
+struct percpu__sanitized {
 	char *first;
 	size_t stride, bytes;
 	unsigned nr;
 };
 
 /*
- * percpu__watch_begin - from now on the area is somebody's. Its trace is the caller's to keep, or NULL.
- * percpu__watch_end - from now on nobody may use it. No lock held, as malloc may take its own.
- * percpu__watch_pause - the library may use it again, to make it ready.
- * percpu__watch_forget - the trace is not needed any more; NULL is fine.
+ * percpu__sanitizer_begin - from now on the area is somebody's. Its trace is the caller's to keep, or NULL.
+ * percpu__sanitizer_end - from now on nobody may use it. No lock held, as malloc may take its own.
+ * percpu__sanitizer_pause - the library may use it again, to make it ready.
+ * percpu__sanitizer_forget - the trace is not needed any more; NULL is fine.
  */
 struct percpu__trace;
-struct percpu__trace *percpu__watch_begin(struct percpu__watched area);
-void percpu__watch_end(struct percpu__watched area, struct percpu__trace *trace);
-void percpu__watch_pause(struct percpu__watched area);
-void percpu__watch_forget(struct percpu__trace *trace);
+struct percpu__trace *percpu__sanitizer_begin(struct percpu__sanitized area);
+void percpu__sanitizer_end(struct percpu__sanitized area, struct percpu__trace *trace);
+void percpu__sanitizer_pause(struct percpu__sanitized area);
+void percpu__sanitizer_forget(struct percpu__trace *trace);
 
 /* To thread sanitizers: these objects go from the caller to whoever takes them over. */
-void percpu__watch_hand_over(void *const *objects, size_t n);
-void percpu__watch_take_over(void *const *objects, size_t n);
+void percpu__sanitizer_hand_over(void *const *objects, size_t n);
+void percpu__sanitizer_take_over(void *const *objects, size_t n);
 
 /* Pointers in the range keep what they point to from being leaks, or do no more. */
 void percpu__hold_pointers(const void *start, size_t bytes, bool on);
@@ -398,7 +398,7 @@ void percpu__kernel_wrote(void *start, size_t bytes);
 
 /* tell is called behind a report about an address, and may print a trace. */
 void percpu__on_report(void (*tell)(uintptr_t address));
-void percpu__watch_print(const struct percpu__trace *trace);
+void percpu__sanitizer_print(const struct percpu__trace *trace);
 
 /* ---- options.c ---- */
 

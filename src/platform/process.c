@@ -1,25 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Owns what /proc tells of other processes: their descriptors, and whether they still run.
- * The calls are made by number, as those of file.c are.
- */
-#include <errno.h>
-#include <fcntl.h>
+/* Owns the facts about other processes that /proc tells: their descriptors, their user, whether they still run. */
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "platform/platform.h"
-
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434 /* Linux 5.3; the same number everywhere */
-#endif
+#include "platform/sys.h"
 
 /* An entry of getdents64, whose header not every libc has. */
 struct entry {
@@ -53,7 +41,7 @@ static int visit_entries(int fd, int (*visit)(int number, void *arg), void *arg)
 	long got;
 
 	do {
-		got = syscall(SYS_getdents64, fd, buffer, sizeof(buffer));
+		got = sys_getdents(fd, buffer, sizeof(buffer));
 		for (long at = 0; at < got && !result;) {
 			const struct entry *entry = (const struct entry *)(buffer + at);
 			const int number = number_of(entry->name);
@@ -63,13 +51,12 @@ static int visit_entries(int fd, int (*visit)(int number, void *arg), void *arg)
 				result = visit(number, arg);
 		}
 	} while (got > 0 && !result);
-	return got < 0 && !result ? -errno : result;
+	return got < 0 && !result ? (int)got : result;
 }
 
 int percpu__for_each_number(const char *path, int (*visit)(int number, void *arg), void *arg)
 {
-	const int saved_errno = errno;
-	int fd = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = fd < 0 ? -errno : 0;
+	int fd = sys_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = fd < 0 ? fd : 0;
 
 	if (fd >= 0) {
 		/* No call of ours lets a thread be cancelled, but visit may. */
@@ -77,18 +64,13 @@ int percpu__for_each_number(const char *path, int (*visit)(int number, void *arg
 		result = visit_entries(fd, visit, arg);
 		pthread_cleanup_pop(1);
 	}
-	errno = saved_errno;
 	return result;
 }
 
 ssize_t percpu__read_link(const char *path, char *text, size_t size)
 {
-	const int saved_errno = errno;
-	ssize_t got = readlink(path, text, size - 1);
+	const ssize_t got = sys_readlink(path, text, size - 1);
 
-	if (got < 0)
-		got = -errno;
-	errno = saved_errno;
 	if (got >= 0)
 		text[got] = '\0';
 	return got;
@@ -96,12 +78,9 @@ ssize_t percpu__read_link(const char *path, char *text, size_t size)
 
 bool percpu__link_can_write(const char *path)
 {
-	const int saved_errno = errno;
 	struct stat stat;
-	const bool can = lstat(path, &stat) == 0 && (stat.st_mode & S_IWUSR);
 
-	errno = saved_errno;
-	return can;
+	return sys_lstat(path, &stat) == 0 && (stat.st_mode & S_IWUSR);
 }
 
 pid_t percpu__own_pid(void)
@@ -112,15 +91,15 @@ pid_t percpu__own_pid(void)
 /* A process that is not dumpable looks like root's from outside, so that its status is asked. */
 int64_t percpu__process_user(pid_t pid)
 {
-	const int saved_errno = errno;
 	char path[64], text[4096];
 	const char *line;
 	struct stat stat;
 	int64_t user;
 
 	snprintf(path, sizeof(path), "/proc/%d", pid);
-	user = lstat(path, &stat) < 0 ? -errno : (int64_t)stat.st_uid;
-	errno = saved_errno;
+	user = sys_lstat(path, &stat);
+	if (user == 0)
+		user = stat.st_uid;
 	if (user)
 		return user;
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
@@ -132,24 +111,15 @@ int64_t percpu__process_user(pid_t pid)
 	return user;
 }
 
-int percpu__watch_process(pid_t pid)
+int percpu__pidfd_open(pid_t pid)
 {
-	const int saved_errno = errno;
-	int fd = syscall(SYS_pidfd_open, pid, 0); /* closed at exec by itself */
-
-	if (fd < 0)
-		fd = -errno;
-	errno = saved_errno;
-	return fd;
+	return sys_pidfd_open(pid); /* the kernel sets its close-on-exec flag */
 }
 
-bool percpu__has_ended(int watch)
+bool percpu__has_ended(int pidfd)
 {
-	const int saved_errno = errno;
-	struct pollfd poll_fd = { .fd = watch, .events = POLLIN };
+	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
 	const struct timespec now = { 0, 0 };
-	const bool ended = syscall(SYS_ppoll, &poll_fd, 1, &now, NULL, 0) > 0;
 
-	errno = saved_errno;
-	return ended;
+	return sys_call(syscall(SYS_ppoll, &poll_fd, 1, &now, NULL, 0)) > 0;
 }

@@ -12,15 +12,12 @@
  *
  *	word:	| start time, in clock ticks since boot: 42 bits | process number: 22 bits |
  */
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "platform/platform.h"
+#include "platform/sys.h"
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
@@ -43,11 +40,7 @@ static uint64_t next_generation(void)
 /* A kernel, or what stands in for it, that accepts any advice at all is not believed. */
 static bool wipes(void *page, size_t bytes)
 {
-	const int saved_errno = errno;
-	const bool does = madvise(page, bytes, -1) < 0 && madvise(page, bytes, MADV_WIPEONFORK) == 0;
-
-	errno = saved_errno;
-	return does;
+	return sys_madvise(page, bytes, -1) < 0 && sys_madvise(page, bytes, MADV_WIPEONFORK) == 0;
 }
 
 static uint64_t *make_page(void)
@@ -191,17 +184,13 @@ uint64_t percpu__process_space(void)
 
 bool percpu__process_is_gone(uint64_t word)
 {
-	const int saved_errno = errno;
 	const pid_t pid = word & NR_MASK;
 	struct facts facts;
 	char path[64];
-	bool gone;
 
 	if (!pid)
 		return false;
-	gone = kill(pid, 0) < 0 && errno == ESRCH;
-	errno = saved_errno;
-	if (gone)
+	if (sys_kill(pid, 0) == -ESRCH)
 		return true;
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	if (!read_facts(path, &facts))

@@ -3,11 +3,8 @@
  * Owns the question what a look at memory that nobody wrote costs. Most kernels map one page of zeroes, which all share,
  * and make a page at the first write. Some give a page at once: guests of s390, and some sandboxes.
  */
-#include <errno.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-
 #include "platform/platform.h"
+#include "platform/sys.h"
 
 #define TRIES 4u /* pages; a fault of something else does not decide */
 
@@ -15,7 +12,7 @@ static long nr_faults(void)
 {
 	struct rusage usage;
 
-	return getrusage(RUSAGE_THREAD, &usage) < 0 ? 0 : usage.ru_minflt;
+	return sys_getrusage(RUSAGE_THREAD, &usage) < 0 ? 0 : usage.ru_minflt;
 }
 
 /* A write after a read is a fault of its own only where the read did not make the page. */
@@ -43,10 +40,7 @@ bool percpu__has_zero_page(void)
 	signed char answer = __atomic_load_n(&known, __ATOMIC_RELAXED);
 
 	if (!answer) {
-		const int saved_errno = errno;
-
 		answer = find_zero_page() ? 1 : -1;
-		errno = saved_errno;
 		__atomic_store_n(&known, answer, __ATOMIC_RELAXED);
 	}
 	return answer > 0;

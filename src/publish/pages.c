@@ -50,7 +50,7 @@ static int take_run(struct view *view, uint64_t data, uint64_t *next)
 	const uint64_t unit_bytes = view->reader->header.unit_bytes;
 	const uint32_t copy = (data - view->chunk_at) / unit_bytes;
 	const uint64_t unit_at = view->chunk_at + copy * unit_bytes;
-	const int64_t hole = percpu__find(view->reader->fd, PERCPU__FIND_HOLE, data);
+	const int64_t hole = percpu__seek_hole(view->reader->fd, data);
 	const uint64_t from = data > unit_at + view->low ? data - unit_at : view->low;
 	uint64_t to = view->high;
 
@@ -68,7 +68,7 @@ int percpu__pages_find(struct percpu_reader *reader, uint64_t chunk_at, uint64_t
 	int error = 0;
 
 	while (!error && next < end) {
-		const int64_t data = percpu__find(reader->fd, PERCPU__FIND_DATA, next);
+		const int64_t data = percpu__seek_data(reader->fd, next);
 
 		if (data == -ENXIO || (data >= 0 && (uint64_t)data >= end))
 			break;

@@ -87,7 +87,7 @@ struct percpu_reader *percpu_reader_open(pid_t pid, int fd)
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
 	reader->nr_domains = 1;
 	reader->max_bytes = PERCPU__READER_MAX_BYTES;
-	reader->watch = percpu__watch_process(pid);
+	reader->watch = percpu__pidfd_open(pid);
 	reader->fd = percpu__open_memfd(path);
 	percpu__file_identify(reader->watch, &reader->watch_id);
 	error = reader->fd < 0 ? reader->fd : percpu__file_identify(reader->fd, &reader->fd_id);

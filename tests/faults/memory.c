@@ -157,7 +157,7 @@ static const struct scenario scenarios[] = {
 	{ "percpu_pool_stats, percpu_trim, percpu_pool_misplaced", .attempt = attempt_to_ask },
 	{ "percpu_nr_cpus, percpu_mode", .attempt = attempt_to_start },
 	{ "percpu_static_attach, percpu_static_detach",
-	  .attempt = attempt_static, .undo = undo_static, .last_words = "no memory for static per-CPU variables" },
+	  .attempt = attempt_static, .undo = undo_static, .last_words = "out of memory for static per-CPU variables" },
 };
 
 size_t memory_scenarios(const struct scenario **list)

@@ -54,19 +54,19 @@ static bool has_tsan(void)
 }
 
 /* Where all goes through the pools' locks, a thread sanitizer sees who had an area before. */
-bool percpu__is_watched(void)
+bool percpu__is_sanitized(void)
 {
 	return has_asan() || has_tsan() || RUNNING_ON_VALGRIND;
 }
 
-void percpu__watch_hand_over(void *const *objects, size_t n)
+void percpu__sanitizer_hand_over(void *const *objects, size_t n)
 {
 	for (size_t i = 0; has_tsan() && i < n; i++)
 		if (percpu__is_item((uintptr_t)objects[i])) /* which is all that is known of it yet */
 			__tsan_release(objects[i]);
 }
 
-void percpu__watch_take_over(void *const *objects, size_t n)
+void percpu__sanitizer_take_over(void *const *objects, size_t n)
 {
 	for (size_t i = 0; has_tsan() && i < n; i++)
 		__tsan_acquire(objects[i]);
@@ -94,12 +94,12 @@ static struct stack stack_here(void)
 	return stack;
 }
 
-static char *copy_of(const struct percpu__watched *area, unsigned i)
+static char *copy_of(const struct percpu__sanitized *area, unsigned i)
 {
 	return area->first + i * area->stride;
 }
 
-struct percpu__trace *percpu__watch_begin(struct percpu__watched area)
+struct percpu__trace *percpu__sanitizer_begin(struct percpu__sanitized area)
 {
 	struct percpu__trace *trace = NULL;
 
@@ -117,7 +117,7 @@ struct percpu__trace *percpu__watch_begin(struct percpu__watched area)
 	return trace;
 }
 
-void percpu__watch_end(struct percpu__watched area, struct percpu__trace *trace)
+void percpu__sanitizer_end(struct percpu__sanitized area, struct percpu__trace *trace)
 {
 	if (trace)
 		trace->freed = stack_here();
@@ -128,12 +128,12 @@ void percpu__watch_end(struct percpu__watched area, struct percpu__trace *trace)
 	}
 }
 
-void percpu__watch_forget(struct percpu__trace *trace)
+void percpu__sanitizer_forget(struct percpu__trace *trace)
 {
 	free(trace);
 }
 
-void percpu__watch_pause(struct percpu__watched area)
+void percpu__sanitizer_pause(struct percpu__sanitized area)
 {
 	for (unsigned i = 0; i < area.nr; i++) {
 		if (has_asan())
@@ -183,7 +183,7 @@ static void print_stack(enum percpu__fault heading, const struct stack *stack)
 	}
 }
 
-void percpu__watch_print(const struct percpu__trace *trace)
+void percpu__sanitizer_print(const struct percpu__trace *trace)
 {
 	print_stack(PERCPU__FAULT_FREED_HERE, &trace->freed);
 	print_stack(PERCPU__FAULT_ALLOCATED_HERE, &trace->allocated);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tracer must know of a machine: breakpoints, the program counter, jumps. */
+/* What the tracer needs from an architecture: breakpoints, the program counter, jumps. */
 #ifndef TESTS_SECTIONS_ARCH_H
 #define TESTS_SECTIONS_ARCH_H
 
@@ -13,13 +13,13 @@
 
 #if defined(__x86_64__)
 #define ARCH_IS_KNOWN 1
-#define ARCH_STEP 0 /* bytes of an instruction; 0: a disassembler has to say */
-#define ARCH_TRAP_SKIPS 1 /* bytes that the program counter is behind a breakpoint */
+#define ARCH_STEP 0 /* bytes of an instruction; 0: it varies, and a disassembler finds it */
+#define ARCH_TRAP_SKIPS 1 /* bytes between a breakpoint and the program counter of a thread that met it */
 static const uint8_t arch_breakpoint[] = { 0xcc };
 typedef struct user_regs_struct arch_registers;
 #define arch_pc(registers) ((registers)->rip)
 
-/* The handlers' jmp lies in a section of its own, and so has 32 bits. */
+/* The jmp of an abort handler lies in another ELF section, and so has an offset of 32 bits. */
 #define ARCH_JUMP_BYTES 5
 static inline uintptr_t arch_jump_target(uintptr_t jump)
 {

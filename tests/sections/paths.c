@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the library itself does with sections: allocation and free of per-CPU memory, with few copies and
- * with many, and of a cache's objects. Each scenario is a churn that comes by all of them.
+ * The library's own critical sections: alloc and free of per-CPU memory, with few copies and with
+ * many, and of cache objects. Each scenario allocates and frees so much that it reaches all of
+ * them.
  *
- * A hand marks what it holds. So an item that is given twice is seen when it is given, and one that gets
- * lost is missing from the library's own count, or in the end from what all lists give back.
+ * A hand marks the items that it holds. So an item that is allocated twice is detected at its
+ * allocation, and a lost item is missing from the library's statistics, or from the items that all
+ * magazines return in the end.
  *
- * What the library counts is nobody's item. A competitor that only looks tells when it is wrong: nothing is
- * counted on a CPU that the thread has left; and while it stays, as much as without any stop.
+ * Statistics are not items. A competitor that only reads them detects errors: on a CPU that the
+ * thread has left nothing is counted; and while the thread stays, as much as without any stop.
  */
 #include "sections/scenario.h"
 
@@ -18,7 +20,7 @@
 
 #define MAX_HELD 512
 
-/* What one thread holds; of the competitor's, which may be late, the verdict waits for the end. */
+/* The items of one thread. The competitor may be late, so that its items are judged at the end. */
 struct hand {
 	unsigned nr;
 	void *items[MAX_HELD];
@@ -31,12 +33,12 @@ struct path {
 	void (*mark)(void *item, bool held);
 	size_t (*nr_live)(void);
 	void (*churn)(void);
-	void (*settle)(void); /* the same lists before each run */
+	void (*settle)(void); /* makes the same magazines before each run */
 	void (*compete)(unsigned cpu);
 };
 
 static struct hand mine, theirs;
-static struct hand lent[2]; /* to the competitor: what is at home on the first CPU, and on the second */
+static struct hand lent[2]; /* to the competitor: items owned by the first CPU, and by the second */
 static size_t nr_others; /* live before the scenario began */
 static const char *wrong;
 static const struct path *path;
@@ -91,7 +93,7 @@ static void *take_area(void)
 	return (void *)percpu_alloc(AREA_BYTES, 8);
 }
 
-/* Of the pool itself: nothing is kept ready for such an alignment. */
+/* From the pool itself: area caches do not serve such an alignment. */
 static void *take_fresh_area(void)
 {
 	return (void *)percpu_alloc(AREA_BYTES, 16);
@@ -102,7 +104,7 @@ static void release_area(void *area)
 	percpu_free(area);
 }
 
-/* Any copy that is not zero, so that what is not zeroed is seen, too. */
+/* Fills every copy, so that an allocation that is not zeroed is detected, too. */
 static bool is_area_marked(void *area)
 {
 	uint64_t any = 0;
@@ -112,7 +114,7 @@ static bool is_area_marked(void *area)
 	return any;
 }
 
-/* Released areas are left as they are: the next to get them gets them zeroed. */
+/* Released areas keep their contents: the next allocation zeroes them. */
 static void mark_area(void *area, bool held)
 {
 	percpu_for_each_copy(i)
@@ -131,10 +133,10 @@ static size_t nr_live_areas(void)
 static void settle_areas(void)
 {
 	percpu_trim(NULL);
-	release_area(take_area()); /* opens this CPU's stacks */
+	release_area(take_area()); /* starts this CPU's area cache */
 }
 
-/* Of what comes from the stacks and of what does not, past their limits both ways. */
+/* Areas from the area cache and from the pool, beyond the cache's limits in both directions. */
 static void churn_areas(void)
 {
 	take_some(&mine, 6, take_fresh_area);
@@ -148,7 +150,7 @@ static void churn_areas(void)
 /* ---- objects ---- */
 
 #define OBJECT_BYTES 2048
-#define LIST_OBJECTS 128 /* that such a cache keeps on a CPU, about */
+#define LIST_OBJECTS 128 /* about as many as such a cache keeps on a CPU */
 
 static struct percpu_cache *cache;
 
@@ -217,7 +219,7 @@ static size_t nr_live_objects(void)
 	return stats.nr_objects;
 }
 
-/* Both CPUs have a list, and both threads hold objects of both. */
+/* Both CPUs have a magazine, and both threads hold objects of both CPUs. */
 static void settle_objects(void)
 {
 	if (!cache)
@@ -231,11 +233,11 @@ static void settle_objects(void)
 	take_some(&lent[0], 8, take_object);
 }
 
-/* Home and away, past the lists' limits both ways. */
+/* Local and remote frees, beyond the magazines' limits in both directions. */
 static void churn_once(void)
 {
 	take_some(&mine, 3, take_object_slowly);
-	release_some(&mine, 40, release_object); /* the second CPU's */
+	release_some(&mine, 40, release_object); /* objects of the second CPU */
 	release_some(&mine, 10, release_object_slowly);
 	release_some(&mine, 2, release_object_to_second);
 	release_some(&mine, 2, release_object_to_first);
@@ -250,7 +252,7 @@ static void churn_once(void)
 	release_some(&mine, 4, release_object_in_bulk);
 }
 
-/* With an even number of operations before, and with an odd one; and after all lists were closed. */
+/* After an even number of operations, after an odd one, and after all magazines were stopped. */
 static void churn_objects(void)
 {
 	churn_once();
@@ -264,14 +266,14 @@ static void churn_objects(void)
 	}
 }
 
-/* The first to go away from a CPU whose batches are closed. */
+/* The first remote free on a CPU whose remote batches are stopped. */
 static void churn_closed(void)
 {
 	percpu_cache_shrink(cache);
 	release_some(&mine, 4, release_object);
 }
 
-/* More than there is memory for: what it took goes back. */
+/* More than there is memory for: the objects allocated so far are freed. */
 static bool has_no_slabs;
 struct percpu__slab *__real_percpu__arena_take(unsigned order, int node);
 struct percpu__slab *__wrap_percpu__arena_take(unsigned order, int node);
@@ -291,7 +293,7 @@ static void churn_in_vain(void)
 	has_no_slabs = false;
 }
 
-/* ---- what the library counts of a cache ---- */
+/* ---- the statistics of a cache ---- */
 
 #define NR_COUNTS 4
 
@@ -299,7 +301,7 @@ struct counts {
 	uint64_t of[NR_COUNTS];
 };
 
-/* What only sections of that CPU change. */
+/* Counts that only critical sections on that CPU change. */
 static struct counts counts_on(unsigned cpu)
 {
 	const struct percpu__cpu_cache *cpu_cache = percpu_ptr(percpu__cache_of(cache)->cpu_caches, cpu);
@@ -307,7 +309,7 @@ static struct counts counts_on(unsigned cpu)
 	return (struct counts){ { cpu_cache->nr_refills, cpu_cache->nr_remote_frees, cpu_cache->nr_pushes, cpu_cache->magazine.word >> 16 } };
 }
 
-/* The sums of those that the program is told. */
+/* The sums, as the program reads them. */
 static struct counts counts_of_all(void)
 {
 	struct percpu_cache_stats stats = { .size = sizeof(stats) };
@@ -316,9 +318,9 @@ static struct counts counts_of_all(void)
 	return (struct counts){ { stats.nr_refills, stats.nr_remote_frees, stats.nr_batches, stats.nr_hits } };
 }
 
-static struct counts begun, undisturbed; /* of all: before the churn; what a churn without a stop adds */
+static struct counts begun, undisturbed; /* all counts before a scenario, and what a scenario without a stop adds */
 static unsigned nr_looks;
-static struct counts left_behind; /* on the CPU of the last stop, when the thread stood there */
+static struct counts left_behind; /* counts on the CPU of the last stop, at that stop */
 
 static struct counts added(void)
 {
@@ -347,27 +349,27 @@ static const char *judge_counts(const struct moves *moves)
 
 /* ---- competitors ---- */
 
-/* Takes two and gives the first one back: the same head, another one behind it. */
+/* Allocates two and frees the first one: the same head with another node behind it. */
 static void compete_to_take(unsigned cpu)
 {
 	take_some(&theirs, 2, path->take);
 	release_at(&theirs, theirs.nr - 2, path->release);
 }
 
-/* Gives two that are at home there, and takes one: that works on a list that is empty, too. */
+/* Frees two that the CPU owns, and allocates one: that works with an empty magazine, too. */
 static void compete_to_give(unsigned cpu)
 {
 	release_some(&lent[cpu == second_cpu], 2, path->release);
 	take_some(&theirs, 1, path->take);
 }
 
-/* Frees two that are at home on the other CPU. */
+/* Frees two that the other CPU owns. */
 static void compete_to_send(unsigned cpu)
 {
 	release_some(&lent[cpu == first_cpu], 2, path->release);
 }
 
-/* Closes and empties lists and batches, wherever it runs. */
+/* Stops and empties magazines and remote batches, on whichever CPU it runs. */
 static void compete_from_afar(unsigned cpu)
 {
 	percpu_cache_shrink(cache);
@@ -379,7 +381,7 @@ static void look_only(unsigned cpu)
 	nr_looks++;
 }
 
-/* ---- all of them, as scenarios ---- */
+/* ---- the table of scenarios ---- */
 
 static size_t nr_held(void)
 {
@@ -428,7 +430,7 @@ static void compete(const struct scenario *self, unsigned cpu)
 	path->compete(cpu);
 }
 
-/* Everything that the lists of both CPUs give is given once; and all of it comes back. */
+/* The magazines of both CPUs hand out each item once, and every item comes back. */
 static const char *verdict(const struct scenario *self, const struct moves *moves)
 {
 	const unsigned cpus[] = { first_cpu, second_cpu };

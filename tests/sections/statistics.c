@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sections of counters, histograms and groups of fields, each beside the plain C that it stands for.
- * The competitor does what does not commute with them, so that they have only these ways to be right: done
- * at once, on one of the CPUs that the thread was on, before the competitor came there.
+ * The critical sections of counters, histograms and groups, each compared with plain C. The
+ * competitor's updates do not commute with them, so that only these results are right: the update
+ * happened at once, on one of the CPUs that the thread was on, before the competitor ran there.
  */
 #include "sections/scenario.h"
 
@@ -10,7 +10,7 @@
 
 #define NR_WORDS 16
 
-/* One copy's words, and what the operation said; of all copies, in a world. */
+/* The words of one copy and the result of the operation; a world has those of all copies. */
 typedef uint64_t site[NR_WORDS];
 struct world {
 	site copies[3]; /* of the first CPU, of the second, and the fallback one */
@@ -22,7 +22,7 @@ struct operation {
 	void (*real)(void);
 	uint64_t (*plain)(uint64_t *words);
 	void (*compete)(uint64_t *words);
-	void (*clean)(uint64_t *words); /* what nothing may be said of becomes zero */
+	void (*clean)(uint64_t *words); /* zeroes the words whose value is unspecified */
 	site begin;
 };
 
@@ -41,7 +41,7 @@ static uint64_t *copy_at(unsigned place)
 	return place == FALLBACK || copies[place] < percpu_nr_cpus() ? *percpu_ptr(real_site, copies[place]) : NULL;
 }
 
-/* ---- groups: an addition of 5 and 7, and what follows ---- */
+/* ---- groups: an addition of 5 and 7, and the next one ---- */
 
 #define STEP2 16u
 #define STEP4 32u
@@ -53,7 +53,7 @@ static void real_group2(void)
 
 static void real_group4(void)
 {
-	volatile uint64_t v = 7; /* no immediate operand */
+	volatile uint64_t v = 7; /* not an immediate operand */
 
 	result = percpu__try_group_add_4(real_site, 5, v, 11, v + 6);
 }
@@ -74,7 +74,7 @@ static void add_to_group(uint64_t *words, uint64_t factor, unsigned nr, uint64_t
 	words[0] += step;
 }
 
-/* The slot that does not hold may have been begun. */
+/* The slot that is not valid may be half written. */
 static void clean_group(uint64_t *words, unsigned nr, uint64_t step)
 {
 	memset(words + 1 + ((words[0] + step) & step) / 8, 0, nr * sizeof(*words));
@@ -162,14 +162,14 @@ static void compete_note(uint64_t *words)
 	words[2] = ~UINT64_C(10);
 }
 
-/* ---- all of them, as scenarios ---- */
+/* ---- the table of scenarios ---- */
 
 static const struct operation *operation_of(const struct scenario *self)
 {
 	return self->detail;
 }
 
-/* Each copy of its own, by its last word. */
+/* Makes the copies different, by their last word. */
 static void begin(const struct operation *operation, struct world *w)
 {
 	memset(w, 0, sizeof(*w));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the table: what the linker gathered of __rseq_cs in this program, cut into instructions as
- * objdump says, or by their fixed length.
+ * Owns the table: the entries of __rseq_cs in this program, divided into instructions by objdump,
+ * or by the fixed length of instructions.
  */
 #include "sections/table.h"
 
@@ -32,7 +32,7 @@ struct section *section_at(uintptr_t address, unsigned *index)
 	return NULL;
 }
 
-/* From addresses in this program's file to those in memory. */
+/* The difference between addresses in memory and in this program's file. */
 static uintptr_t bias(void)
 {
 	return __ehdr_start.e_type == ET_DYN ? (uintptr_t)&__ehdr_start : 0;
@@ -49,7 +49,7 @@ static bool add_boundary(struct section *section, uintptr_t address)
 }
 
 #if ARCH_STEP
-/* This program's file, which has its symbols; NULL: it cannot be read. */
+/* Opens this program's file, which has its symbols. Returns: NULL if it cannot be read. */
 static const char *map_program(void)
 {
 	const int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);

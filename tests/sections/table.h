@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Every restartable sequence of this program, and every place where a thread can be stopped in it. */
+/*
+ * Every restartable sequence of this program, and every place where a thread can be stopped in it.
+ */
 #ifndef TESTS_SECTIONS_TABLE_H
 #define TESTS_SECTIONS_TABLE_H
 
@@ -9,15 +11,15 @@
 
 #define MAX_BOUNDARIES 64
 
-/* As the kernel reads it. */
+/* The layout that the kernel reads. */
 struct descriptor {
 	uint32_t version, flags;
 	uint64_t start, length, abort;
 };
 
 /*
- * Boundaries in order of address: the instructions that arm it, from where an abort begins again, then
- * those inside, [start, end), and end, where all is done.
+ * Boundaries in the order of addresses: the instructions that arm the sequence, where an abort
+ * begins again, then those inside, [start, end), and end, where the sequence has committed.
  */
 struct section {
 	struct descriptor *descriptor;
@@ -26,17 +28,20 @@ struct section {
 	uintptr_t last; /* the last instruction inside */
 	unsigned nr_boundaries;
 	uintptr_t boundaries[MAX_BOUNDARIES];
-	bool is_reached[MAX_BOUNDARIES]; /* by any scenario */
-	bool is_reached_now[MAX_BOUNDARIES]; /* by the one that is being visited */
+	bool is_reached[MAX_BOUNDARIES]; /* reached by any scenario */
+	bool is_reached_now[MAX_BOUNDARIES]; /* reached by the current scenario */
 };
 
 extern struct section *sections;
 extern size_t nr_sections;
 
-/* Returns: NULL, or why there is no telling. */
+/* Returns: NULL, or the reason why the table cannot be read. */
 const char *sections_read(void);
 
-/* The section of a boundary, and the boundary's index in it; NULL: of none. */
+/*
+ * Finds the critical section of a boundary, and the boundary's index in it. Returns: NULL if there
+ * is none.
+ */
 struct section *section_at(uintptr_t address, unsigned *index);
 
 #endif

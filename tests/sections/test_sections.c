@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every instruction: each restartable sequence of this program, which has all operations of the headers
- * in it and the whole library, is stopped before each of its instructions and right after the last one.
- * There the thread is preempted or moved to another CPU, while a competitor works on the one that it was
- * on; the sequence begins again and is stopped once more. What comes out must be as in plain C.
+ * Stops each restartable sequence of this program, which contains all operations of the headers and
+ * the whole library, before each of its instructions and right after the last one. There the thread
+ * is preempted or moved to another CPU, while a competitor works on the CPU where it was; the
+ * sequence begins again and is stopped once more. The result must be that of plain C.
  *
- * Then the same with sequences broken on purpose, one by one: none of them may pass.
+ * Then the sequences are broken on purpose, one after the other, and each must be detected.
  */
 #include <sched.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@ static void report(bool is_fine, const char *name)
 	printf("%sok %u - %s\n", is_fine ? "" : "not ", ++nr_tests, name);
 }
 
-/* ---- scenarios, and the boundaries that each comes by ---- */
+/* ---- scenarios, and the boundaries that each reaches ---- */
 
 struct visited {
 	const struct scenario *scenario;
@@ -84,7 +84,7 @@ static void tell(const struct visited *visited, struct place place, const char *
 	printf(", %s at boundary %u of %u: %s\n", how, index, section ? section->nr_boundaries : 0, wrong);
 }
 
-/* A victim for the scenario: the same, if it lives and has the right options. */
+/* Returns a victim for the scenario: the current one, if it is alive and has the right options. */
 static void revive(struct victim *victim, const struct scenario *scenario, const char *options)
 {
 	if (scenario->options)
@@ -96,7 +96,7 @@ static void revive(struct victim *victim, const struct scenario *scenario, const
 	victim_start(victim, options);
 }
 
-/* Only the library's own ways turn elsewhere after a move: theirs are the scenarios with options. */
+/* Only the library's own paths branch differently after a move: their scenarios have options. */
 static bool visit_all(void)
 {
 	struct victim victim = { .pid = 0 };
@@ -144,9 +144,9 @@ static bool none_is_skipped(void)
 	return nr_sections && !nr_skipped;
 }
 
-/* ---- disturbing them ---- */
+/* ---- disturbances ---- */
 
-/* options: of scenarios that leave them open; NULL: all scenarios, and none for these. */
+/* options: for scenarios that have none, which alone run then; NULL: all scenarios run. */
 static bool disturb_all(const char *options)
 {
 	struct victim victim = { .pid = 0 };
@@ -170,9 +170,9 @@ static bool disturb_all(const char *options)
 	return !nr_wrong;
 }
 
-/* ---- sequences that are broken ---- */
+/* ---- broken sequences ---- */
 
-/* The sequence ends before its last instruction: whoever is stopped there is not told off. */
+/* The sequence ends before its last instruction: a thread that is stopped there is not aborted. */
 static void end_early(const struct victim *victim, const struct section *section)
 {
 	const uint64_t length = section->last - section->start;
@@ -188,7 +188,7 @@ static void send_abort_to(const struct victim *victim, const struct section *sec
 	victim_write(victim, section->abort, code, sizeof(code));
 }
 
-/* An abort goes on behind the sequence. */
+/* An abort continues behind the sequence. */
 static void give_up(const struct victim *victim, const struct section *section)
 {
 	send_abort_to(victim, section, section->end);
@@ -200,7 +200,7 @@ static void stay_unarmed(const struct victim *victim, const struct section *sect
 	send_abort_to(victim, section, section->start);
 }
 
-/* The kernel does not know of the sequence. */
+/* The sequence is not registered with the kernel. */
 static void be_unknown(const struct victim *victim, const struct section *section)
 {
 	const uint64_t length = 0;
@@ -210,7 +210,7 @@ static void be_unknown(const struct victim *victim, const struct section *sectio
 
 typedef void break_fn(const struct victim *victim, const struct section *section);
 
-/* Whether a plan at one of the section's boundaries in the scenario makes it fail. */
+/* Returns: true if a plan at one of the sequence's boundaries makes the scenario fail. */
 static bool is_noticed_in(const struct visited *visited, const struct section *section, break_fn *break_it)
 {
 	struct victim victim = { .pid = 0, .is_quiet = true };
@@ -286,7 +286,7 @@ static bool can_see(void)
 	return !blind_spot;
 }
 
-/* This process must not start the library: victims do, with options of their own. */
+/* This process must not start the library: each victim does so with options of its own. */
 static bool in_child(bool (*ask)(void))
 {
 	int status = 0;

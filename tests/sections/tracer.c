@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns victims and their threads. A traced thread that meets a breakpoint stops before the kernel looks
- * at its sequence: the tracer puts the program counter back on the instruction that the breakpoint
- * covered, and when the thread goes on, the kernel finds it inside the sequence and sends it to the abort
- * handler, as after any preemption. (Single-stepping would send it there at every step.)
+ * Owns victims and their threads. A traced thread that meets a breakpoint stops before the kernel
+ * checks its sequence: the tracer sets the program counter back to the instruction that the
+ * breakpoint covered, and when the thread continues, the kernel finds it inside the sequence and
+ * sends it to the abort handler, as after any preemption. (Single-stepping would send it there at
+ * every step.)
  *
  *	tracer			thread				competitor
  *	names a scenario	prepares it, meets
  *	sets a breakpoint	runs it, stops at it
  *	moves the thread					competes on its old CPU
  *	lets it go		runs to the end, meets
- *				gives its verdict, meets
+ *				verifies the result, meets
  */
 #include "sections/tracer.h"
 
@@ -32,7 +33,7 @@
 
 #if ARCH_IS_KNOWN
 #define MEETING SIGUSR1
-#define PATIENCE_MS 20 /* for a competitor that sleeps: it waits for what the stopped thread holds */
+#define PATIENCE_MS 20 /* for a competitor that sleeps: it waits for a lock of the stopped thread */
 #define MAX_PATIENCE_MS 10000
 #define MAX_SECTION_BYTES (16 * MAX_BOUNDARIES)
 
@@ -41,8 +42,8 @@ struct shared {
 	struct moves moves;
 	unsigned competes_on;
 	pid_t competitor;
-	unsigned nr_cpus; /* as the library sees it there */
-	char wrong[128]; /* empty: nothing */
+	unsigned nr_cpus; /* as the library in the victim sees it */
+	char wrong[128]; /* the error; empty: none */
 };
 
 unsigned first_cpu, second_cpu;
@@ -116,7 +117,10 @@ static _Noreturn void victim_main(struct shared *shared, int requests, int answe
 
 enum stop { MET, TRAPPED, DEAD };
 
-/* Until the thread stops for the tracer. Other signals (timers, children) are its own affair. */
+/*
+ * Waits until the thread stops for the tracer. Other signals (timers, children) are delivered to
+ * it.
+ */
 static enum stop wait_for_stop(struct victim *victim)
 {
 	int status;
@@ -150,13 +154,16 @@ void victim_write(const struct victim *victim, uintptr_t address, const void *by
 		abort();
 }
 
-/* This program's own code is what the victim's was. */
+/*
+ * Sets a breakpoint, or restores the instruction, which is that of this program at the same
+ * address.
+ */
 static void set_breakpoint(struct victim *victim, uintptr_t address, bool on)
 {
 	victim_write(victim, address, on ? (const void *)arch_breakpoint : (const void *)address, sizeof(arch_breakpoint));
 }
 
-/* The boundary that the thread has just met, its program counter put there. */
+/* Returns: the boundary that the thread has just met; its program counter is set to it. */
 static uintptr_t stopped_at(struct victim *victim)
 {
 	arch_registers registers;
@@ -190,7 +197,9 @@ void victim_start(struct victim *victim, const char *options)
 	close(answers[1]);
 	victim->to_competitor = requests[1];
 	victim->from_competitor = answers[0];
-	/* The library decides once in a process: it must not have begun before the fork. */
+	/*
+	 * The library chooses its mode once in a process: it must not have started before the fork.
+	 */
 	if (wait_for_stop(victim) != MET ||
 	    (sscanf(options, "cpus:%u", &nr_cpus) == 1 && nr_cpus != victim->shared->nr_cpus))
 		abort();
@@ -213,7 +222,7 @@ void victim_end(struct victim *victim)
 	munmap(victim->shared, sizeof(struct shared));
 }
 
-/* Whether the competitor answers in this time. */
+/* Returns: true if the competitor answers in this time. */
 static bool competitor_answers(struct victim *victim, int patience_ms)
 {
 	struct pollfd answers = { victim->from_competitor, POLLIN, 0 };
@@ -236,7 +245,9 @@ static bool competitor_sleeps(const struct victim *victim)
 	return state == 'S';
 }
 
-/* Whether the competitor is done. While it gets on, however slowly, the thread must stand still. */
+/*
+ * Returns: true if the competitor is done. While it runs, however slowly, the thread must not run.
+ */
 static bool competitor_is_done(struct victim *victim)
 {
 	for (int waited_ms = 0; waited_ms < MAX_PATIENCE_MS; waited_ms += PATIENCE_MS) {
@@ -265,7 +276,7 @@ static const char *finish(struct victim *victim)
 	return victim->shared->wrong[0] ? victim->shared->wrong : NULL;
 }
 
-/* What the moves say is done. */
+/* Does what the plan says for this stop. */
 static void move_on(struct victim *victim, unsigned cpu)
 {
 	struct moves *moves = &victim->shared->moves;
@@ -284,7 +295,7 @@ static void send_away(struct victim *victim)
 	move_on(victim, other_cpu(&victim->shared->moves));
 }
 
-/* The thread stands at its next stop: the competitor's turn. Returns: whether it is done. */
+/* The thread is at its next stop: the competitor runs. Returns: true if it is done. */
 static bool let_compete(struct victim *victim, enum stay_or_go next)
 {
 	const struct moves *moves = &victim->shared->moves;
@@ -297,7 +308,7 @@ static bool let_compete(struct victim *victim, enum stay_or_go next)
 	return competitor_is_done(victim);
 }
 
-/* A section at a time: there are too many for a system call each. */
+/* Writes a whole sequence at a time: there are too many breakpoints for a system call each. */
 static void set_all_breakpoints(struct victim *victim, bool on, bool those_reached)
 {
 	for (const struct section *section = sections; section < sections + nr_sections; section++) {
@@ -314,7 +325,7 @@ static void set_all_breakpoints(struct victim *victim, bool on, bool those_reach
 	}
 }
 
-/* The thread is ready to run, or to go on; the breakpoints are set. */
+/* Lets the thread run, or continue, with the breakpoints set. */
 static const char *visit_on(struct victim *victim, uintptr_t detour, visit_fn *visit, void *arg)
 {
 	enum stop stop;
@@ -339,7 +350,9 @@ const char *victim_visit(struct victim *victim, const struct scenario *scenario,
 	return visit_on(victim, 0, visit, arg);
 }
 
-/* Stopped at a boundary, the breakpoint gone: the thread goes off it, to where others can be set. */
+/*
+ * Moves a thread that is stopped at a boundary off it, so that breakpoints can be set there again.
+ */
 static bool step_off(struct victim *victim)
 {
 	return go_on(victim, true) == TRAPPED;
@@ -377,7 +390,7 @@ const char *victim_disturb(struct victim *victim, const struct scenario *scenari
 		set_breakpoint(victim, at, false);
 		if (is_there) {
 			is_done = let_compete(victim, plan->at_stop[nr_stops++]);
-			/* A competitor at large must meet no breakpoint: nobody traces it. */
+			/* A competitor that is not traced must not meet a breakpoint. */
 			if (!is_done || nr_stops == plan->nr_stops)
 				continue;
 		} else {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A victim is a process of its own: a copy of this program, whose first thread runs scenarios and is
- * traced, and whose second one competes with it.
+ * A victim is a process of its own, a fork of this program: its first thread runs scenarios and is
+ * traced, and its second thread competes with the first.
  */
 #ifndef TESTS_SECTIONS_TRACER_H
 #define TESTS_SECTIONS_TRACER_H
@@ -12,42 +12,48 @@
 #include "sections/scenario.h"
 #include "sections/table.h"
 
-struct shared; /* what the tracer and the victim's threads tell one another */
+struct shared; /* memory of the tracer and the victim's threads */
 
 struct victim {
 	const char *options;
-	bool is_quiet; /* what it says as it dies is not wanted */
-	pid_t pid; /* 0: none, it is gone */
-	int code;  /* its memory */
+	bool is_quiet; /* its last messages are discarded */
+	pid_t pid; /* 0: it has ended */
+	int code;  /* a descriptor of its memory */
 	struct shared *shared;
 	int to_competitor, from_competitor; /* pipes */
 };
 
-/* Starts one, with PERCPU_OPTIONS, which must last as long. */
+/* Starts a victim with options as PERCPU_OPTIONS, a string that must live as long as the victim. */
 void victim_start(struct victim *victim, const char *options);
 void victim_end(struct victim *victim);
 
 /* Writes into its memory. */
 void victim_write(const struct victim *victim, uintptr_t address, const void *bytes, size_t size);
 
-/* Where a scenario is stopped: at a boundary; or there after it was moved away at another one. */
+/*
+ * Where a scenario is stopped: at a boundary, perhaps after it was moved to another CPU at another
+ * boundary.
+ */
 struct place {
 	uintptr_t boundary;
 	uintptr_t detour; /* 0: none */
 };
 
 /*
- * victim_visit - runs a scenario with a stop at every boundary that it comes by, the first time it does,
- * and calls visit there. Each stop is a preemption, but the thread is not moved.
- * victim_visit_rest - the same for boundaries that it did not reach yet, after the thread was moved away at detour.
- * Returns: NULL, or what is wrong.
+ * victim_visit - runs a scenario, stops it when it reaches a boundary for the first time, and calls
+ * visit there. Each stop is a preemption, but the thread is not moved. victim_visit_rest - as
+ * victim_visit, for boundaries that were not reached yet, after a move at detour.
+ * Returns: NULL, or a description of the error.
  */
 typedef void visit_fn(struct place place, void *arg);
 const char *victim_visit(struct victim *victim, const struct scenario *scenario, visit_fn *visit, void *arg);
 const char *victim_visit_rest(struct victim *victim, const struct scenario *scenario, uintptr_t detour, visit_fn *visit,
 			      void *arg);
 
-/* What is done at each stop; the competitor works on the CPU that the thread was stopped on, either way. */
+/*
+ * The action at each stop. In both cases the competitor runs on the CPU where the thread was
+ * stopped.
+ */
 enum stay_or_go { STAY, GO };
 struct plan {
 	const char *name;
@@ -57,7 +63,7 @@ struct plan {
 
 /*
  * victim_disturb - runs a scenario and stops it at that place as often as planned.
- * Returns: NULL, or what is wrong.
+ * Returns: NULL, or a description of the error.
  */
 const char *victim_disturb(struct victim *victim, const struct scenario *scenario, struct place place,
 			   const struct plan *plan);

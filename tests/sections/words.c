@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The operations of the headers: on words, lists, stacks and lists of free objects, each beside the plain
- * C that it stands for.
+ * The operations of the headers on words, lists, stacks and magazines, each compared with plain C.
  *
- * A world is all memory that an operation may touch. The competitor changes it so that the order of its
- * change and of the operation can be seen afterwards (5 * x + 7 does not commute with anything here, and
- * a list gets the same head with another node behind it). So an operation has only these ways to be right:
- * it was done on one of the CPUs that the thread was on, before the competitor came there.
+ * A world is all memory that an operation may touch. The competitor changes it so that the order of
+ * its change and of the operation can be seen afterwards (5 * x + 7 does not commute with anything
+ * here, and a list gets the same head with another node behind it). So only these results are
+ * right: the operation happened on one of the CPUs that the thread was on, before the competitor
+ * ran there.
  */
 #include "sections/scenario.h"
 
@@ -30,7 +30,7 @@ union site {
 	} objects;
 };
 
-/* Copies in a world: those of the two CPUs, and the one for whoever has none of his own. */
+/* The copies in a world: those of the two CPUs, and the fallback copy. */
 enum { FIRST, SECOND, FALLBACK, NR_PLACES };
 
 struct world {
@@ -45,10 +45,10 @@ struct operation {
 	void (*real)(void);
 	void (*plain)(struct world *w, unsigned place);
 	void (*compete)(struct world *w, unsigned place);
-	void (*clean)(struct world *w); /* what nothing may be said of becomes zero */
+	void (*clean)(struct world *w); /* zeroes the words whose value is unspecified */
 };
 
-/* The real one. */
+/* The real world. */
 static union site __percpu *site, __percpu *closed_site;
 static struct percpu_list_node nodes[NR_NODES];
 static uint64_t result, other_result;
@@ -93,7 +93,7 @@ static void make(const struct world *w)
 	line_now = (char *)(w->is_closed ? closed_site : site);
 }
 
-/* A world's own node behind an address of the real one. */
+/* Returns: a world's own node for the address of a node of the real world. */
 static struct percpu_list_node *in(struct world *w, const void *node)
 {
 	return &w->nodes[(const struct percpu_list_node *)node - nodes];
@@ -164,7 +164,7 @@ static void clean_nothing(struct world *w)
 {
 }
 
-/* Each operation and width three times: of a value, of a constant, out of line. */
+/* Each operation and width three times: with a value, with a constant, out of line. */
 #define REAL_WORD(name, shape, f, bits, given)                                                               \
 	static __attribute__((__noinline__)) void name(void)                                                 \
 	{                                                                                                    \
@@ -206,7 +206,10 @@ static void begin_empty_list(struct world *w)
 	begin_lists_of(w, 0);
 }
 
-/* Takes two and gives the first one back: the same head, another node behind it. One more, if it was empty. */
+/*
+ * Pops two and pushes the first one: the same head with another node behind it. Pushes one more if
+ * the list was empty.
+ */
 static void compete_list(struct world *w, unsigned place)
 {
 	struct percpu_list_node **head = &w->copies[place].list.head;
@@ -225,12 +228,12 @@ static void clean_lists(struct world *w)
 	for (unsigned place = 0; place < NR_PLACES; place++)
 		for (struct percpu_list_node *node = w->copies[place].list.head; node; node = in(w, node)->next) {
 			if (listed[node - nodes])
-				break; /* a circle: a difference remains */
+				break; /* a cycle: leave it for the comparison */
 			listed[node - nodes] = true;
 		}
 	for (struct percpu_list_node *node = (void *)(uintptr_t)w->result; node && !listed[node - nodes];
 	     node = in(w, node)->next)
-		listed[node - nodes] = true; /* the chain that pop_all gives */
+		listed[node - nodes] = true; /* the list that pop_all returned */
 	for (unsigned i = 0; i < NR_NODES; i++)
 		if (!listed[i])
 			w->nodes[i].next = NULL;
@@ -259,7 +262,7 @@ static void plain_pop(struct world *w, unsigned place)
 	if (!list->head)
 		return;
 	list->head = in(w, list->head)->next;
-	list->tag += place == FALLBACK; /* the fallback copy's is no sequence */
+	list->tag += place == FALLBACK; /* the fallback copy is updated by atomic instructions */
 }
 
 static void plain_pop_all(struct world *w, unsigned place)
@@ -301,7 +304,7 @@ static void outline_pop_all(void)
 	result = (uintptr_t)percpu_op_list_pop_all((struct percpu_list *)site);
 }
 
-/* ---- stacks: all but the fallback one open, as in the library ---- */
+/* ---- stacks: all but that of the fallback copy started, as in the library ---- */
 
 static void begin_stacks_of(struct world *w, uint32_t nr_on_first, uint32_t limit_on_first)
 {
@@ -333,7 +336,7 @@ static void begin_closed_stack(struct world *w)
 	begin_stacks_of(w, 1, 0);
 }
 
-/* Opens a closed one; takes one off a full one; else gives one, another below it. */
+/* Starts a stopped stack; pops from a full one; otherwise pushes one with another below it. */
 static void compete_stack(struct world *w, unsigned place)
 {
 	struct percpu__stack *stack = &w->copies[place].stack.head;
@@ -347,7 +350,7 @@ static void compete_stack(struct world *w, unsigned place)
 	w->copies[place].stack.slot[0] = &nodes[16 + place];
 }
 
-/* Closes it and takes what is in it. */
+/* Stops the stack and takes its contents. */
 static void compete_close(struct world *w, unsigned place)
 {
 	w->copies[place].stack.head.limit = w->copies[place].stack.head.nr = 0;
@@ -387,7 +390,7 @@ static __attribute__((__noinline__)) void real_stack_pop(void)
 	result = (uintptr_t)percpu__stack_pop((struct percpu__stack *)site);
 }
 
-/* ---- lists of free objects: arrays, a count of objects and of operations ---- */
+/* ---- magazines: arrays, with a count of objects and of operations ---- */
 
 #define OBJECTS_LIMIT 6
 
@@ -396,7 +399,7 @@ static unsigned length(const struct magazine *list)
 	return list->word & 0xffff;
 }
 
-/* After an operation: its count, and the length now. */
+/* Counts an operation and sets the length. */
 static void count(struct magazine *list, unsigned nr)
 {
 	list->word = ((list->word >> 16) + 1) << 16 | nr;
@@ -436,14 +439,14 @@ static void begin_no_list(struct world *w)
 	w->copies[FIRST].objects.limit = 0;
 }
 
-/* The last one freed is what is about to be freed. */
+/* The object that was freed last is about to be freed again. */
 static void begin_freed_before(struct world *w)
 {
 	begin_objects(w);
 	w->copies[FIRST].objects.slot[3] = &nodes[TO_PUSH];
 }
 
-/* Opens a list; gives one to a short one; else takes two and gives another. */
+/* Starts a stopped magazine; pushes one to a short one; otherwise pops two and pushes another. */
 static void compete_objects(struct world *w, unsigned place)
 {
 	struct magazine *list = &w->copies[place].objects;
@@ -471,7 +474,7 @@ static void compete_for_last(struct world *w, unsigned place)
 		count(list, length(list) - 1);
 }
 
-/* Closes all lists, and takes what is in this one. */
+/* Stops all magazines, and takes the contents of this one. */
 static void compete_close_lists(struct world *w, unsigned place)
 {
 	w->is_closed = true;
@@ -543,7 +546,7 @@ static __attribute__((__noinline__)) void real_put(void)
 	result = percpu__cache_put(&line_now, &list, &nodes[TO_PUSH]);
 }
 
-/* ---- all of them, as scenarios ---- */
+/* ---- the table of scenarios ---- */
 
 static const struct operation *operation_of(const struct scenario *self)
 {
@@ -567,7 +570,7 @@ static void run(const struct scenario *self)
 	operation_of(self)->real();
 }
 
-/* The thread stands still: its world can be taken apart and put together again. */
+/* The thread does not run: its world can be changed and restored. */
 static void compete(const struct scenario *self, unsigned cpu)
 {
 	struct world w;
@@ -577,7 +580,7 @@ static void compete(const struct scenario *self, unsigned cpu)
 	make(&w);
 }
 
-/* The world after the operation was done at that point of the moves. */
+/* The world after the operation happened at that point of the moves. */
 static void expect(const struct operation *operation, const struct moves *moves, unsigned done_at, struct world *w)
 {
 	memset(w, 0, sizeof(*w));
@@ -675,7 +678,9 @@ static bool is_right(const struct operation *operation, struct world *w)
 	return false;
 }
 
-/* What a thread does that was not told off: the whole operation late, or stores of what it knew before. */
+/*
+ * What a thread that is not aborted would do: the whole operation late, or stores of stale values.
+ */
 const char *words_blind_spot(void)
 {
 	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * check aborts|not TIMES: whether the check at start finds, in as many processes, that this kernel aborts sections of a
- * thread that is preempted on its own CPU, or that it does not. A host that is busy may stop the guest until the check's
- * time is over, so one in ten may find nothing; none may find what is wrong.
+ * check aborts|not TIMES: in so many processes, the check at start finds that this kernel aborts
+ * the critical section of a thread that is preempted and continues on the same CPU, or that it does
+ * not. A busy host may stop the guest until the check's time is over, so one check in ten may find
+ * nothing; none may find the opposite.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ static double milliseconds(void)
 	return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
 }
 
-/* In a process of its own, as the start is. Returns: as percpu__rseq_aborts, or NR_NAMES. */
+/* In a process of its own, as at start. Returns: the result of percpu__rseq_aborts, or NR_NAMES. */
 static unsigned check(void)
 {
 	int status;

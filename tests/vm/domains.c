@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sums by core, L3 cache, node and package of a machine that is really there: beside what its kernel says of each CPU, which
- * hwloc was not asked for here.
+ * Sums by core, L3 cache, node and package of a real machine, compared with the kernel's
+ * description of each CPU, which this test reads without hwloc.
  */
 #include "vm/nodes.h"
 
 static const enum percpu_level levels[] = { PERCPU_LEVEL_CORE, PERCPU_LEVEL_L3, PERCPU_LEVEL_NODE, PERCPU_LEVEL_PACKAGE };
 #define NR_LEVELS (sizeof(levels) / sizeof(levels[0]))
 
-/* A line of /sys/devices/system/cpu/cpuN/, or nothing. */
+/* Reads a line of /sys/devices/system/cpu/cpuN/, or nothing. */
 static const char *sysfs_of(unsigned cpu, const char *name)
 {
 	static char line[256];
@@ -24,7 +24,10 @@ static const char *sysfs_of(unsigned cpu, const char *name)
 	return line;
 }
 
-/* Text that CPUs of one domain have in common, and others do not; empty: there is no such level here. */
+/*
+ * Returns: a text that identifies the CPU's domain, or an empty one if the machine has no such
+ * level.
+ */
 static void kernels_word(enum percpu_level level, unsigned cpu, char *word, size_t size)
 {
 	unsigned is_cpu, node;
@@ -78,7 +81,7 @@ START_TEST(domains_are_those_of_the_kernel)
 END_TEST
 
 /* Nodes and packages have the kernel's numbers. */
-START_TEST(so_are_their_numbers)
+START_TEST(numbers_of_domains_are_those_of_the_kernel)
 {
 	static const enum percpu_level numbered[] = { PERCPU_LEVEL_NODE, PERCPU_LEVEL_PACKAGE };
 
@@ -93,7 +96,7 @@ START_TEST(so_are_their_numbers)
 }
 END_TEST
 
-START_TEST(sums_are_those_of_who_counted)
+START_TEST(sums_are_those_of_the_domains_cpus)
 {
 	uint64_t __percpu *counter;
 	uint64_t sums[MAX_CPUS], want[MAX_CPUS], pairs[2 * MAX_CPUS];
@@ -123,8 +126,11 @@ START_TEST(sums_are_those_of_who_counted)
 }
 END_TEST
 
-/* A CPU that was off when domains were first asked for: in none, and its counts in the last. */
-START_TEST(cpus_that_were_off_are_in_the_last)
+/*
+ * A CPU that was offline when domains were first used is in no domain; its counts are in the last
+ * sum.
+ */
+START_TEST(counts_of_late_cpus_are_in_the_last_sum)
 {
 	uint64_t sums[MAX_CPUS];
 	uint64_t __percpu *counter;
@@ -147,12 +153,12 @@ START_TEST(cpus_that_were_off_are_in_the_last)
 }
 END_TEST
 
-/* The last one wants a guest. */
+/* The last one needs a guest. */
 int main(void)
 {
-	const TTest *tests[] = { domains_are_those_of_the_kernel, so_are_their_numbers, sums_are_those_of_who_counted, NULL, NULL };
+	const TTest *tests[] = { domains_are_those_of_the_kernel, numbers_of_domains_are_those_of_the_kernel, sums_are_those_of_the_domains_cpus, NULL, NULL };
 
 	if (is_guest())
-		tests[3] = cpus_that_were_off_are_in_the_last;
+		tests[3] = counts_of_late_cpus_are_in_the_last_sum;
 	return run_suite(suite_of("vm/domains", tests, 60));
 }

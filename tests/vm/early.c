@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A chunk that is made before libnuma knows of nodes is told as unplaced, and the next ones are placed. */
+/*
+ * A chunk that is made before libnuma has found the nodes is counted as unplaced; later chunks are
+ * placed.
+ */
 #include "vm/nodes.h"
 
 static uint64_t __percpu *early;
@@ -9,7 +12,7 @@ static void allocate_early(void)
 	early = percpu_new(uint64_t);
 }
 
-/* Before all constructors, those of libraries too. */
+/* Runs before all constructors, also those of libraries. */
 __attribute__((section(".preinit_array"), used)) static void (*const run_early)(void) = allocate_early;
 
 static struct percpu_pool_stats stats_now(void)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * forced PROGRAM: that PROGRAM sees what a kernel does that does not abort sections, when the library is made to use them:
- * its controls pass, and not all of its other tests do. A few times, as it may be lucky.
+ * forced PROGRAM: in rseq mode on a kernel that does not abort critical sections, PROGRAM detects
+ * lost updates: its controls pass, and some of its other tests fail. Up to a few runs, since one
+ * run may lose nothing.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 
 #define NR_RUNS 5
 
-/* Returns: whether it failed as it must. */
+/* Returns: true if it failed as it must. */
 static bool fails(const char *program)
 {
 	char line[4096];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hotplug [control]: CPUs go and come while threads count and pass objects on, two or more on every CPU; nothing
- * is lost. The control must lose something, and does where a thread is interrupted between any two instructions.
+ * hotplug [control]: CPUs go offline and online while threads count and pass objects on, two or
+ * more on each CPU; nothing is lost. The control must lose something, and does if threads can be
+ * interrupted between any two instructions.
  */
 #include "vm/nodes.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * huge DOMAINS: eight neighbouring copies whose CPUs are on one node share a huge page of that node, on this machine so
- * many times; eight that are not have small ones, each on its own.
+ * huge DOMAINS: eight neighbouring copies whose CPUs are on one node share a huge page of that
+ * node, DOMAINS times on this machine; eight neighbours of several nodes have small pages, each on
+ * its own node.
  */
 #include "percpu/huge.h"
 #include "vm/nodes.h"

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies of CPUs that come when a process already runs lie where they should, whoever touched them first. No static
- * per-CPU variable here: it would have its chunk, and all nodes be known, before a CPU of a test is off.
+ * Copies of CPUs that come online while a process runs lie on the right node, whichever CPU touched
+ * them first. This program has no static per-CPU variable: its chunk would be made, and all nodes
+ * read, before a CPU of a test is offline.
  */
 #include "vm/nodes.h"
 
-/* A chunk of its own. */
+/* Makes a chunk of its own. */
 static char __percpu *take_chunk(void)
 {
 	char __percpu *chunk = percpu_alloc(PERCPU_MAX_SIZE, 8);
@@ -23,7 +24,7 @@ static size_t chunks_unplaced(size_t nr_chunks)
 	return stats.nr_chunks_unplaced;
 }
 
-/* A CPU of another node, if there is one. */
+/* Returns: a CPU of another node, if there is one. */
 static unsigned elsewhere(int node)
 {
 	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
@@ -32,7 +33,7 @@ static unsigned elsewhere(int node)
 	return 0;
 }
 
-/* All that a CPU which came later could have there is its own, but nothing is touched from it. */
+/* Every copy of an online CPU is on that CPU's node, although a CPU of another node touched it. */
 static void check_placed(char __percpu *chunk, unsigned late)
 {
 	ck_assert(pin(elsewhere(node_of[late])));
@@ -85,7 +86,7 @@ static unsigned plug_in(void)
 	ck_abort_msg("no CPU came");
 }
 
-/* The CPU stays. */
+/* The CPU remains. */
 START_TEST(cpus_plugged_in_are_right)
 {
 	const size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
@@ -102,7 +103,10 @@ START_TEST(cpus_plugged_in_are_right)
 	check_placed(take_chunk(), late);
 	ck_assert_uint_eq(chunks_unplaced(2), 0);
 	ck_assert_int_eq(percpu_pool_misplaced(NULL), 0);
-	/* A counter of before counts there, and lies where it is touched, which is told. */
+	/*
+	 * A counter from before works there; its page is on the node of the first access, and
+	 * statistics say so.
+	 */
 	copy = percpu_ptr(before, late);
 	ck_assert(pin(late));
 	percpu_inc(before);
@@ -116,7 +120,7 @@ START_TEST(cpus_plugged_in_are_right)
 }
 END_TEST
 
-/* They want a guest, and the last a CPU to plug in. */
+/* They need a guest, and the last one a CPU to plug in. */
 int main(void)
 {
 	const TTest *tests[] = { cpus_online_later_are_right, NULL, NULL };

@@ -3,16 +3,16 @@
 # The machines. Each is a function that sets
 #	arch	amd64 or arm64
 #	suite	the Debian suite its kernel comes from
-#	qemu	QEMU's arguments, beyond those that all share
-#	flavour	of its kernel, when it is not the usual one
-#	version	of its kernel, as packages are called, when it is not the newest
+#	qemu	QEMU's arguments, beside those of all machines
+#	flavour	of its kernel, if it is not the usual one
+#	version	of its kernel's package, if it is not the newest
 #	append	more of the kernel's command line
-#	mode	that the library is to choose there, when it is not rseq
-#	shape	what vm/mode is to find: possible CPUs, nodes that are online, have memory, have CPUs, page size
+#	mode	that the library must choose there, if it is not rseq
+#	shape	that vm/mode must find: possible CPUs, nodes that are online, have memory, have CPUs, page size
 #	tests	programs to run there, with their arguments (~ for a space) below tests/
 #	races	programs to run with one guest instruction per translation block: emulation takes interrupts
 #		between blocks only, and would never abort a critical section
-#	limit	seconds until it is given up
+#	limit	seconds until the run is aborted
 #	hot_add	the socket and core of a CPU that the monitor can add
 
 all_machines="arm64 nodes interleaved unaborted old checked gaps absent wide uneven pages16k old_arm64 traced many"
@@ -23,18 +23,18 @@ layers="platform/test_options platform/test_platform platform/test_abort platfor
 	percpu/test_watched counter/test_sum"
 slow_floors="percpu/test_model percpu/test_threads percpu/test_returned cache/test_stress"
 places="vm/placement vm/late vm/slabs vm/hotplug vm/early vm/domains vm/topo"
-# Where the shape of the machine is what matters.
+# For machines whose shape is tested.
 shapes="$places vm/refused topology/test_possible percpu/test_copies counter/test_domain"
 
 # ---- their parts ----
 
-# cpus ONLINE SOCKETS CORES: of a thread each; those that are not online can be plugged in.
+# cpus ONLINE SOCKETS CORES: one thread a core; CPUs that are not online can be plugged in.
 cpus()
 {
 	printf ' -smp %d,sockets=%d,cores=%d,threads=1,maxcpus=%d' "$1" "$2" "$3" $(($2 * $3))
 }
 
-# memory MIB...: nodes 0, 1 and so on, with as much memory each; 0: none.
+# memory MIB...: the memory of nodes 0, 1 and so on; 0: a node without memory.
 memory()
 {
 	node=0
@@ -48,7 +48,7 @@ memory()
 	printf ' -m %dM' "$sum"
 }
 
-# sockets NODE...: which node sockets 0, 1 and so on are on.
+# sockets NODE...: the nodes of sockets 0, 1 and so on.
 sockets()
 {
 	socket=0
@@ -58,7 +58,8 @@ sockets()
 	done
 }
 
-# in_turn SOCKETS LENGTH NODES: nodes of sockets, so many of one after the other, and from the first node again.
+# in_turn SOCKETS LENGTH NODES: the nodes of sockets: LENGTH sockets on each node in turn, and from
+# the first node again.
 in_turn()
 {
 	for socket in $(seq 0 $(($1 - 1))); do
@@ -147,8 +148,9 @@ machine_old_arm64()
 	limit=3600
 }
 
-# A kernel that does not abort sections of a thread that is preempted on its own CPU. The library finds out; made to use
-# sections all the same, it loses what the races are there to see.
+# A kernel that does not abort the critical section of a thread that is preempted and continues on
+# the same CPU. The library detects it; in forced rseq mode it loses updates, which the races
+# detect.
 machine_unaborted()
 {
 	machine_arm64
@@ -158,8 +160,8 @@ machine_unaborted()
 	races="vm/selftest vm/race vm/forced~vm/selftest vm/forced~vm/race"
 }
 
-# Every instruction of every section, on the architecture that the host is not: minutes of breakpoints, which stop a
-# thread inside a block, too.
+# Every instruction of every critical section, on another architecture than the host's: minutes of
+# breakpoints, which stop a thread inside a translation block, too.
 machine_traced()
 {
 	machine_arm64
@@ -180,7 +182,7 @@ machine_gaps()
 	tests=$shapes
 }
 
-# A node that is possible and comes with its first CPU; it has no memory then.
+# A possible node that comes online with its first CPU, without memory.
 machine_absent()
 {
 	x86 $(cpus 6 8 1) $(memory 512 0 512 512) $(sockets 0 2 3 0 2 3 1 1)
@@ -189,7 +191,8 @@ machine_absent()
 	tests=$shapes
 }
 
-# Eight CPUs of 320, one of the last to be plugged in: more than x2APIC without interrupt remapping can have.
+# Eight CPUs of 320, one of the last to be plugged in: more than x2APIC without interrupt remapping
+# can have.
 machine_wide()
 {
 	x86 $(cpus 8 320 1) $(memory 768 768) $(sockets $(in_turn 320 4 2)) -device intel-iommu,intremap=on,eim=on

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mode rseq|atomic POSSIBLE NODES WITH_MEMORY WITH_CPUS PAGE_BYTES: whether this is the machine that was asked for, and
- * its operations work as it says there, and why they do.
+ * mode rseq|atomic POSSIBLE NODES WITH_MEMORY WITH_CPUS PAGE_BYTES: this is the machine that was
+ * asked for, operations work in that mode, and the library gives a reason for the mode.
  */
 #include <percpu/percpu.h>
 
@@ -17,7 +17,7 @@ static void check(const char *what, unsigned found, const char *wanted)
 	printf("%s %u - %s: %u\n", strtoul(wanted, NULL, 10) == found ? "ok" : "not ok", ++nr, what, found);
 }
 
-/* Numbers on a list such as "0-3,8". */
+/* Returns: how many numbers a list such as "0-3,8" has. */
 static unsigned count_listed(const char *path)
 {
 	FILE *file = fopen(path, "r");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What tests on machines with nodes share: which node each CPU is on, which it says itself, and where a page lies,
- * which move_pages says, for it moves nothing when it is given no nodes.
+ * Shared by tests on machines with nodes: the node of each CPU, by getcpu on that CPU, and the node
+ * of a page, by move_pages, which without a list of nodes moves nothing.
  */
 #ifndef TESTS_VM_NODES_H
 #define TESTS_VM_NODES_H
@@ -21,7 +21,7 @@
 
 #define MAX_CPUS 1024
 
-static int node_of[MAX_CPUS]; /* where its memory belongs; -1: not online */
+static int node_of[MAX_CPUS]; /* the node of the CPU's memory; -1: not online */
 
 static inline bool pin(unsigned cpu)
 {
@@ -32,7 +32,7 @@ static inline bool pin(unsigned cpu)
 	return !sched_setaffinity(0, sizeof(set), &set);
 }
 
-/* Whether a number is on the list of a file, such as "0-3,8". */
+/* Returns: true if the list in a file, such as "0-3,8", has the number. */
 static inline bool is_listed(const char *path, unsigned number)
 {
 	FILE *file = fopen(path, "r");
@@ -51,7 +51,7 @@ static inline bool is_listed(const char *path, unsigned number)
 	return found;
 }
 
-/* The node itself, or the nearest that has memory. */
+/* Returns: the node itself, or the nearest node with memory. */
 static inline int memory_near(unsigned node)
 {
 	static const char has_memory[] = "/sys/devices/system/node/has_memory";
@@ -117,7 +117,7 @@ static inline unsigned count_online(void)
 	return nr;
 }
 
-/* Nodes with memory that belongs to a CPU. */
+/* Returns: the number of nodes whose memory belongs to a CPU. */
 static inline unsigned count_nodes(void)
 {
 	bool seen[MAX_CPUS] = { false };
@@ -131,7 +131,7 @@ static inline unsigned count_nodes(void)
 	return nr;
 }
 
-/* Node of a page, or a negative number where there is none. */
+/* Returns: the node of a page, or a negative number if there is no page. */
 static inline int node_of_page(const void *address)
 {
 	void *page = (void *)((uintptr_t)address & -(uintptr_t)sysconf(_SC_PAGESIZE));
@@ -161,7 +161,7 @@ static inline unsigned random_online(void)
 	return cpu;
 }
 
-/* What a process that begins now, under the limits of this one, is told: as many CPUs, and where all of them belong. */
+/* A process that starts now, under the limits of this one, sees as many CPUs on the same nodes. */
 static inline void check_fresh_view(void)
 {
 	static char said[1 << 20];
@@ -186,9 +186,9 @@ static inline void check_fresh_view(void)
 		}
 }
 
-/* ---- CPUs that come and go ---- */
+/* ---- CPUs that go offline and online ---- */
 
-/* Not the CPUs of a machine that others use: /init of a guest sets VM_GUEST. */
+/* Only in a guest, whose /init sets VM_GUEST: the host's CPUs are in use. */
 static inline bool is_guest(void)
 {
 	return getenv("VM_GUEST");
@@ -209,7 +209,7 @@ static inline bool set_online(unsigned cpu, bool online)
 	return !fclose(file) && done;
 }
 
-/* CPUs that can be switched off, the first ones after CPU 0. */
+/* Finds CPUs that can be taken offline, starting after CPU 0. */
 static inline unsigned find_switchable(unsigned *which, unsigned max)
 {
 	unsigned nr = 0;

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
-# Debian packages as files: fetched by this machine's own apt from its own sources, and unpacked below
-# the build tree. Nothing is installed, and apt's own state stays as it is: each set of suites and
-# architecture has a state of its own in $cache/apt.
+# Debian packages as files: fetched by this machine's own apt from its own sources, and unpacked
+# below the build tree. Nothing is installed, and apt's own state stays as it is: each set of suites
+# and architecture has a state of its own in $cache/apt.
 #
-# Functions fail with one line in $why, which is what a skipped test says.
+# A function that fails sets $why to one line, the reason of the skipped test.
 
 : "${cache:?a folder of the build tree}"
 : "${why:=}"
@@ -18,7 +18,7 @@ find_release()
 		return 1
 	fi
 	release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-	# SITE and SIGNED_BY of the source that has the release itself; its neighbours lie beside it.
+	# SITE and SIGNED_BY of the source of the release itself; other suites are beside it.
 	# shellcheck disable=SC2016
 	sources=$(apt-get indextargets --format '$(SITE) $(RELEASE) $(SIGNED_BY)' 'Created-By: Packages' |
 		awk -v release="$release" '$2 == release { print $1, ($3 ~ /^[/]/ ? $3 : ""); exit }')
@@ -37,7 +37,7 @@ state_of()
 	echo "$cache/apt/$(echo "$1" | tr ' ' +)-$2"
 }
 
-# get_lists "SUITE..." ARCHITECTURE: what these suites hold.
+# get_lists "SUITE..." ARCHITECTURE: fetches the package lists of these suites.
 get_lists()
 {
 	apt_state=$(state_of "$1" "$2")
@@ -94,8 +94,8 @@ download()
 		apt_in "$from_suites" "$for_arch" apt-get -q -t "${from_suites##* }" download "$package" >"$cache/fetch.log" 2>&1
 )
 
-# fetch "SUITE..." ARCHITECTURE DIRECTORY PACKAGE...: unpacked into the directory, once, as the last suite has
-# it. Lists that are older than what the archive holds are fetched anew.
+# fetch "SUITE..." ARCHITECTURE DIRECTORY PACKAGE...: unpacks packages into the directory, once, in
+# the version of the last suite. Lists that are older than the archive are fetched anew.
 fetch()
 {
 	from_suites=$1
@@ -120,8 +120,8 @@ fetch()
 	rm -rf "$cache/incoming"
 }
 
-# missing_with "SUITE..." PACKAGE...: these, and what they depend on and this machine does not have, as the
-# last suite has it.
+# missing_with "SUITE..." PACKAGE...: prints these packages, and their dependencies that this
+# machine lacks, in the versions of the last suite.
 missing_with()
 {
 	from_suites=$1

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every touched page of every copy lies on the node of its CPU, or the nearest that has memory, whoever
- * touched it first; and CPUs that are not there cost no page.
+ * Every touched page of every copy lies on the node of its CPU, or on the nearest node with memory,
+ * whichever CPU touched it first; and CPUs that are absent cost no page.
  */
 #include "vm/nodes.h"
 
@@ -21,7 +21,7 @@ static struct block __percpu *blocks[NR_BLOCKS];
 
 static PERCPU_DEFINE(struct block, static_block);
 
-/* Every copy of a CPU that is there is written from some CPU, more often than not another one's. */
+/* Every copy of a present CPU is written from some CPU, most often from another one. */
 static void touch(struct block __percpu *block)
 {
 	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++) {
@@ -83,7 +83,7 @@ START_TEST(touched_pages_are_on_their_nodes)
 }
 END_TEST
 
-START_TEST(static_variables_are_too)
+START_TEST(static_variables_are_on_their_nodes)
 {
 	ask_nodes();
 	touch(static_block);
@@ -91,7 +91,10 @@ START_TEST(static_variables_are_too)
 }
 END_TEST
 
-/* Without the library's policy all pages come from the node of who touches them: the test sees that. */
+/*
+ * Without the library's policy all pages are on the node of the thread that touches them, and the
+ * test detects that.
+ */
 START_TEST(control_without_policy)
 {
 	const struct percpu_pool_attr attr = { .size = sizeof(attr), .node_policy = PERCPU_OFF };
@@ -109,7 +112,7 @@ START_TEST(control_without_policy)
 }
 END_TEST
 
-/* What makes the detour around nodes without memory necessary. */
+/* Shows why policies avoid nodes without memory. */
 START_TEST(control_of_nodes_without_memory)
 {
 	void *page = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -127,7 +130,7 @@ START_TEST(control_of_nodes_without_memory)
 }
 END_TEST
 
-START_TEST(populated_pages_are_too)
+START_TEST(populated_pages_are_on_their_nodes)
 {
 	const struct percpu_pool_attr attr = { .size = sizeof(attr), .populate = PERCPU_ON };
 
@@ -141,8 +144,8 @@ START_TEST(populated_pages_are_too)
 }
 END_TEST
 
-/* Whole chunks and single pages go back, and come again. */
-START_TEST(so_are_pages_after_trim_and_reuse)
+/* Whole chunks and single pages go back to the kernel, and are used again. */
+START_TEST(pages_after_trim_and_reuse_are_on_their_nodes)
 {
 	unsigned nr_gone = 0;
 
@@ -169,8 +172,8 @@ START_TEST(so_are_pages_after_trim_and_reuse)
 }
 END_TEST
 
-/* Freed and taken again without a trim: what zeroes a copy must not touch those of nobody. */
-START_TEST(reuse_touches_nobodys_page)
+/* Freed and allocated again without a trim: zeroing must not touch the copies of absent CPUs. */
+START_TEST(reuse_touches_no_page_of_absent_cpus)
 {
 	ask_nodes();
 	for (unsigned turn = 0; turn < 3; turn++) {
@@ -188,7 +191,7 @@ START_TEST(reuse_touches_nobodys_page)
 END_TEST
 
 /* Pages of a published pool, touched by the process that made it or by its child. */
-START_TEST(published_pages_are_too)
+START_TEST(published_pages_are_on_their_nodes)
 {
 	const struct percpu_pool_attr attr = { .size = sizeof(attr), .published = PERCPU_ON };
 	struct percpu_pool *pool;
@@ -209,7 +212,7 @@ START_TEST(published_pages_are_too)
 	for (unsigned i = 1; i < NR_BLOCKS; i += 2)
 		touch(blocks[i]);
 	for (unsigned i = 0; i < NR_BLOCKS; i++) {
-		/* What the worker touched is here when it is read. */
+		/* Pages that the worker touched exist when they are read. */
 		for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
 			if (node_of[cpu] >= 0)
 				ck_assert_uint_eq(__atomic_load_n(&percpu_ptr(blocks[i], cpu)->word[511], __ATOMIC_RELAXED), 1);
@@ -219,7 +222,9 @@ START_TEST(published_pages_are_too)
 }
 END_TEST
 
-/* A process that may use one CPU places what is another's all the same, also one that begins so. */
+/*
+ * A process that may use one CPU places the copies of the others correctly, also if it starts so.
+ */
 START_TEST(narrow_affinity_changes_nothing)
 {
 	ask_nodes();
@@ -235,6 +240,6 @@ START_TEST(narrow_affinity_changes_nothing)
 }
 END_TEST
 
-TEST_MAIN("vm/placement", 60, touched_pages_are_on_their_nodes, static_variables_are_too, control_without_policy,
-	  control_of_nodes_without_memory, populated_pages_are_too, so_are_pages_after_trim_and_reuse,
-	  reuse_touches_nobodys_page, published_pages_are_too, narrow_affinity_changes_nothing)
+TEST_MAIN("vm/placement", 60, touched_pages_are_on_their_nodes, static_variables_are_on_their_nodes, control_without_policy,
+	  control_of_nodes_without_memory, populated_pages_are_on_their_nodes, pages_after_trim_and_reuse_are_on_their_nodes,
+	  reuse_touches_no_page_of_absent_cpus, published_pages_are_on_their_nodes, narrow_affinity_changes_nothing)

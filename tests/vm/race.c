@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Interrupted operations, as many as a slow machine can have: threads that do nothing but operate, each
- * with a timer whose signal does the same on top of it, on CPUs that they share and change. Emulators run
- * thousands of steps where processors run millions; here most instructions lie in a critical section.
+ * Interrupts as many operations as possible on a slow machine. Threads do nothing but operations,
+ * each with a timer whose signal handler does the same, on CPUs that they share and change.
+ * Emulators run thousands of steps where processors run millions; here most instructions are in a
+ * critical section.
  *
- * A thread that another one kept from its CPU for a time slice has a signal waiting when it comes back, and signals abort
- * sections, too. So there are sleepers as well: they wake up beside the threads, do one step and sleep again, and who was
- * preempted goes on where it was, with nothing but the preemption to abort its section.
+ * A thread that lost its CPU for a time slice has a signal pending when it continues, and signals
+ * abort critical sections, too. So there are also sleepers: they wake up, do one step and sleep
+ * again, and the thread that they preempted continues on the same CPU, with nothing but the
+ * preemption to abort its critical section.
  */
 #include "harness/harness.h"
 
@@ -31,18 +33,18 @@
 #define NR_SLEEPERS 2 /* one on each of two CPUs */
 #define SLEEP_NS 100000
 #define SLICE_NS 100000
-#define RACE_SECONDS 5 /* and longer, where a machine is slow */
+#define RACE_SECONDS 5 /* at least; longer on a slow machine */
 #define RACE_SECONDS_MAX 60
 #define CONTROL_SECONDS 300 /* at most */
 #define MIN_SIGNALS 100
 #define ENOUGH_TURNS 1500 /* of sleepers */
-#define MIN_TURNS 100     /* where a machine is so slow that time is over before */
+#define MIN_TURNS 100     /* on a machine that is too slow for more */
 
 struct racer {
 	pthread_t thread;
 	timer_t timer;
-	uint64_t steps, signals; /* the thread's; of a sleeper turns, each of a step */
-	unsigned wait;           /* until the next signal, from its handler to itself */
+	uint64_t steps, signals; /* of the thread; of a sleeper: its turns, one step each */
+	unsigned wait;           /* until the next signal; used by the handler alone */
 };
 
 static struct racer racers[NR_THREADS], sleepers[NR_SLEEPERS];
@@ -50,7 +52,7 @@ static void (*step)(void), (*step_in_handler)(void);
 static bool is_over;
 static cpu_set_t all;
 
-/* One signal at a time, some time after the last has been dealt with: the thread always comes to its own steps. */
+/* Each signal arms the timer for the next one, so that the thread makes steps in between. */
 static void arm(struct racer *self)
 {
 	struct itimerspec when = { .it_value.tv_nsec = 1 };
@@ -87,7 +89,10 @@ static void *run_racer(void *argument)
 	return NULL;
 }
 
-/* Schedulers let a thread finish its slice, unless the one that wakes up asks for a shorter one; older ones know no such thing. */
+/*
+ * A scheduler lets a thread finish its slice unless the woken thread asks for a shorter one; old
+ * kernels reject that request.
+ */
 static void ask_for_short_slices(void)
 {
 	struct {
@@ -235,7 +240,7 @@ START_TEST(control_of_counters_loses_some)
 }
 END_TEST
 
-/* ---- lists: whoever is interrupted finds the same first node in front of another ---- */
+/* ---- lists: an interrupted thread finds the same first node in front of another ---- */
 
 #define NR_NODES 8 /* for each CPU */
 static struct percpu_list_node nodes[CPU_SETSIZE * NR_NODES];
@@ -290,7 +295,7 @@ static struct percpu_list_node *pop(void)
 DEFINE_STEPS()
 DEFINE_STEPS(_plainly)
 
-/* Lists that went wrong run in circles, or short. */
+/* A corrupted list has a cycle, or has lost nodes. */
 static bool lists_hold(void (*main_step)(void), void (*handler_step)(void))
 {
 	uint64_t signals;

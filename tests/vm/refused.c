@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nodes, mappings and CPUs that a process does not get: everything works all the same, and the library says what
- * was not placed. On a machine of one node there is nothing to place.
+ * A process that is refused nodes, mappings or CPUs: everything works, and statistics count the
+ * chunks that were not placed. On a machine of one node there is nothing to place.
  */
 #include "harness/filter.h"
 #include "vm/nodes.h"
@@ -17,7 +17,7 @@
 #define MAPPING_LIMIT 65530
 #define OBJECT_BYTES 200
 
-static char __percpu *chunks[NR_CHUNKS]; /* each the whole of one */
+static char __percpu *chunks[NR_CHUNKS]; /* each area fills a chunk */
 static unsigned nr_nodes;
 
 static void setup(void)
@@ -47,7 +47,7 @@ static void free_chunks(unsigned nr)
 	ck_assert_int_ge(percpu_trim(NULL), 0);
 }
 
-/* A page of every copy, touched from this CPU. Returns: how many lie elsewhere than they should. */
+/* Touches a page of every copy from this CPU. Returns: the number of pages on a wrong node. */
 static size_t touch_from(unsigned cpu, unsigned chunk, size_t offset)
 {
 	size_t nr_wrong = 0;
@@ -66,7 +66,7 @@ static size_t touch_from(unsigned cpu, unsigned chunk, size_t offset)
 static uint64_t __percpu *counter;
 static struct percpu_cache *cache;
 
-/* What was there before still works. */
+/* Memory from before still works. */
 static void check_working(void)
 {
 	const uint64_t before = percpu_sum(counter);
@@ -113,12 +113,12 @@ START_TEST(bound_to_one_node_as_by_numactl)
 }
 END_TEST
 
-/* ---- a node that is full ---- */
+/* ---- a full node ---- */
 
 #define HOG_BYTES ((size_t)2 << 20)
 #define MAX_HOGS 1024
 
-/* Takes a node's memory, until more comes from another. */
+/* Allocates a node's memory, until the kernel takes pages of another node. */
 static unsigned fill_node(int node, char **hogs)
 {
 	unsigned long nodes = 1ul << node;
@@ -156,14 +156,14 @@ START_TEST(a_full_node)
 		nr_wrong += touch_from(0, 1, at);
 	ck_assert_uint_gt(nr_wrong, 0);
 	ck_assert_int_ge(percpu_pool_misplaced(NULL), (ssize_t)(nr_wrong * 4096));
-	ck_assert_uint_eq(stats_now().nr_chunks_unplaced, 0); /* it was the kernel that did as it could */
+	ck_assert_uint_eq(stats_now().nr_chunks_unplaced, 0); /* the policy is set; the kernel used another node */
 	check_new_ones();
 	for (unsigned i = 0; i < nr_hogs; i++)
 		munmap(hogs[i], HOG_BYTES);
-	/* There is room again, for pages that come now. */
+	/* There is room for new pages again. */
 	ck_assert_uint_eq(touch_from(0, 2, 0), 0);
 	free_chunks(4);
-	/* What stays is what CPUs keep ready since then. */
+	/* The remaining pages are in the area caches. */
 	ck_assert_int_lt(percpu_pool_misplaced(NULL) * 10, (ssize_t)(nr_wrong * 4096));
 }
 END_TEST
@@ -195,7 +195,10 @@ START_TEST(a_sandbox_without_mbind)
 }
 END_TEST
 
-/* For whom a thread ran for a second, its pages without a policy are watched: those of Linux 6.1 are then not shown. */
+/*
+ * NUMA balancing scans the pages without a policy of a thread that ran for a second; Linux 6.1 then
+ * hides them.
+ */
 START_TEST(pages_that_balancing_watches)
 {
 	size_t nr_wrong;
@@ -229,7 +232,7 @@ static void set_mapping_limit(unsigned nr)
 	ck_assert(!is_guest() || write_to("/proc/sys/vm/max_map_count", text));
 }
 
-/* That do not merge. */
+/* Makes mappings that do not merge. */
 static void map_a_thousand(void)
 {
 	char *pages = mmap(NULL, 2000 * 4096ul * 16, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -240,7 +243,10 @@ static void map_a_thousand(void)
 	munmap(pages, 2000 * 4096ul * 16);
 }
 
-/* Chunks that came first are placed; the others lie where they were touched, and statistics say so. */
+/*
+ * The first chunks are placed; the pages of the others are where they were touched, and statistics
+ * say so.
+ */
 static void check_placed_within_budget(unsigned nr)
 {
 	const unsigned nr_placed = nr - (unsigned)stats_now().nr_chunks_unplaced;
@@ -267,8 +273,8 @@ START_TEST(ten_thousand_chunks_leave_room_for_other_mappings)
 	check_new_ones();
 	free_chunks(NR_CHUNKS);
 	/*
-	 * Chunks gave back their share of the mappings. Two without a place may remain: the empty chunk that the
-	 * pool keeps, and the chunk of check_new_ones(), if something in it is kept ready for a CPU.
+	 * The chunks released their mappings. Two unplaced chunks may remain: the empty chunk that the
+	 * pool keeps, and the chunk of check_new_ones(), if an area cache holds an area of it.
 	 */
 	take_chunks(10);
 	ck_assert_uint_le(stats_now().nr_chunks_unplaced, 2);
@@ -304,7 +310,7 @@ END_TEST
 
 /* ---- a cpuset ---- */
 
-/* A control group of its own for each; mems: nodes whose memory it may use, or all of them. */
+/* Puts the process into a control group of its own; mems: the nodes whose memory it may use. */
 static void enter_cpuset(const char *name, const char *cpus, const char *mems)
 {
 	static const char root[] = "/sys/fs/cgroup";
@@ -348,7 +354,7 @@ START_TEST(a_cpuset_changes_nothing_but_what_is_touched)
 }
 END_TEST
 
-/* Policies for other nodes are refused then. */
+/* The kernel refuses policies for other nodes then. */
 START_TEST(a_cpuset_of_one_nodes_memory)
 {
 	char cpus[32], mems[32];
@@ -374,7 +380,10 @@ END_TEST
 
 /* ---- possible CPUs with holes between them ---- */
 
-/* The kernel's list as this process sees it from now on. Returns: N by that list, with a hole before its last CPU. */
+/*
+ * Replaces the kernel's list for this process, by one with a hole before its last CPU. Returns: N
+ * by that list.
+ */
 static unsigned make_possible_sparse(void)
 {
 	static const char possible[] = "/sys/devices/system/cpu/possible", ours[] = "/tmp/possible";

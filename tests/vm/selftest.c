@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What percpu selftest says on this machine, in TAP. */
+/* Prints the results of percpu selftest on this machine as TAP. */
 #include <stdio.h>
 
 int main(void)

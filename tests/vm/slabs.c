@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Object caches on machines with nodes: every object lies on the node of the CPU that it was allocated on, whoever
- * wrote it first, also when it was freed elsewhere and given again; and CPUs that go strand no object.
+ * Object caches on machines with nodes: every object lies on the node of the CPU where it is
+ * allocated, whichever CPU wrote it first, also after a remote free; and the objects of a CPU that
+ * goes offline are not lost.
  */
 #include "cache/cache.h"
 #include "vm/nodes.h"
@@ -27,7 +28,7 @@ static void setup(void)
 	ck_assert_ptr_nonnull(cache);
 }
 
-/* On its CPU; written from any. */
+/* Allocates on the object's CPU, and writes from any CPU. */
 static void allocate_on(unsigned cpu)
 {
 	ck_assert(pin(cpu));
@@ -76,7 +77,7 @@ static void check_all_placed(void)
 		ck_assert_uint_ge(stats_now().node_bytes[node], count_nodes() > 1 ? node_bytes[node] : 0);
 }
 
-/* Whoever looked at them, or freed and shrunk from afar. */
+/* The parts of absent CPUs have no page, also after remote frees, statistics and a shrink. */
 static void check_absent_cost_nothing(void)
 {
 	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
@@ -84,7 +85,7 @@ static void check_absent_cost_nothing(void)
 			ck_assert_int_lt(node_of_page(percpu_ptr(percpu__cache_of(cache)->cpu_caches, cpu)), 0);
 }
 
-START_TEST(objects_are_on_the_nodes_of_their_homes)
+START_TEST(objects_are_on_the_nodes_of_their_owner_cpus)
 {
 	setup();
 	allocate_all();
@@ -97,7 +98,7 @@ START_TEST(objects_are_on_the_nodes_of_their_homes)
 }
 END_TEST
 
-START_TEST(also_after_they_went_home)
+START_TEST(objects_are_still_there_after_remote_frees)
 {
 	setup();
 	for (unsigned turn = 0; turn < 3; turn++) {
@@ -114,8 +115,8 @@ START_TEST(also_after_they_went_home)
 }
 END_TEST
 
-/* Objects whose home is off, and free ones that it held. */
-START_TEST(cpus_that_are_off_hold_nothing_back)
+/* Objects whose owner CPU is offline, and the free objects that it held. */
+START_TEST(offline_cpus_hold_no_object_back)
 {
 	unsigned gone[2], nr;
 
@@ -140,12 +141,12 @@ START_TEST(cpus_that_are_off_hold_nothing_back)
 }
 END_TEST
 
-/* The last one wants a guest. */
+/* The last one needs a guest. */
 int main(void)
 {
-	const TTest *tests[] = { objects_are_on_the_nodes_of_their_homes, also_after_they_went_home, NULL, NULL };
+	const TTest *tests[] = { objects_are_on_the_nodes_of_their_owner_cpus, objects_are_still_there_after_remote_frees, NULL, NULL };
 
 	if (is_guest())
-		tests[2] = cpus_that_are_off_hold_nothing_back;
+		tests[2] = offline_cpus_hold_no_object_back;
 	return run_suite(suite_of("vm/slabs", tests, 60));
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What percpu topo says of this machine, as text and as JSON, beside what its kernel says. */
+/*
+ * The output of percpu topo on this machine, as text and as JSON, compared with the kernel's
+ * description.
+ */
 #include "vm/nodes.h"
 
 static char said[1 << 20];
@@ -42,7 +45,7 @@ static void read_line(const char *path, char *line, int size)
 	fclose(file);
 }
 
-/* As the kernel writes it: "0-3,8". */
+/* Formats a list as the kernel does: "0-3,8". */
 static void list_cpus_of_node(const int *nodes, int node, char *list, size_t size)
 {
 	size_t at = 0;
@@ -59,7 +62,7 @@ static void list_cpus_of_node(const int *nodes, int node, char *list, size_t siz
 	}
 }
 
-/* Lines of that name say which CPUs there are to each node. */
+/* Reads the lines of that name, which list the CPUs of each node. */
 static void check_nodes(const char *what, const int *nodes)
 {
 	char line[4096], list[2000];
@@ -102,7 +105,7 @@ START_TEST(text)
 }
 END_TEST
 
-/* ,"name":node as JSON has it. */
+/* Formats ,"name":node as JSON. */
 static void add_node(char *line, const char *name, int node)
 {
 	sprintf(line + strlen(line), node < 0 ? ",\"%s\":null" : ",\"%s\":%d", name, node);

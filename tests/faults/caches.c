@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Object caches, of every kind. */
+/* Scenarios of object caches of every kind, each with refused calls. */
 #include "faults/scenario.h"
 
 #include <sched.h>
@@ -13,7 +13,7 @@
 static void *objects[NR_MANY];
 static struct percpu_cache *cache;
 
-/* Looking is not refused anything. */
+/* Reading the statistics is never refused a call. */
 static struct percpu_cache_stats stats_now(void)
 {
 	const bool was_armed = refuse_is_armed;
@@ -30,7 +30,7 @@ static size_t nr_objects(void)
 	return stats_now().nr_objects;
 }
 
-/* Slabs go back as soon as they are empty. */
+/* The cache gives slabs back to the kernel as soon as they are empty. */
 static bool attempt_cache(void)
 {
 	const struct percpu_cache_attr attr = { .size = sizeof(attr), .decay_ms = 1 };
@@ -80,7 +80,7 @@ static void undo_cache_alloc_bulk(void)
 	must(!nr_objects());
 }
 
-/* Frees have no way to fail: of one's own, of others', to others. */
+/* A free never fails: not a local one, not a remote one, and not percpu_cache_free_to. */
 static bool attempt_cache_cycle(void)
 {
 	must(nr_objects() == NR_MANY);
@@ -88,7 +88,8 @@ static bool attempt_cache_cycle(void)
 		if (i % 3)
 			must_keep_errno(percpu_cache_free(cache, objects[i]));
 		else
-			must_keep_errno(percpu_cache_free_to(cache, objects[i], i % percpu_nr_cpus()));
+			must_keep_errno(
+				percpu_cache_free_to(cache, objects[i], i % percpu_nr_cpus()));
 	must(!nr_objects());
 	must_keep_errno(must(percpu_cache_shrink(cache) >= 0));
 	return !percpu_cache_alloc_bulk(cache, NR_MANY, objects);
@@ -100,7 +101,7 @@ static void prepare_cache_objects(void)
 	must(attempt_cache_alloc_bulk());
 }
 
-/* After a cycle that got no objects again. */
+/* Restores the objects after a cycle whose last allocation failed. */
 static void mend_cache_cycle(void)
 {
 	must(!nr_objects());
@@ -116,15 +117,15 @@ static bool attempt_cache_destroy(void)
 	return true;
 }
 
-/* ---- slabs that a free gives back ---- */
+/* ---- slabs that become empty ---- */
 
 #define NR_LOT 5000
 static void *lot[NR_LOT];
 
-/* So that all objects have one home; to the last CPU, or the first, of those that there are. */
+/* Pins the thread to the first or last allowed CPU, so that all objects have one owner CPU. */
 static void pin(bool last)
 {
-	static cpu_set_t given; /* before the first pin */
+	static cpu_set_t given; /* the affinity mask before the first call */
 	cpu_set_t set;
 	int which = -1;
 
@@ -138,7 +139,7 @@ static void pin(bool last)
 	must(!sched_setaffinity(0, sizeof(set), &set));
 }
 
-/* What a slab held is in the next one, too, where the kernel did not take it. */
+/* Fills whole slabs and frees them; at least 10 slabs must go back to the kernel. */
 static bool attempt_lot(void)
 {
 	const int error = percpu_cache_alloc_bulk(cache, NR_LOT, lot);
@@ -162,10 +163,10 @@ static void prepare_lot(void)
 	prepare_cache();
 }
 
-/* ---- objects in the batch of a CPU that is idle ---- */
+/* ---- objects in the remote batch of an idle CPU ---- */
 
 #define NR_OF_SLAB 8
-#define NR_BATCHED 3 /* fewer than a batch of these has room for */
+#define NR_BATCHED 3 /* less than the capacity of a remote batch */
 
 static void batch_objects(void)
 {
@@ -185,7 +186,10 @@ static void prepare_batched(void)
 
 static bool has_fences = true;
 
-/* They are found; or others take their place, where that CPU cannot be told off. */
+/*
+ * The allocation finds the batched objects. If the fence was refused, the critical sections of that
+ * CPU cannot be aborted, and objects of another slab are taken.
+ */
 static bool attempt_batched(void)
 {
 	must(nr_objects() == NR_OF_SLAB - NR_BATCHED);
@@ -196,9 +200,8 @@ static bool attempt_batched(void)
 	return true;
 }
 
-/* ---- kinds ---- */
+/* ---- zeroed, constructed and aligned objects ---- */
 
-/* Objects that others freed, and memory that must be read before it is given. */
 static void construct(void *object)
 {
 	*(uint64_t *)object = 42;
@@ -206,8 +209,10 @@ static void construct(void *object)
 
 static bool attempt_kinds(void)
 {
-	struct percpu_cache *const zeroed = percpu_cache_create("faults", 5000, 0, PERCPU_CACHE_ZERO, NULL);
-	struct percpu_cache *const constructed = percpu_cache_create("faults", 24, 0, PERCPU_CACHE_LINE_ALIGN, construct);
+	struct percpu_cache *const zeroed =
+		percpu_cache_create("faults", 5000, 0, PERCPU_CACHE_ZERO, NULL);
+	struct percpu_cache *const constructed =
+		percpu_cache_create("faults", 24, 0, PERCPU_CACHE_LINE_ALIGN, construct);
 	uint64_t *const zero = zeroed ? percpu_cache_alloc(zeroed) : NULL;
 	uint64_t *const made = constructed ? percpu_cache_alloc(constructed) : NULL;
 	const bool all = zero && made;
@@ -228,7 +233,7 @@ static bool attempt_kinds(void)
 }
 
 #ifdef HAVE_LIBURCU
-/* Nobody reads here, so that grace periods are over at once. */
+/* There are no readers, so every grace period ends at once. */
 static int nr_graces;
 
 static void wait_for_readers(void)
@@ -247,11 +252,14 @@ static bool attempt_typesafe(void)
 	const struct rcu_flavor_struct flavor = {
 		.update_synchronize_rcu = wait_for_readers, .update_call_rcu = call_after_readers,
 	};
-	const struct percpu_cache_attr attr = { .size = sizeof(attr), .flavor = &flavor, .decay_ms = 1 };
+	const struct percpu_cache_attr attr = {
+		.size = sizeof(attr), .flavor = &flavor, .decay_ms = 1,
+	};
 	const int before = nr_graces;
 	int error;
 
-	cache = percpu_cache_create_attr("faults", 200, 0, PERCPU_CACHE_TYPESAFE_BY_RCU, construct, &attr);
+	cache = percpu_cache_create_attr("faults", 200, 0, PERCPU_CACHE_TYPESAFE_BY_RCU, construct,
+					 &attr);
 	must(cache || errno == ENOMEM);
 	if (!cache)
 		return false;
@@ -276,20 +284,24 @@ static void prepare_typesafe(void)
 #endif
 
 static const struct scenario scenarios[] = {
-	{ "percpu_cache_create, percpu_cache_destroy", .attempt = attempt_cache, .undo = undo_cache },
+	{ "percpu_cache_create, percpu_cache_destroy",
+	  .attempt = attempt_cache, .undo = undo_cache },
 	{ "percpu_cache_alloc, percpu_cache_free",
 	  .prepare = prepare_cache, .attempt = attempt_cache_alloc, .undo = undo_cache_alloc },
 	{ "percpu_cache_alloc_bulk, percpu_cache_free_bulk",
-	  .prepare = prepare_cache, .attempt = attempt_cache_alloc_bulk, .undo = undo_cache_alloc_bulk },
+	  .prepare = prepare_cache, .attempt = attempt_cache_alloc_bulk,
+	  .undo = undo_cache_alloc_bulk },
 	{ "percpu_cache_free, _free_to, _shrink",
-	  .prepare = prepare_cache_objects, .attempt = attempt_cache_cycle, .mend = mend_cache_cycle },
+	  .prepare = prepare_cache_objects, .attempt = attempt_cache_cycle,
+	  .mend = mend_cache_cycle },
 	{ "percpu_cache_free of whole slabs", .prepare = prepare_lot, .attempt = attempt_lot },
-	{ "percpu_cache_alloc of what another CPU has in a batch",
+	{ "percpu_cache_alloc of objects in the remote batch of another CPU",
 	  .prepare = prepare_batched, .attempt = attempt_batched, .undo = batch_objects },
-	{ "percpu_cache_destroy", .prepare = prepare_cache_objects, .attempt = attempt_cache_destroy },
+	{ "percpu_cache_destroy",
+	  .prepare = prepare_cache_objects, .attempt = attempt_cache_destroy },
 	{ "caches that zero, construct and align", .attempt = attempt_kinds },
 #ifdef HAVE_LIBURCU
-	{ "percpu_cache_create_attr with a flavour of liburcu",
+	{ "percpu_cache_create_attr with a liburcu flavor",
 	  .prepare = prepare_typesafe, .attempt = attempt_typesafe },
 #endif
 };

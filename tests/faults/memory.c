@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Areas and pools, static variables, and what tells of them. */
+/* Scenarios of areas, pools, static variables and their statistics, each with refused calls. */
 #include "faults/scenario.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
 #define NR_MANY 30
-#define AREA_BYTES 20000 /* so that many are more than one chunk has */
+#define AREA_BYTES 20000 /* NR_MANY such areas take more than one chunk */
 static void *areas[NR_MANY];
 static struct percpu_pool *pool;
 
@@ -68,7 +68,7 @@ static bool attempt_pool_alloc(void)
 	return false;
 }
 
-/* What is in use stays as it is, whatever a trim may not do. */
+/* Live areas keep their contents, whatever calls a trim is refused. */
 static void prepare_dirty(void)
 {
 	must(!percpu_alloc_bulk(AREA_BYTES, 8, NR_MANY, areas));
@@ -93,13 +93,13 @@ static bool attempt_cycle(void)
 	return all;
 }
 
-/* What is missing is NULL, which may be freed. */
+/* An area that could not be allocated is NULL, and may be freed in the next cycle. */
 static void mend_cycle(void)
 {
 	must(attempt_cycle());
 }
 
-/* The default pool is made by whoever asks first, and there may be no memory for it. */
+/* The first query creates the default pool, so it may fail with -ENOMEM. */
 static bool attempt_to_ask(void)
 {
 	struct percpu_pool_stats stats = { .size = sizeof(stats) };
@@ -117,7 +117,7 @@ static bool attempt_to_ask(void)
 	return !error && trimmed >= 0 && misplaced >= 0;
 }
 
-/* Never fewer than there are, whoever does not say. */
+/* The number of CPUs is never too small, whichever source of it is refused. */
 static bool attempt_to_start(void)
 {
 	must_keep_errno(percpu_nr_cpus());
@@ -127,7 +127,7 @@ static bool attempt_to_start(void)
 	return true;
 }
 
-/* As a module that comes and goes. */
+/* Does what a module does when it is loaded and unloaded. */
 static void *variable;
 
 static bool attempt_static(void)
@@ -135,7 +135,8 @@ static bool attempt_static(void)
 	static const uint64_t initial[4] = { 1, 2, 3, 4 };
 
 	variable = (void *)percpu_static_attach(&variable, initial, sizeof(initial), 8);
-	must(percpu_static_attach(&variable, initial, sizeof(initial), 8) == (void __percpu *)variable);
+	must(percpu_static_attach(&variable, initial, sizeof(initial), 8) ==
+	     (void __percpu *)variable);
 	percpu_for_each_copy(i)
 		must(!memcmp(percpu_ptr((char *)variable, i), initial, sizeof(initial)));
 	return true;
@@ -147,17 +148,21 @@ static void undo_static(void)
 }
 
 static const struct scenario scenarios[] = {
-	{ "percpu_alloc, the first one, and percpu_free", .attempt = attempt_alloc, .undo = undo_alloc },
+	{ "percpu_alloc, the first one, and percpu_free",
+	  .attempt = attempt_alloc, .undo = undo_alloc },
 	{ "percpu_alloc_array", .attempt = attempt_array, .undo = undo_alloc },
-	{ "percpu_alloc_bulk, percpu_free_bulk", .attempt = attempt_alloc_bulk, .undo = undo_alloc_bulk },
+	{ "percpu_alloc_bulk, percpu_free_bulk",
+	  .attempt = attempt_alloc_bulk, .undo = undo_alloc_bulk },
 	{ "percpu_trim, percpu_free and percpu_alloc of dirty memory",
 	  .prepare = prepare_dirty, .attempt = attempt_cycle, .mend = mend_cycle },
 	{ "percpu_pool_create, percpu_pool_destroy", .attempt = attempt_pool, .undo = undo_pool },
-	{ "percpu_pool_alloc", .prepare = prepare_pool, .attempt = attempt_pool_alloc, .undo = undo_alloc },
+	{ "percpu_pool_alloc",
+	  .prepare = prepare_pool, .attempt = attempt_pool_alloc, .undo = undo_alloc },
 	{ "percpu_pool_stats, percpu_trim, percpu_pool_misplaced", .attempt = attempt_to_ask },
 	{ "percpu_nr_cpus, percpu_mode", .attempt = attempt_to_start },
 	{ "percpu_static_attach, percpu_static_detach",
-	  .attempt = attempt_static, .undo = undo_static, .last_words = "out of memory for static per-CPU variables" },
+	  .attempt = attempt_static, .undo = undo_static,
+	  .last_words = "out of memory for static per-CPU variables" },
 };
 
 size_t memory_scenarios(const struct scenario **list)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Published pools and their readers, which are this process, too. */
+/* Scenarios of published pools and of their readers, both in this process, with refused calls. */
 #include "faults/scenario.h"
 
 #include <unistd.h>
@@ -41,7 +41,7 @@ static void prepare_pool(void)
 	must(attempt_pool());
 }
 
-/* The second time its memory was used before, and is read. */
+/* The second allocation gets used memory, which the library must read and clear. */
 static bool attempt_alloc(void)
 {
 	for (int i = 0; i < 2; i++) {
@@ -60,7 +60,10 @@ static bool attempt_alloc(void)
 static bool attempt_publish(void)
 {
 	const struct percpu_metric metric = {
-		.size = sizeof(metric), .kind = PERCPU_METRIC_COUNTER, .name = "n", .help = "Faults.",
+		.size = sizeof(metric),
+		.kind = PERCPU_METRIC_COUNTER,
+		.name = "n",
+		.help = "Faults.",
 	};
 
 	word = percpu_pool_alloc(pool, sizeof(*word), 8);
@@ -107,7 +110,7 @@ static void prepare_published(void)
 	must(attempt_publish() && attempt_search());
 }
 
-#if !PERCPU__ASAN /* whose malloc ends the process where it is refused as much as a unit */
+#if !PERCPU__ASAN /* its malloc ends the process if a mapping as large as a unit is refused */
 static struct percpu_reader *reader;
 
 static bool attempt_open(void)
@@ -123,7 +126,7 @@ static void undo_open(void)
 	must_keep_errno(percpu_reader_close(reader));
 }
 
-/* A reader of its own each time, so that it has no room yet. */
+/* Opens a new reader each time, so that its buffers must be allocated. */
 static bool attempt_to_read(void)
 {
 	const uint32_t domains[5000] = { 1 };
@@ -134,7 +137,8 @@ static bool attempt_to_read(void)
 		return false;
 	error = percpu_reader_update(reader);
 	must(!error || (is_documented(-error) && !percpu_reader_nr(reader)));
-	must(error || (percpu_reader_nr(reader) == 1 && *percpu_reader_words(reader, 0, 0, NULL) == 5));
+	must(error || percpu_reader_nr(reader) == 1);
+	must(error || *percpu_reader_words(reader, 0, 0, NULL) == 5);
 	all = !error;
 	error = percpu_reader_group(reader, domains, 2);
 	must(!error || error == -ENOMEM);
@@ -143,7 +147,8 @@ static bool attempt_to_read(void)
 	must(!error || (is_documented(-error) && !percpu_reader_nr(reader)));
 	all &= !error;
 	if (all)
-		must(*percpu_reader_words(reader, 0, 0, NULL) + *percpu_reader_words(reader, 0, 1, NULL) == 5);
+		must(*percpu_reader_words(reader, 0, 0, NULL) +
+			     *percpu_reader_words(reader, 0, 1, NULL) == 5);
 	must_keep_errno(percpu_reader_close(reader));
 	return all;
 }
@@ -152,7 +157,8 @@ static bool attempt_to_read(void)
 static const struct scenario scenarios[] = {
 	{ "percpu_pool_create and percpu_pool_destroy of a published pool",
 	  .attempt = attempt_pool, .undo = undo_pool },
-	{ "percpu_pool_alloc in a published pool", .prepare = prepare_pool, .attempt = attempt_alloc },
+	{ "percpu_pool_alloc in a published pool",
+	  .prepare = prepare_pool, .attempt = attempt_alloc },
 	{ "percpu_publish, percpu_unpublish",
 	  .prepare = prepare_pool, .attempt = attempt_publish, .undo = undo_publish },
 	{ "percpu_publishers", .prepare = prepare_published, .attempt = attempt_search },

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what is refused. A seccomp filter turns the system calls that libraries make for memory and files into
- * SIGSYS; its handler counts them, refuses one, and makes the others itself, from the one instruction that the
- * filter lets through. So whoever makes the call meets it: the library as installed, libnuma, malloc. And
- * whoever asks malloc asks this program's, which has glibc's behind it.
+ * Owns the refusal of calls. A seccomp filter turns the system calls that libraries make for memory
+ * and files into SIGSYS. The signal handler counts them, refuses one, and makes the others itself,
+ * from the only instruction that the filter allows. This affects every caller in the process: the
+ * library as it is installed, libnuma and malloc. malloc itself is replaced by a wrapper around
+ * glibc's.
  */
 #include "faults/refuse.h"
 
@@ -24,7 +25,7 @@
 #define SYS_pidfd_open 434
 #endif
 
-/* A sanitizer's malloc is to return, too, when it has no memory. */
+/* AddressSanitizer's malloc returns NULL when it has no memory, instead of ending the process. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
@@ -34,19 +35,19 @@ const char *__asan_default_options(void)
 #if REFUSE_IS_KNOWN
 static const struct refusable {
 	int number;
-	int error; /* as the kernel would have it */
+	int error; /* one that the kernel gives for this call */
 	const char *name;
-	bool lets_go; /* of brk's, too: where that fails malloc goes on elsewhere, and does not come back */
+	bool lets_go; /* gives memory back; so does brk, which malloc avoids once it failed */
 } refusable[] = {
 	{ SYS_mmap, ENOMEM, "mmap", false },
 	{ SYS_munmap, ENOMEM, "munmap", true },
 	{ SYS_mprotect, ENOMEM, "mprotect", false },
 	{ SYS_mremap, ENOMEM, "mremap", false },
-	{ SYS_brk, 0, "brk", true }, /* which fails by telling where the end still is */
+	{ SYS_brk, 0, "brk", true }, /* returns the unchanged end of the heap if it fails */
 	{ SYS_madvise, EINVAL, "madvise", false },
 	{ SYS_mincore, ENOSYS, "mincore", false },
 	{ SYS_mbind, EPERM, "mbind", false },
-	{ SYS_get_mempolicy, EPERM, "get_mempolicy", false }, /* as containers do */
+	{ SYS_get_mempolicy, EPERM, "get_mempolicy", false }, /* as in containers */
 	{ SYS_move_pages, EPERM, "move_pages", false },
 	{ SYS_membarrier, EPERM, "membarrier", false },
 	{ SYS_openat, EACCES, "openat", false },
@@ -69,10 +70,11 @@ static const struct refusable {
 #define REFUSE_ARCH AUDIT_ARCH_X86_64
 #define REFUSE_NUMBER(context) ((context)->uc_mcontext.gregs[REG_RAX])
 #define REFUSE_RESULT(context) ((context)->uc_mcontext.gregs[REG_RAX])
-#define REFUSE_ARGUMENT(context, i)                                                                          \
-	((context)->uc_mcontext.gregs[(const int[]){ REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9 }[i]])
+#define REFUSE_ARGUMENT(context, i)                                                         \
+	((context)->uc_mcontext.gregs[(const int[]){ REG_RDI, REG_RSI, REG_RDX,          \
+						     REG_R10, REG_R8, REG_R9 }[i]])
 long refuse_call(long number, const long *arguments);
-extern const char refuse_called[]; /* the address behind its system call */
+extern const char refuse_called[]; /* the address after its system call */
 __asm__("	.text\n"
 	"	.globl	refuse_call\n"
 	"	.type	refuse_call, @function\n"
@@ -118,7 +120,7 @@ unsigned refuse_nr_calls, refuse_which;
 const char *refuse_refused;
 long refuse_nr_blocks;
 
-/* Whether this call is the one. */
+/* Counts a call. Returns: true if it is the one to refuse. */
 static bool is_refused(const char *name)
 {
 	if (!refuse_is_armed || ++refuse_nr_calls != refuse_which)
@@ -127,11 +129,15 @@ static bool is_refused(const char *name)
 	return true;
 }
 
-/* Filters refuse these for good. The library asks for a fence twice; the other is asked for at every turn. */
+/*
+ * Returns: true if the call was refused before and a real filter would refuse it ever after. The
+ * library repeats these calls: membarrier is tried a second time, and get_mempolicy is called for
+ * every page.
+ */
 static bool stays_refused(const struct refusable *call)
 {
-	return refuse_is_armed && (call->number == SYS_membarrier || call->number == SYS_get_mempolicy) &&
-	       refuse_refused == call->name;
+	return refuse_is_armed && refuse_refused == call->name &&
+	       (call->number == SYS_membarrier || call->number == SYS_get_mempolicy);
 }
 
 static const struct refusable *refusable_of(long number)
@@ -150,7 +156,8 @@ static void refuse_handle(int signal, siginfo_t *info, void *argument)
 
 	for (int i = 0; i < 6; i++)
 		arguments[i] = REFUSE_ARGUMENT(context, i);
-	if (call && !(refuse_lets_go && call->lets_go) && (is_refused(call->name) || stays_refused(call))) {
+	if (call && !(refuse_lets_go && call->lets_go) &&
+	    (is_refused(call->name) || stays_refused(call))) {
 		if (call->number != SYS_brk) {
 			REFUSE_RESULT(context) = -call->error;
 			return;
@@ -163,11 +170,14 @@ static void refuse_handle(int signal, siginfo_t *info, void *argument)
 bool refuse_begin(void)
 {
 	const uint64_t called = (uintptr_t)refuse_called;
-	const struct sigaction action = { .sa_sigaction = refuse_handle, .sa_flags = SA_SIGINFO | SA_NODEFER };
+	const struct sigaction action = {
+		.sa_sigaction = refuse_handle, .sa_flags = SA_SIGINFO | SA_NODEFER,
+	};
+	const uint32_t address = offsetof(struct seccomp_data, instruction_pointer);
 	struct sock_filter filter[NR_REFUSABLE + 8] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, instruction_pointer)),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, address),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)called, 0, 3),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, instruction_pointer) + 4),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, address + 4),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(called >> 32), 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -176,7 +186,8 @@ bool refuse_begin(void)
 	struct sock_fprog program = { .filter = filter };
 
 	for (size_t i = 0; i < NR_REFUSABLE; i++, nr++)
-		filter[nr] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, refusable[i].number,
+		filter[nr] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+							  refusable[i].number,
 							  NR_REFUSABLE - i, 0);
 	filter[nr++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	filter[nr++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP);
@@ -187,13 +198,14 @@ bool refuse_begin(void)
 
 /* ---- malloc ---- */
 
-/* A sanitizer has one of its own, and so have other libcs. */
+/* Not with sanitizers and other libcs, which have another malloc. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define HAS_OTHER_MALLOC
 #endif
 #endif
-#if defined(__GLIBC__) && !defined(HAS_OTHER_MALLOC) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__GLIBC__) && !defined(HAS_OTHER_MALLOC) && !defined(__SANITIZE_ADDRESS__) && \
+	!defined(__SANITIZE_THREAD__)
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t nr, size_t bytes);
 void *__libc_realloc(void *block, size_t bytes);
@@ -233,7 +245,9 @@ void *realloc(void *block, size_t bytes)
 
 void *aligned_alloc(size_t align, size_t bytes)
 {
-	return is_block_refused("aligned_alloc") ? NULL : count_block(__libc_memalign(align, bytes));
+	if (is_block_refused("aligned_alloc"))
+		return NULL;
+	return count_block(__libc_memalign(align, bytes));
 }
 
 int posix_memalign(void **block, size_t align, size_t bytes)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is attempted while calls are refused, and what all that have attempts need. */
+/* Scenarios that are attempted while calls are refused, and helpers that all of them need. */
 #ifndef TESTS_FAULTS_SCENARIO_H
 #define TESTS_FAULTS_SCENARIO_H
 
@@ -12,17 +12,18 @@
 
 struct scenario {
 	const char *name;
-	void (*prepare)(void); /* with nothing refused; may be NULL, as undo and mend */
-	bool (*attempt)(void); /* with what is refused. Returns: whether it succeeded, after it looked at how it failed */
-	void (*undo)(void);    /* after a success */
-	void (*mend)(void);    /* after a failure half way, where there is one */
+	void (*prepare)(void); /* called with nothing refused; may be NULL, like undo and mend */
+	/* Called with one call refused; checks how it failed. Returns: true if it succeeded. */
+	bool (*attempt)(void);
+	void (*undo)(void); /* called after an attempt that succeeded */
+	void (*mend)(void); /* called after an attempt that failed */
 	/*
-	 * For other libraries, which take little care: with its blocks refused one by one hwloc 2.9 dies of a signal
-	 * in 134 cases of 637, and where it cannot read a file it forgets some. So malloc does as it is asked, and
-	 * its blocks are not counted.
+	 * Never refuse malloc, and do not count its blocks. For hwloc 2.9, which crashes in 134 of
+	 * 637 cases if its blocks are refused one by one, and leaks some if it cannot read a file.
 	 */
 	bool spares_malloc;
-	const char *last_words; /* where it cannot fail and ends the process instead, what that says */
+	/* Part of the message if the call aborts the process, because it cannot report failure. */
+	const char *last_words;
 };
 
 size_t memory_scenarios(const struct scenario **list);
@@ -30,26 +31,29 @@ size_t caches_scenarios(const struct scenario **list);
 size_t statistics_scenarios(const struct scenario **list);
 size_t published_scenarios(const struct scenario **list);
 
-/* In a child that Check knows nothing of: a line, and an end. */
-#define must(condition)                                                                                      \
-	do {                                                                                                 \
-		if (!(condition))                                                                            \
-			fail_at(__FILE__, __LINE__, #condition);                                             \
+/* An assertion for children without Check: prints a line and exits. */
+#define must(condition)                                                                     \
+	do {                                                                                \
+		if (!(condition))                                                           \
+			fail_at(__FILE__, __LINE__, #condition);                            \
 	} while (0)
-/* What gives back, and what only tells, does not change errno, whatever the kernel refuses. */
-#define must_keep_errno(call)                                                                                \
-	do {                                                                                                 \
-		errno = A_STRANGE_ERRNO;                                                                     \
-		call;                                                                                        \
-		must(errno == A_STRANGE_ERRNO);                                                              \
+/* Calls that free or only report never change errno, whatever the kernel refuses. */
+#define must_keep_errno(call)                                                               \
+	do {                                                                                \
+		errno = A_STRANGE_ERRNO;                                                    \
+		call;                                                                       \
+		must(errno == A_STRANGE_ERRNO);                                             \
 	} while (0)
 #define A_STRANGE_ERRNO 4321
 _Noreturn void fail_at(const char *file, int line, const char *condition);
 
-/* Areas in use; looking is not refused anything. NULL: in the default pool. */
+/* The number of live areas of a pool (NULL: the default pool). Its calls are never refused. */
 size_t nr_live(struct percpu_pool *pool);
 
-/* A new area is zero in every copy, and every copy takes what is written. false: there is none, for want of memory. */
+/*
+ * Checks that a new area is zero in every copy, and writes every byte.
+ * Returns: true; false if area is NULL, for which errno must be ENOMEM.
+ */
 bool is_fresh(void *area, size_t size);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Counters, histograms, groups of fields, and sums by what CPUs share. */
+/* Scenarios of counters, histograms, groups and sums by domain, each with refused calls. */
 #include "faults/scenario.h"
 
 #define NR_COUNTERS 200
@@ -93,9 +93,9 @@ static void undo_group(void)
 	must_keep_errno(percpu_group_fini(&group));
 }
 
-/* ---- groups ---- */
+/* ---- domains ---- */
 
-#if !PERCPU__ASAN /* whose malloc asks the system more often, and is refused to hwloc with it */
+#if !PERCPU__ASAN /* its malloc makes more system calls; refusing these breaks hwloc */
 static uint64_t __percpu *word;
 
 static void prepare_word(void)
@@ -125,7 +125,8 @@ static bool attempt_domains(void)
 #endif
 
 static const struct scenario scenarios[] = {
-	{ "percpu_counter_init, percpu_counter_fini", .attempt = attempt_counter, .undo = undo_counter },
+	{ "percpu_counter_init, percpu_counter_fini",
+	  .attempt = attempt_counter, .undo = undo_counter },
 	{ "percpu_counter_init_bulk, percpu_counter_fini_bulk",
 	  .attempt = attempt_counters, .undo = undo_counters },
 	{ "percpu_histogram_init, percpu_histogram_fini",

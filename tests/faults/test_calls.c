@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every failing call, for every public function that makes any: its nth system call, or its nth block of
- * malloc's, is refused, for n = 1, 2, 3 ... until it needs no more. What it returns is documented, what it
- * leaves is whole, the next attempt works, and nothing of all that stays mapped or allocated.
+ * Makes every call fail once: for every public function that makes system calls or calls malloc,
+ * the n-th such call is refused, for n = 1, 2, 3 ... until the function makes fewer than n calls.
+ * Each time the function must return a documented result and leave a consistent state, the next
+ * attempt must succeed, and nothing may stay mapped or allocated.
  *
- *	test_calls [WORD...]	those whose names have one of the words
+ *	test_calls [WORD...]	runs only scenarios whose name contains one of the words
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@
 #include "faults/scenario.h"
 
 #if REFUSE_IS_KNOWN
-/* How a child ends. */
+/* Exit codes of a child; end_of also returns SAID_WHY. */
 enum end { FINE, WRONG, NEEDS_NO_MORE, NO_FILTER, SAID_WHY };
 
 _Noreturn void fail_at(const char *file, int line, const char *condition)
@@ -31,7 +32,7 @@ _Noreturn void fail_at(const char *file, int line, const char *condition)
 	exit(WRONG);
 }
 
-/* ---- what is seen from outside ---- */
+/* ---- resources in use ---- */
 
 size_t nr_live(struct percpu_pool *pool)
 {
@@ -59,7 +60,10 @@ bool is_fresh(void *area, size_t size)
 	return true;
 }
 
-/* Not in number: neighbours become one. malloc's heap is counted in blocks. */
+/*
+ * Bytes rather than mappings are counted, because the kernel merges neighbours. malloc's heap is
+ * left out; its blocks are counted instead.
+ */
 static size_t mapped_bytes(void)
 {
 	char buffer[16384], *line, *next;
@@ -83,7 +87,7 @@ static size_t mapped_bytes(void)
 	return bytes;
 }
 
-/* What must not grow. */
+/* Resources that must not grow. */
 struct held {
 	size_t live, mapped_bytes;
 	long blocks;
@@ -97,7 +101,8 @@ static struct held held_now(void)
 static void keep_least(struct held *least, struct held now)
 {
 	least->live = now.live < least->live ? now.live : least->live;
-	least->mapped_bytes = now.mapped_bytes < least->mapped_bytes ? now.mapped_bytes : least->mapped_bytes;
+	if (now.mapped_bytes < least->mapped_bytes)
+		least->mapped_bytes = now.mapped_bytes;
 	least->blocks = now.blocks < least->blocks ? now.blocks : least->blocks;
 }
 
@@ -124,7 +129,7 @@ static void clear_away(const struct scenario *scenario, bool succeeded)
 		clear();
 }
 
-/* With nothing refused it works. */
+/* An attempt with nothing refused must succeed. */
 static void cycle(const struct scenario *scenario)
 {
 	must(attempt(scenario, 0));
@@ -140,9 +145,10 @@ static void begin(const struct scenario *scenario)
 		scenario->prepare();
 }
 
-static struct held *held_if_fine; /* after two cycles; seen by all processes */
+/* Resources held after two cycles without a failure; shared by all children. */
+static struct held *held_if_fine;
 
-/* In a process of its own. Refuses nothing if which is 0, to see how it should be. */
+/* Runs in a child. If which is 0, nothing is refused, and the resources held are recorded. */
 static _Noreturn void go_on(const struct scenario *scenario, unsigned which, const char *options)
 {
 	size_t mapped;
@@ -173,8 +179,9 @@ static _Noreturn void go_on(const struct scenario *scenario, unsigned which, con
 }
 
 /*
- * What a failure leaves does not add up: again and again all calls refused, in one process. Only what gives
- * memory back is let go: what cannot be unmapped does stay.
+ * Refuses every call in turn, again and again in one process: leftovers of failures must not
+ * accumulate. Calls that give memory back are not refused, because memory that cannot be unmapped
+ * has to stay.
  */
 static _Noreturn void repeat(const struct scenario *scenario, unsigned nr_calls)
 {
@@ -199,9 +206,9 @@ static _Noreturn void repeat(const struct scenario *scenario, unsigned nr_calls)
 
 /* ---- running them ---- */
 
-static int last_words; /* what a child says on stderr */
+static int last_words; /* a file with the standard error of the child */
 
-/* Whether it ended itself, with the words that say why. */
+/* Returns: true if the child aborted and printed the expected message. */
 static bool has_said_why(const struct scenario *scenario, int status, const char *said)
 {
 	return scenario->last_words && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT &&
@@ -215,7 +222,10 @@ static int end_of(const struct scenario *scenario, pid_t child)
 
 	if (waitpid(child, &status, 0) != child || pread(last_words, said, sizeof(said) - 1, 0) < 0)
 		return WRONG;
-	end = WIFEXITED(status) ? WEXITSTATUS(status) : has_said_why(scenario, status, said) ? SAID_WHY : WRONG;
+	if (WIFEXITED(status))
+		end = WEXITSTATUS(status);
+	else
+		end = has_said_why(scenario, status, said) ? SAID_WHY : WRONG;
 	if (end == WRONG)
 		printf("# status %#x: %s\n", status, said);
 	return end;
@@ -234,7 +244,7 @@ static pid_t fork_for(const struct scenario *scenario)
 	return child;
 }
 
-/* Returns: how many calls the scenario makes; 0: something went wrong. */
+/* Returns: 1 + the number of calls that the scenario makes; 0 if a child failed. */
 static unsigned refuse_each(const struct scenario *scenario, const char *options)
 {
 	for (unsigned which = 0;; which++) {
@@ -248,7 +258,8 @@ static unsigned refuse_each(const struct scenario *scenario, const char *options
 			continue;
 		if (end == NEEDS_NO_MORE)
 			return which;
-		printf("# %s, PERCPU_OPTIONS=%s, call %u: ended by %d\n", scenario->name, options, which, end);
+		printf("# %s, PERCPU_OPTIONS=%s, call %u refused: child ended with %d\n",
+		       scenario->name, options, which, end);
 		return 0;
 	}
 }
@@ -262,7 +273,9 @@ static void report(bool is_fine, const char *name, const char *what)
 
 static void test(const struct scenario *scenario)
 {
-	static const char *const options[] = { "", "cpus:6", "cpus:3,mode:atomic", "cpus:3,check,leaks" };
+	static const char *const options[] = {
+		"", "cpus:6", "cpus:3,mode:atomic", "cpus:3,check,leaks",
+	};
 	unsigned most = 0, least = -1u;
 	char text[64];
 	pid_t child;
@@ -280,7 +293,8 @@ static void test(const struct scenario *scenario)
 	child = fork_for(scenario);
 	if (!child)
 		repeat(scenario, most);
-	report(end_of(scenario, child) == FINE, scenario->name, "failures do not add up");
+	report(end_of(scenario, child) == FINE, scenario->name,
+	       "leftovers of failures do not accumulate");
 }
 
 static bool can_filter(void)
@@ -304,11 +318,13 @@ static bool is_chosen(const struct scenario *scenario, char *const *words)
 
 int main(int argc, char **argv)
 {
-	size_t (*const lists[])(const struct scenario **list) = { memory_scenarios, caches_scenarios, statistics_scenarios,
-								  published_scenarios };
+	size_t (*const lists[])(const struct scenario **list) = {
+		memory_scenarios, caches_scenarios, statistics_scenarios, published_scenarios,
+	};
 	const struct scenario *list;
 
-	held_if_fine = mmap(NULL, sizeof(*held_if_fine), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	held_if_fine = mmap(NULL, sizeof(*held_if_fine), PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	last_words = memfd_create("last words", MFD_CLOEXEC);
 	if (held_if_fine == MAP_FAILED || last_words < 0 || !can_filter())
 		return printf("1..0 # SKIP no seccomp filters here\n") < 0;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the library calls while it holds a lock. All that test_calls.c attempts is run here, with locks that are
- * counted, on a machine that seems to have two nodes; and whatever takes locks of others, may be a point of
- * cancellation, or may call the program, looks whether this thread holds a lock of the library's. With -DWATCHED the
- * program seems to have AddressSanitizer. doc/design.md lists what is left, and why.
+ * Checks which functions the library calls while it holds a lock. The scenarios of test_calls.c run
+ * with wrapped mutexes that count the locks held, on a machine that seems to have two nodes. Each
+ * function that may take a lock of its own, be a cancellation point or call the program is wrapped,
+ * too, and reports if this thread holds a lock of the library. With -DWATCHED the program seems to
+ * use AddressSanitizer.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -25,13 +26,13 @@
 #include <numa.h>
 #endif
 
-bool refuse_is_armed; /* of what the scenarios ask: nothing is refused here */
+bool refuse_is_armed; /* for the scenarios; nothing is refused here */
 const char *refuse_refused;
 
 /* ---- locks ---- */
 
 static __thread unsigned nr_held __attribute__((tls_model("initial-exec")));
-static unsigned nr_locked, nr_looks; /* that the test sees anything at all */
+static unsigned nr_locked, nr_looks; /* show that the wrappers are called at all */
 
 int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
 int __real_pthread_mutex_trylock(pthread_mutex_t *mutex);
@@ -81,7 +82,7 @@ static void look(const char *name)
 		found[nr_found++] = name;
 }
 
-/* Everybody's, libnuma's and libc's own included. */
+/* Replaces malloc for the whole process, including libnuma and libc. */
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t nr, size_t bytes);
 void *__libc_realloc(void *block, size_t bytes);
@@ -119,14 +120,14 @@ void free(void *block)
 	__libc_free(block);
 }
 
-/* The library's own calls. */
-#define WATCH(type, name, parameters, ...)                                                                   \
-	type __real_##name parameters;                                                                       \
-	type __wrap_##name parameters;                                                                       \
-	type __wrap_##name parameters                                                                        \
-	{                                                                                                    \
-		look(#name);                                                                                 \
-		return __real_##name(__VA_ARGS__);                                                           \
+/* Calls of the library itself, redirected by the linker's --wrap. */
+#define WATCH(type, name, parameters, ...)                                                  \
+	type __real_##name parameters;                                                      \
+	type __wrap_##name parameters;                                                      \
+	type __wrap_##name parameters                                                       \
+	{                                                                                   \
+		look(#name);                                                                \
+		return __real_##name(__VA_ARGS__);                                          \
 	}
 typedef int visit_module(struct dl_phdr_info *info, size_t size, void *arg);
 WATCH(int, atexit, (void (*handler)(void)), handler)
@@ -143,15 +144,17 @@ WATCH(int, close, (int fd), fd)
 WATCH(ssize_t, read, (int fd, void *buffer, size_t bytes), fd, buffer, bytes)
 WATCH(ssize_t, write, (int fd, const void *buffer, size_t bytes), fd, buffer, bytes)
 WATCH(ssize_t, pread, (int fd, void *buffer, size_t bytes, off_t at), fd, buffer, bytes, at)
-WATCH(int, pthread_atfork, (void (*before)(void), void (*parent)(void), void (*child)(void)), before, parent, child)
+WATCH(int, pthread_atfork, (void (*before)(void), void (*parent)(void), void (*child)(void)),
+      before, parent, child)
 WATCH(int, pthread_key_create, (pthread_key_t *key, void (*destroy)(void *)), key, destroy)
-WATCH(int, pthread_create, (pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg), thread, attr,
-      start, arg)
+WATCH(int, pthread_create,
+      (pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg),
+      thread, attr, start, arg)
 
 long __real_sysconf(int name);
 long __wrap_sysconf(int name);
 
-/* The page size is a number that libc has. */
+/* libc answers _SC_PAGESIZE from memory. */
 long __wrap_sysconf(int name)
 {
 	if (name != _SC_PAGESIZE)
@@ -179,7 +182,7 @@ int __wrap_numa_max_node(void)
 	return 1;
 }
 
-/* Reads files when it is first asked, as libnuma does. */
+/* Calls malloc the first time, as libnuma does when it reads the distances. */
 int __wrap_numa_distance(int from, int to)
 {
 	static bool is_read;
@@ -201,7 +204,7 @@ unsigned __wrap_numa_bitmask_weight(const struct bitmask *mask)
 	return 2;
 }
 
-/* The second has no memory, so that distances are asked for. */
+/* Node 1 has no memory, so the library asks for distances. */
 int __wrap_numa_bitmask_isbitset(const struct bitmask *mask, unsigned bit)
 {
 	return bit == 0;
@@ -244,7 +247,7 @@ static void construct(void *object)
 	memset(object, 1, 64);
 }
 
-/* More than a list holds, so that all ways are taken. */
+/* More objects than a magazine holds, so that the slow paths run, too. */
 static bool attempt_constructed(void)
 {
 	struct percpu_cache *cache = percpu_cache_create("constructed", 64, 0, 0, construct);
@@ -269,7 +272,7 @@ static bool attempt_bulk(void)
 	return true;
 }
 
-/* ---- what the scenarios need ---- */
+/* ---- helpers for the scenarios ---- */
 
 _Noreturn void fail_at(const char *file, int line, const char *condition)
 {
@@ -309,14 +312,16 @@ static void run(const struct scenario *scenario, const char *options)
 		must(nr_looks);
 	must(!nr_held);
 	for (unsigned i = 0; i < nr_found; i++)
-		printf("# PERCPU_OPTIONS=%s: %s, with a lock held\n", options, found[i]);
+		printf("# PERCPU_OPTIONS=%s: %s called with a lock held\n", options, found[i]);
 	fflush(stdout);
 	_exit(nr_found ? 1 : 0);
 }
 
 static void test(const struct scenario *scenario, unsigned number)
 {
-	static const char *const options[] = { "", "cpus:6", "cpus:3,mode:atomic", "cpus:20,check,leaks" };
+	static const char *const options[] = {
+		"", "cpus:6", "cpus:3,mode:atomic", "cpus:20,check,leaks",
+	};
 	bool fine = true;
 
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
@@ -338,8 +343,9 @@ int main(void)
 		{ .name = "objects with a constructor", .attempt = attempt_constructed },
 		{ .name = "areas in bulk", .attempt = attempt_bulk },
 	};
-	size_t (*const lists[])(const struct scenario **list) = { memory_scenarios, caches_scenarios, statistics_scenarios,
-								  published_scenarios };
+	size_t (*const lists[])(const struct scenario **list) = {
+		memory_scenarios, caches_scenarios, statistics_scenarios, published_scenarios,
+	};
 	const struct scenario *list;
 	unsigned number = 0;
 
@@ -354,6 +360,6 @@ int main(void)
 #else
 int main(void)
 {
-	return printf("1..0 # SKIP wants glibc's malloc, and no sanitizer's\n") < 0;
+	return printf("1..0 # SKIP needs glibc's malloc, without sanitizers\n") < 0;
 }
 #endif

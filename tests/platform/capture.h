@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs a function in a child process and keeps what it wrote to standard error, and how it ended. */
+/* Runs a function in a child process and captures its standard error and exit status. */
 #ifndef TESTS_CAPTURE_H
 #define TESTS_CAPTURE_H
 
@@ -12,7 +12,7 @@
 
 struct said {
 	char text[8192];
-	int status; /* as wait gives it */
+	int status; /* wait status */
 };
 
 static inline struct said said_by(void (*function)(void *arg), void *arg)
@@ -54,13 +54,14 @@ static inline unsigned lines_of(const char *text)
 	return nr;
 }
 
-/* It printed exactly this and was aborted. */
+/* Asserts that the function prints exactly text and dies of SIGABRT. */
 static inline void assert_dies(void (*function)(void *arg), void *arg, const char *text)
 {
 	const struct said said = said_by(function, arg);
 
 	ck_assert_str_eq(said.text, text);
-	ck_assert_msg(WIFSIGNALED(said.status) && WTERMSIG(said.status) == SIGABRT, "status %#x", said.status);
+	ck_assert_msg(WIFSIGNALED(said.status) && WTERMSIG(said.status) == SIGABRT, "status %#x",
+		      said.status);
 }
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The check whether this kernel aborts sections: what it finds in libc's areas, and in one that no kernel was told of, which
- * is as good as a kernel that aborts nothing; that it leaves nothing behind, and where it is not tried.
+ * The check whether this kernel aborts rseq critical sections. It runs on libc's rseq areas, and on
+ * an area that is not registered, which simulates a kernel without aborts. Other tests: the check
+ * restores all that it changes, and is not tried where it might do harm.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -20,7 +21,7 @@
 #include "harness/harness.h"
 #include "platform/platform.h"
 
-#define NR_TRIES 200 /* a machine under load may not let a check see anything */
+#define NR_TRIES 200 /* on a loaded machine a single check may not get a result */
 #define NR_THREADS 4
 
 #if defined(__x86_64__) || defined(__aarch64__)
@@ -37,20 +38,22 @@ static char *thread_pointer(void)
 	return pointer;
 }
 
-/* NULL, or why no check is tried here. */
+/* Returns: NULL, or the reason why the check is not tried here. */
 static const char *is_not_tried(void)
 {
 	return prctl(PR_GET_SECCOMP) > 0 ? "there is a filter of system calls" : NULL;
 }
 
-/* NULL, or why libc's areas tell nothing here. */
+/* Returns: NULL, or the reason why libc's areas are of no use here. */
 static const char *has_no_aborts(void)
 {
 	ptrdiff_t offset;
 
 	if (percpu__rseq_find(&offset) != PERCPU__RSEQ_USABLE)
 		return "libc registers no rseq";
-	return percpu__rseq_judge(offset, true) == PERCPU__RSEQ_USABLE ? is_not_tried() : "the kernel is doubtful";
+	if (percpu__rseq_judge(offset, true) != PERCPU__RSEQ_USABLE)
+		return "the kernel is doubtful";
+	return is_not_tried();
 }
 
 static ptrdiff_t libc_offset(void)
@@ -77,7 +80,7 @@ START_TEST(aborts_are_seen)
 }
 END_TEST
 
-/* Of this area no kernel knows: its sections go on as if nothing had been. */
+/* The kernel does not know this area, so it never aborts its critical sections. */
 static struct rseq unregistered __attribute__((aligned(32)));
 
 static ptrdiff_t pinned_to_unregistered(void)
@@ -121,7 +124,7 @@ static void on_child(int signal)
 	nr_signals++;
 }
 
-START_TEST(nothing_is_left_behind)
+START_TEST(mask_affinity_errno_and_children_are_restored)
 {
 	const ptrdiff_t offset = pinned_to_unregistered();
 	sigset_t mask, same;
@@ -146,7 +149,7 @@ START_TEST(nothing_is_left_behind)
 }
 END_TEST
 
-/* ---- wherever a start may be ---- */
+/* ---- contexts in which the library may start ---- */
 
 static enum percpu__aborts seen_by_handler;
 
@@ -184,11 +187,11 @@ START_TEST(several_threads_may_check)
 }
 END_TEST
 
-/* ---- where it is not tried ---- */
+/* ---- contexts in which the check is not tried ---- */
 
-enum { UNKNOWN_AT_ONCE, NOT_TO_BE_HAD, OTHER };
+enum { UNKNOWN_AT_ONCE, NOT_AVAILABLE, OTHER };
 
-/* What a process says that cannot go back. */
+/* Runs a function in a child, because its changes to the process cannot be undone. */
 static int in_child(int (*say)(void))
 {
 	int status;
@@ -203,9 +206,9 @@ static int in_child(int (*say)(void))
 
 static int check_once(void)
 {
-	return percpu__rseq_aborts(pinned_to_unregistered()) == PERCPU__ABORTS_UNKNOWN && !unregistered.rseq_cs
-		       ? UNKNOWN_AT_ONCE
-		       : OTHER;
+	if (percpu__rseq_aborts(pinned_to_unregistered()) != PERCPU__ABORTS_UNKNOWN)
+		return OTHER;
+	return unregistered.rseq_cs ? OTHER : UNKNOWN_AT_ONCE;
 }
 
 static int check_under_filter(void)
@@ -218,12 +221,16 @@ static int check_under_filter(void)
 	};
 	const struct sock_fprog filter = { sizeof(rules) / sizeof(rules[0]), rules };
 
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) ? NOT_TO_BE_HAD
-													  : check_once();
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter))
+		return NOT_AVAILABLE;
+	return check_once();
 }
 
-/* One that kills is not tempted. */
-START_TEST(under_a_filter_of_system_calls)
+/*
+ * The check makes no system call under a seccomp filter, because the filter may kill the process.
+ */
+START_TEST(not_tried_under_a_seccomp_filter)
 {
 	ck_assert_int_ne(in_child(check_under_filter), OTHER);
 }
@@ -233,27 +240,27 @@ static int check_in_real_time(void)
 {
 	const struct sched_param priority = { .sched_priority = 1 };
 
-	return sched_setscheduler(0, SCHED_FIFO, &priority) ? NOT_TO_BE_HAD : check_once();
+	return sched_setscheduler(0, SCHED_FIFO, &priority) ? NOT_AVAILABLE : check_once();
 }
 
-START_TEST(in_a_thread_that_would_not_be_preempted)
+START_TEST(not_tried_in_a_real_time_thread)
 {
 	ck_assert_int_ne(in_child(check_in_real_time), OTHER);
 }
 END_TEST
 
 TEST_MAIN("abort", 120, aborts_are_seen, missing_aborts_are_seen,
-	  a_thread_without_an_area_is_not_checked, nothing_is_left_behind,
-	  a_signal_handler_may_check, several_threads_may_check,
-	  under_a_filter_of_system_calls, in_a_thread_that_would_not_be_preempted)
+	  a_thread_without_an_area_is_not_checked, mask_affinity_errno_and_children_are_restored,
+	  a_signal_handler_may_check, several_threads_may_check, not_tried_under_a_seccomp_filter,
+	  not_tried_in_a_real_time_thread)
 
 #else
 
-START_TEST(nothing_is_known_of_other_machines)
+START_TEST(other_architectures_are_unknown)
 {
 	ck_assert_int_eq(percpu__rseq_aborts(0), PERCPU__ABORTS_UNKNOWN);
 }
 END_TEST
-TEST_MAIN("abort", 30, nothing_is_known_of_other_machines)
+TEST_MAIN("abort", 30, other_architectures_are_unknown)
 
 #endif

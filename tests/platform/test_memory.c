@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Address ranges: reserved, committed, purged, looked at. */
+/* Address ranges: reserving, committing, purging and inspecting them. */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -24,7 +24,7 @@ static void setup(void)
 	errno = 77;
 }
 
-/* Mappings of this process, from start to end where they overlap. */
+/* The number of mappings of this process that overlap [start, end). */
 static unsigned mappings_in(uintptr_t start, uintptr_t end)
 {
 	FILE *maps = fopen("/proc/self/maps", "r");
@@ -49,7 +49,7 @@ static void on_fault(int signal)
 static bool faults(volatile char *at)
 {
 	const struct sigaction action = { .sa_handler = on_fault };
-	const int error = errno; /* ThreadSanitizer calls handlers with one of its own */
+	const int error = errno; /* ThreadSanitizer changes it when it calls a handler */
 	struct sigaction old;
 	bool faulted = false;
 
@@ -63,7 +63,7 @@ static bool faults(volatile char *at)
 	return faulted;
 }
 
-START_TEST(reservations_are_where_they_should_be)
+START_TEST(reservations_are_aligned_inaccessible_and_empty)
 {
 	static const struct {
 		size_t bytes, align, skew;
@@ -79,11 +79,13 @@ START_TEST(reservations_are_where_they_should_be)
 	setup();
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		for (int again = 0; again < 20; again++) {
-			const uintptr_t start = (uintptr_t)percpu__reserve(rows[i].bytes, rows[i].align, rows[i].skew);
+			const uintptr_t start = (uintptr_t)percpu__reserve(
+				rows[i].bytes, rows[i].align, rows[i].skew);
 
 			ck_assert_uint_ne(start, 0);
 			ck_assert_uint_eq((start + rows[i].skew) % rows[i].align, 0);
-			ck_assert(faults((char *)start) && faults((char *)start + rows[i].bytes - 1));
+			ck_assert(faults((char *)start));
+			ck_assert(faults((char *)start + rows[i].bytes - 1));
 			ck_assert_uint_eq(percpu__resident_bytes((void *)start, rows[i].bytes), 0);
 			percpu__release((void *)start, rows[i].bytes);
 			ck_assert_uint_eq(mappings_in(start, start + rows[i].bytes), 0);
@@ -92,7 +94,9 @@ START_TEST(reservations_are_where_they_should_be)
 }
 END_TEST
 
-/* The slack that alignment took is given back: many reservations take no more than they asked for. */
+/*
+ * The address space that alignment wastes is unmapped: reservations take only the bytes asked for.
+ */
 START_TEST(reservations_keep_no_slack)
 {
 	enum { NR = 64 };
@@ -118,7 +122,7 @@ START_TEST(reservations_keep_no_slack)
 }
 END_TEST
 
-START_TEST(what_cannot_be_reserved_is_null)
+START_TEST(impossible_reservations_return_null)
 {
 	setup();
 	ck_assert_ptr_null(percpu__reserve((size_t)1 << 60, UNIT, 0));
@@ -149,7 +153,7 @@ START_TEST(commit_makes_a_part_usable)
 }
 END_TEST
 
-/* Whether a core file would have the page. */
+/* Returns: true if a core file would include the page. */
 static bool is_dumped(const char *at)
 {
 	FILE *smaps = fopen("/proc/self/smaps", "r");
@@ -168,7 +172,7 @@ static bool is_dumped(const char *at)
 	return dumped;
 }
 
-START_TEST(a_core_has_what_is_committed)
+START_TEST(a_core_includes_committed_memory_only)
 {
 	char *start;
 
@@ -182,7 +186,7 @@ START_TEST(a_core_has_what_is_committed)
 }
 END_TEST
 
-START_TEST(purged_pages_read_zero_and_are_gone)
+START_TEST(purged_pages_read_zero_and_take_no_memory)
 {
 	char *start;
 
@@ -195,7 +199,8 @@ START_TEST(purged_pages_read_zero_and_are_gone)
 	ck_assert_uint_eq(percpu__resident_bytes(start, 8 * page), 5 * page);
 	for (size_t i = 0; i < 8 * page; i++)
 		ck_assert_int_eq(start[i], i < 2 * page || i >= 5 * page);
-	ck_assert_int_eq(syscall(SYS_mlock, start, page), 0); /* by number: sanitizers make libc's do nothing */
+	/* A raw call, because sanitizers turn mlock into a no-op. */
+	ck_assert_int_eq(syscall(SYS_mlock, start, page), 0);
 	ck_assert_int_eq(percpu__purge(start, page), -EINVAL);
 	ck_assert_int_eq(start[0], 1);
 	percpu__release(start, 8 * page);
@@ -220,7 +225,7 @@ START_TEST(populate_touches_every_page)
 }
 END_TEST
 
-/* Pages in the order: own, zero, none, own, zero, none, ... */
+/* Maps pages in the order: written, shared zero page, untouched, written, ... */
 static char *striped(size_t nr_pages)
 {
 	char *start = percpu__map(nr_pages * page);
@@ -235,7 +240,8 @@ static char *striped(size_t nr_pages)
 	return start;
 }
 
-static size_t found(enum percpu__pages which, char *start, size_t bytes, unsigned capacity, size_t run_pages)
+static size_t found(enum percpu__pages which, char *start, size_t bytes, unsigned capacity,
+		    size_t run_pages)
 {
 	uintptr_t at = (uintptr_t)start, end = at + bytes;
 	struct percpu__extent extents[64];
@@ -253,7 +259,8 @@ static size_t found(enum percpu__pages which, char *start, size_t bytes, unsigne
 			ck_assert_uint_le(extents[i].end, at);
 			ck_assert_uint_eq((extents[i].start - (uintptr_t)start) / page % 3, 0);
 			if (capacity > 1)
-				ck_assert_uint_eq(extents[i].end - extents[i].start, run_pages * page);
+				ck_assert_uint_eq(extents[i].end - extents[i].start,
+						  run_pages * page);
 			nr_bytes += extents[i].end - extents[i].start;
 		}
 	}
@@ -261,7 +268,7 @@ static size_t found(enum percpu__pages which, char *start, size_t bytes, unsigne
 	return nr_bytes;
 }
 
-/* Memory that the mapping of the address has; the zero page is nobody's. */
+/* The resident bytes of the mapping at an address; the shared zero page does not count. */
 static size_t held_bytes(const char *at)
 {
 	FILE *smaps = fopen("/proc/self/smaps", "r");
@@ -282,49 +289,58 @@ static size_t held_bytes(const char *at)
 	return held_kib << 10;
 }
 
-/* As Linux counts it, which is another way than the library's. */
-START_TEST(whether_there_is_a_zero_page_is_found_out)
+/* Compares with the Rss of smaps; the library uses another method. */
+START_TEST(the_shared_zero_page_is_detected)
 {
 	const size_t nr_pages = 64;
 	char *start;
 	size_t held;
 
 	setup();
-	start = percpu__reserve((nr_pages + 2) * page, page, 0); /* a mapping of its own, with neighbours that are not alike */
+	/*
+	 * The page before and the page after stay inaccessible, so that the rest is a mapping of
+	 * its own.
+	 */
+	start = percpu__reserve((nr_pages + 2) * page, page, 0);
 	ck_assert_int_eq(percpu__commit(start + page, nr_pages * page), 0);
 	percpu__advise_huge(start + page, nr_pages * page, false);
 	for (size_t i = 0; i < nr_pages; i++)
 		*(volatile char *)(start + (1 + i) * page);
 	held = held_bytes(start + page);
-	ck_assert_msg(held == 0 || held == nr_pages * page, "%zu KiB of %zu pages", held >> 10, nr_pages);
+	ck_assert_msg(held == 0 || held == nr_pages * page, "%zu KiB of %zu pages", held >> 10,
+		      nr_pages);
 	for (int again = 0; again < 3; again++)
 		ck_assert_int_eq(percpu__has_zero_page(), held == 0);
 	percpu__release(start, (nr_pages + 2) * page);
 }
 END_TEST
 
-START_TEST(pages_of_its_own_are_told_from_the_zero_page)
+START_TEST(written_pages_are_distinguished_from_the_zero_page)
 {
 	const size_t nr_pages = 300;
 	struct utsname system;
-	size_t nr_own; /* in three pages */
+	size_t nr_own; /* pages counted as own, of three */
 	char *start;
 
 	setup();
-	/* Linux before 6.7 does not tell, and takes the zero page for one's own. */
+	/* Before Linux 6.7 the zero page cannot be distinguished from a written page. */
 	ck_assert_int_eq(uname(&system), 0);
 	nr_own = strverscmp(system.release, "6.7") < 0 || !percpu__has_zero_page() ? 2 : 1;
 	start = striped(nr_pages);
 	for (unsigned capacity = 2; capacity <= 64; capacity += 31) {
-		ck_assert_uint_eq(found(PERCPU__PAGES_OWN, start, nr_pages * page, capacity, nr_own), nr_own * 100 * page);
-		ck_assert_uint_eq(found(PERCPU__PAGES_MAPPED, start, nr_pages * page, capacity, 2), 200 * page);
+		const size_t bytes = nr_pages * page;
+
+		ck_assert_uint_eq(found(PERCPU__PAGES_OWN, start, bytes, capacity, nr_own),
+				  nr_own * 100 * page);
+		ck_assert_uint_eq(found(PERCPU__PAGES_MAPPED, start, bytes, capacity, 2),
+				  200 * page);
 	}
 	percpu__release(start, nr_pages * page);
 	ck_assert_int_eq(errno, 77);
 }
 END_TEST
 
-START_TEST(binding_to_no_node_is_an_error)
+START_TEST(binding_to_a_missing_node_fails)
 {
 	void *start;
 
@@ -338,7 +354,7 @@ START_TEST(binding_to_no_node_is_an_error)
 }
 END_TEST
 
-START_TEST(a_process_may_have_some_mappings)
+START_TEST(the_mapping_limit_is_plausible)
 {
 	setup();
 	ck_assert_uint_ge(percpu__mapping_limit(), 1024);
@@ -346,7 +362,9 @@ START_TEST(a_process_may_have_some_mappings)
 }
 END_TEST
 
-TEST_MAIN("platform: memory", 60, reservations_are_where_they_should_be, reservations_keep_no_slack,
-	  what_cannot_be_reserved_is_null, commit_makes_a_part_usable, a_core_has_what_is_committed,
-	  purged_pages_read_zero_and_are_gone, populate_touches_every_page, whether_there_is_a_zero_page_is_found_out,
-	  pages_of_its_own_are_told_from_the_zero_page, binding_to_no_node_is_an_error, a_process_may_have_some_mappings)
+TEST_MAIN("platform: memory", 60, reservations_are_aligned_inaccessible_and_empty,
+	  reservations_keep_no_slack, impossible_reservations_return_null,
+	  commit_makes_a_part_usable, a_core_includes_committed_memory_only,
+	  purged_pages_read_zero_and_take_no_memory, populate_touches_every_page,
+	  the_shared_zero_page_is_detected, written_pages_are_distinguished_from_the_zero_page,
+	  binding_to_a_missing_node_fails, the_mapping_limit_is_plausible)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* PERCPU_OPTIONS: what is understood, and what is said of the rest. */
+/* PERCPU_OPTIONS: valid items are applied, and each invalid item is reported and ignored. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 static const struct row {
 	const char *text;
 	struct percpu__options options;
-	unsigned nr_refused; /* items, each of them one line */
+	unsigned nr_refused; /* invalid items, each of which prints one line */
 } rows[] = {
 	{ NULL, { .cpus = 0 }, 0 },
 	{ "", { .cpus = 0 }, 0 },
@@ -51,7 +51,7 @@ static const struct row {
 	{ ":atomic", { .cpus = 0 }, 1 },
 	{ "\xff\x01%n%s", { .cpus = 0 }, 1 },
 	{ "nonsense,mode:atomic,cpus:x,rubbish:1,cpus:5", { .atomic = true, .cpus = 5 }, 3 },
-	/* What is not understood is ignored: it undoes nothing. */
+	/* An invalid item leaves the earlier value alone. */
 	{ "mode:atomic,mode:never", { .atomic = true }, 1 },
 	{ "check,check:perhaps", { .check = true }, 1 },
 	{ "cpus:3,cpus:many", { .cpus = 3 }, 1 },
@@ -70,7 +70,8 @@ static const struct row {
 	{ "decay:86400000", { .decay_ms = 86400000 }, 0 },
 	{ "decay:never", { .decay_ms = UINT64_MAX }, 0 },
 	{ "decay:never,decay:20", { .decay_ms = 20 }, 0 },
-	{ "decay:86400001,decay:,decay,decay:Never,decay:1s,decay:-1", { .decay_ms = PERCPU__DECAY_MS_DEFAULT }, 6 },
+	{ "decay:86400001,decay:,decay,decay:Never,decay:1s,decay:-1",
+	  { .decay_ms = PERCPU__DECAY_MS_DEFAULT }, 6 },
 };
 
 static void parse_and_report(void *arg)
@@ -83,44 +84,49 @@ static void parse_silently(void *arg)
 	percpu__options_parse(arg, false);
 }
 
-START_TEST(every_row_is_understood)
+START_TEST(every_row_parses_as_expected)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct percpu__options got = percpu__options_parse(rows[i].text, false);
 		const struct percpu__options want = rows[i].options;
 		const bool decay = rows[i].text && strstr(rows[i].text, "decay");
+		const uint64_t decay_ms = decay ? want.decay_ms : PERCPU__DECAY_MS_DEFAULT;
 
-		ck_assert_msg(got.atomic == want.atomic && got.rseq == want.rseq && got.huge == want.huge && got.check == want.check &&
+		ck_assert_msg(got.atomic == want.atomic && got.rseq == want.rseq &&
+				      got.huge == want.huge && got.check == want.check &&
 				      got.leaks == want.leaks && got.cpus == want.cpus &&
 				      got.keep_bytes == want.keep_bytes &&
-				      got.decay_ms == (decay ? want.decay_ms : PERCPU__DECAY_MS_DEFAULT),
-			      "\"%s\": atomic %d rseq %d huge %d check %d leaks %d cpus %u keep %zu decay %llu", rows[i].text,
-			      got.atomic, got.rseq, got.huge, got.check, got.leaks, got.cpus, got.keep_bytes,
-			      (unsigned long long)got.decay_ms);
+				      got.decay_ms == decay_ms,
+			      "\"%s\": atomic %d rseq %d huge %d check %d leaks %d cpus %u "
+			      "keep %zu decay %llu",
+			      rows[i].text, got.atomic, got.rseq, got.huge, got.check, got.leaks,
+			      got.cpus, got.keep_bytes, (unsigned long long)got.decay_ms);
 	}
 }
 END_TEST
 
-START_TEST(each_item_that_is_not_understood_is_one_line)
+START_TEST(each_invalid_item_prints_one_line)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct said said = said_by(parse_and_report, (void *)rows[i].text);
 
 		ck_assert_int_eq(said.status, 0);
-		ck_assert_msg(lines_of(said.text) == rows[i].nr_refused, "\"%s\": %s", rows[i].text, said.text);
+		ck_assert_msg(lines_of(said.text) == rows[i].nr_refused, "\"%s\": %s", rows[i].text,
+			      said.text);
 		ck_assert_str_eq(said_by(parse_silently, (void *)rows[i].text).text, "");
 	}
 }
 END_TEST
 
-START_TEST(the_line_names_the_item)
+START_TEST(the_warning_names_the_item)
 {
 	ck_assert_str_eq(said_by(parse_and_report, "check,mode:sideways,cpus:4").text,
-			 "libpercpu: PERCPU_OPTIONS: ignored unknown option or bad value: mode:sideways\n");
+			 "libpercpu: PERCPU_OPTIONS: ignored unknown option or bad value: "
+			 "mode:sideways\n");
 }
 END_TEST
 
-START_TEST(long_items_are_cut_in_the_line_and_ignored)
+START_TEST(long_items_are_ignored_and_truncated_in_the_warning)
 {
 	static char text[1 << 20];
 	struct percpu__options options;
@@ -144,7 +150,7 @@ START_TEST(long_items_are_cut_in_the_line_and_ignored)
 }
 END_TEST
 
-START_TEST(a_known_item_made_long_by_its_value_is_not_understood)
+START_TEST(a_known_key_with_a_long_value_is_invalid)
 {
 	char text[128] = "cpus:";
 
@@ -169,6 +175,6 @@ START_TEST(the_environment_is_read_at_every_call)
 }
 END_TEST
 
-TEST_MAIN("platform: options", 30, every_row_is_understood, each_item_that_is_not_understood_is_one_line,
-	  the_line_names_the_item, long_items_are_cut_in_the_line_and_ignored,
-	  a_known_item_made_long_by_its_value_is_not_understood, the_environment_is_read_at_every_call)
+TEST_MAIN("platform: options", 30, every_row_parses_as_expected, each_invalid_item_prints_one_line,
+	  the_warning_names_the_item, long_items_are_ignored_and_truncated_in_the_warning,
+	  a_known_key_with_a_long_value_is_invalid, the_environment_is_read_at_every_call)

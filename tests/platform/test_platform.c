@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What is neither memory nor options: small files, kernels, CPUs, locks, last words. */
+/*
+ * The rest of the platform layer: small files, kernel versions, CPUs, locks, messages and fences.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -30,7 +32,7 @@ static void write_file(size_t bytes)
 	close(fd);
 }
 
-START_TEST(a_file_is_read_whole)
+START_TEST(a_file_is_read_completely)
 {
 	char buffer[16];
 
@@ -44,7 +46,7 @@ START_TEST(a_file_is_read_whole)
 }
 END_TEST
 
-START_TEST(an_empty_file_is_the_empty_text)
+START_TEST(an_empty_file_gives_an_empty_string)
 {
 	char buffer[4] = "xxx";
 
@@ -68,7 +70,7 @@ START_TEST(a_file_that_is_too_long_is_refused)
 }
 END_TEST
 
-START_TEST(what_cannot_be_read_is_an_error)
+START_TEST(an_unreadable_file_is_an_error)
 {
 	char buffer[16];
 
@@ -94,7 +96,7 @@ START_TEST(no_descriptor_is_left_open)
 }
 END_TEST
 
-/* A pipe gives what it has, piece by piece. */
+/* Writes to a FIFO in pieces, so that reads are short. */
 static void *write_slowly(void *arg)
 {
 	int fd = open(arg, O_WRONLY);
@@ -108,7 +110,7 @@ static void *write_slowly(void *arg)
 	return NULL;
 }
 
-START_TEST(short_reads_are_put_together)
+START_TEST(short_reads_are_continued)
 {
 	char buffer[16];
 	pthread_t writer;
@@ -126,7 +128,9 @@ END_TEST
 
 /* ---- kernels and CPUs ---- */
 
-/* Ranges of versions, as distributions and builders write them. */
+/*
+ * Release strings of distributions and private builds, and the range of doubtful kernels of each.
+ */
 START_TEST(doubtful_kernels_are_known)
 {
 	static const struct {
@@ -140,7 +144,7 @@ START_TEST(doubtful_kernels_are_known)
 		{ "6.19.14", "6.19 to 7.0.13" },
 		{ "6.19.14+deb13-arm64", "6.19 to 7.0.13" },
 		{ "6.19.99", "6.19 to 7.0.13" },
-		{ "6.20", "6.19 to 7.0.13" }, /* there is none */
+		{ "6.20", "6.19 to 7.0.13" }, /* does not exist */
 		{ "6.190.1", "6.19 to 7.0.13" },
 		{ "7", "6.19 to 7.0.13" },
 		{ "7.0", "6.19 to 7.0.13" },
@@ -156,7 +160,7 @@ START_TEST(doubtful_kernels_are_known)
 		{ "7.0.13+deb13-arm64", "6.19 to 7.0.13" },
 		{ "7.0.13-rc1", "6.19 to 7.0.13" },
 		{ "7.0.014x", NULL },
-		{ "7.0.14-rc1", NULL }, /* has what 7.0.14 has */
+		{ "7.0.14-rc1", NULL }, /* has the fix of 7.0.14 */
 		{ "7.0.14", NULL },
 		{ "7.0.14+deb13-arm64", NULL },
 		{ "7.0.100", NULL },
@@ -200,9 +204,11 @@ START_TEST(doubtful_kernels_are_known)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const char *range = percpu__doubtful_kernel("aarch64", rows[i].release);
 
-		ck_assert_msg(range && rows[i].range ? !strcmp(range, rows[i].range) : range == rows[i].range, "%s: %s",
-			      rows[i].release, range ? range : "none");
-		ck_assert_msg(!percpu__doubtful_kernel("x86_64", rows[i].release), "%s", rows[i].release);
+		ck_assert_msg(range && rows[i].range ? !strcmp(range, rows[i].range)
+						     : range == rows[i].range,
+			      "%s: %s", rows[i].release, range ? range : "none");
+		ck_assert_msg(!percpu__doubtful_kernel("x86_64", rows[i].release), "%s",
+			      rows[i].release);
 		ck_assert_msg(!percpu__doubtful_kernel("", rows[i].release), "%s", rows[i].release);
 	}
 }
@@ -219,11 +225,15 @@ START_TEST(every_state_has_a_reason_of_its_own)
 }
 END_TEST
 
-/* What is said of a kernel names it, and what can be done. */
-START_TEST(reasons_about_the_kernel_name_it)
+/* A reason that blames the kernel names its release and, if the user can force rseq, the option. */
+START_TEST(reasons_about_the_kernel_name_its_release)
 {
-	static const enum percpu__rseq_state states[] = { PERCPU__RSEQ_FORCED, PERCPU__RSEQ_CHECKED,
-							  PERCPU__RSEQ_BAD_KERNEL, PERCPU__RSEQ_DOUBTED };
+	static const enum percpu__rseq_state states[] = {
+		PERCPU__RSEQ_FORCED,
+		PERCPU__RSEQ_CHECKED,
+		PERCPU__RSEQ_BAD_KERNEL,
+		PERCPU__RSEQ_DOUBTED,
+	};
 	struct utsname names;
 
 	ck_assert_int_eq(uname(&names), 0);
@@ -232,13 +242,15 @@ START_TEST(reasons_about_the_kernel_name_it)
 
 		ck_assert_msg(strstr(reason, names.release) != NULL, "%s", reason);
 		ck_assert_msg(strstr(reason, "preemption") != NULL, "%s", reason);
-		ck_assert_msg((states[i] == PERCPU__RSEQ_CHECKED) == !strstr(reason, "PERCPU_OPTIONS=mode:rseq"), "%s", reason);
+		ck_assert_msg((states[i] == PERCPU__RSEQ_CHECKED) ==
+				      !strstr(reason, "PERCPU_OPTIONS=mode:rseq"),
+			      "%s", reason);
 		ck_assert_ptr_eq(percpu__rseq_reason(states[i]), reason);
 	}
 }
 END_TEST
 
-START_TEST(an_offset_comes_with_usable_rseq_alone)
+START_TEST(the_offset_is_nonzero_only_if_rseq_is_usable)
 {
 	ptrdiff_t offset = 12345;
 	const bool usable = percpu__rseq_find(&offset) == PERCPU__RSEQ_USABLE;
@@ -247,7 +259,7 @@ START_TEST(an_offset_comes_with_usable_rseq_alone)
 }
 END_TEST
 
-START_TEST(the_mask_and_the_caller_agree)
+START_TEST(the_cpu_mask_agrees_with_sched_getaffinity)
 {
 	unsigned nr_allowed, bits = percpu__cpu_mask_bits(&nr_allowed), highest = 0;
 	cpu_set_t set;
@@ -285,7 +297,7 @@ static void lock_in_order(void *arg)
 	percpu__unlock(&registry);
 }
 
-/* What one thread holds for a fork is no obstacle to it, and one to all others. */
+/* A lock held for a fork lets its own thread pass, and blocks all other threads. */
 static void lock_for_fork(void *arg)
 {
 	struct percpu__lock registry = PERCPU__LOCK_INIT(PERCPU__RANK_REGISTRY), pool, made;
@@ -304,7 +316,8 @@ static void lock_for_fork(void *arg)
 		percpu__lock_made_in_fork(&made, &pool);
 		if (!percpu__is_locked_for_fork(&pool) || !percpu__is_locked_for_fork(&made) ||
 		    !pthread_mutex_trylock(&pool.mutex))
-			percpu__fatal(__func__, &(struct percpu__subject){ .text = "not held for the fork" },
+			percpu__fatal(__func__,
+				      &(struct percpu__subject){ .text = "not held for the fork" },
 				      PERCPU__FAULT_ASSERTION);
 		percpu__unlock_after_fork(&made);
 		percpu__unlock_after_fork(&pool);
@@ -331,7 +344,7 @@ START_TEST(locks_held_for_a_fork_let_their_thread_pass)
 }
 END_TEST
 
-START_TEST(locks_in_the_order_of_their_ranks_are_fine)
+START_TEST(locks_may_be_taken_in_the_order_of_their_ranks)
 {
 	const struct said said = said_by(lock_in_order, NULL);
 
@@ -341,7 +354,7 @@ START_TEST(locks_in_the_order_of_their_ranks_are_fine)
 END_TEST
 
 #ifdef PERCPU_CHECKS
-static void lock_against_the_order(void *arg)
+static void lock_in_wrong_order(void *arg)
 {
 	struct percpu__lock registry = PERCPU__LOCK_INIT(PERCPU__RANK_REGISTRY);
 	struct percpu__lock pool = PERCPU__LOCK_INIT(PERCPU__RANK_POOL);
@@ -350,15 +363,16 @@ static void lock_against_the_order(void *arg)
 	percpu__lock(&registry);
 }
 
-static void lock_two_of_a_rank(void *arg)
+static void lock_two_of_one_rank(void *arg)
 {
-	struct percpu__lock a = PERCPU__LOCK_INIT(PERCPU__RANK_POOL), b = PERCPU__LOCK_INIT(PERCPU__RANK_POOL);
+	struct percpu__lock a = PERCPU__LOCK_INIT(PERCPU__RANK_POOL);
+	struct percpu__lock b = PERCPU__LOCK_INIT(PERCPU__RANK_POOL);
 
 	percpu__lock(&a);
 	percpu__lock(&b);
 }
 
-static void nest_against_the_order(void *arg)
+static void nest_in_wrong_order(void *arg)
 {
 	struct percpu__lock registry = PERCPU__LOCK_INIT(PERCPU__RANK_REGISTRY);
 	struct percpu__lock pool = PERCPU__LOCK_INIT(PERCPU__RANK_POOL);
@@ -367,17 +381,19 @@ static void nest_against_the_order(void *arg)
 	percpu__lock_nested(&registry);
 }
 
-START_TEST(locks_against_the_order_die)
+START_TEST(a_wrong_lock_order_aborts)
 {
-	static void (*const wrongs[])(void *) = { lock_against_the_order, lock_two_of_a_rank,
-						  nest_against_the_order };
+	static void (*const wrongs[])(void *) = {
+		lock_in_wrong_order, lock_two_of_one_rank, nest_in_wrong_order,
+	};
 
 	for (size_t i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++) {
 		const struct said said = said_by(wrongs[i], NULL);
 
 		ck_assert_uint_eq(lines_of(said.text), 1);
-		ck_assert_msg(!strncmp(said.text, "libpercpu: ", 11) && strstr(said.text, ": assertion failed: "), "%s",
-			      said.text);
+		ck_assert_msg(!strncmp(said.text, "libpercpu: ", 11) &&
+				      strstr(said.text, ": assertion failed: "),
+			      "%s", said.text);
 		ck_assert(WIFSIGNALED(said.status) && WTERMSIG(said.status) == SIGABRT);
 	}
 }
@@ -388,32 +404,36 @@ static void evaluate_nothing(void *arg)
 	percpu_assert(*(volatile char *)arg == 1);
 }
 
-START_TEST(without_checks_assertions_evaluate_nothing)
+START_TEST(assertions_without_checks_evaluate_nothing)
 {
 	ck_assert_int_eq(said_by(evaluate_nothing, NULL).status, 0);
 }
 END_TEST
-#define locks_against_the_order_die without_checks_assertions_evaluate_nothing
+#define a_wrong_lock_order_aborts assertions_without_checks_evaluate_nothing
 #endif
 
 /* ---- messages ---- */
 
 static void die_of_a_pointer(void *arg)
 {
-	percpu__fatal("percpu_free", &(struct percpu__subject){ .pointer = arg }, PERCPU__FAULT_DOUBLE_FREE);
+	percpu__fatal("percpu_free", &(struct percpu__subject){ .pointer = arg },
+		      PERCPU__FAULT_DOUBLE_FREE);
 }
 
 static void die_in_a_cache(void *name)
 {
 	percpu__fatal("percpu_cache_free_to",
-		      &(struct percpu__subject){ .pointer = (void *)16, .cache = name, .object_bytes = 1500,
+		      &(struct percpu__subject){ .pointer = (void *)16,
+						 .cache = name,
+						 .object_bytes = 1500,
 						 .value = { 18446744073709551615u, 4 } },
 		      PERCPU__FAULT_NO_SUCH_CPU);
 }
 
 static void die_in_a_pool(void *name)
 {
-	percpu__fatal("percpu_free", &(struct percpu__subject){ .pointer = (void *)16, .pool = name },
+	percpu__fatal("percpu_free",
+		      &(struct percpu__subject){ .pointer = (void *)16, .pool = name },
 		      PERCPU__FAULT_DOUBLE_FREE);
 }
 
@@ -427,7 +447,8 @@ START_TEST(a_message_has_call_pointer_and_rule)
 	assert_dies(die_of_a_pointer, (void *)0x7f00dead0008,
 		    "libpercpu: percpu_free: double free of 0x7f00dead0008\n");
 	assert_dies(die_of_a_pointer, (void *)8, "libpercpu: percpu_free: double free of 0x8\n");
-	assert_dies(die_of_a_pointer, (void *)UINTPTR_MAX, "libpercpu: percpu_free: double free of 0xffffffffffffffff\n");
+	assert_dies(die_of_a_pointer, (void *)UINTPTR_MAX,
+		    "libpercpu: percpu_free: double free of 0xffffffffffffffff\n");
 	assert_dies(die_of_a_pointer, NULL, "libpercpu: percpu_free: double free of NULL\n");
 }
 END_TEST
@@ -435,9 +456,10 @@ END_TEST
 START_TEST(a_message_names_the_cache_or_the_pool)
 {
 	assert_dies(die_in_a_cache, "packets",
-		    "libpercpu: percpu_cache_free_to: cannot free 0x10 to CPU 18446744073709551615: CPU numbers are "
-		    "below 4 (cache \"packets\", 1500-byte objects)\n");
-	assert_dies(die_in_a_pool, "sessions", "libpercpu: percpu_free: double free of 0x10 (pool \"sessions\")\n");
+		    "libpercpu: percpu_cache_free_to: cannot free 0x10 to CPU "
+		    "18446744073709551615: CPU numbers are below 4 (cache \"packets\", 1500-byte objects)\n");
+	assert_dies(die_in_a_pool, "sessions",
+		    "libpercpu: percpu_free: double free of 0x10 (pool \"sessions\")\n");
 }
 END_TEST
 
@@ -451,11 +473,12 @@ START_TEST(a_name_cannot_break_the_message)
 	memset(name, 'n', sizeof(name) - 1);
 	assert_dies(die_in_a_pool, name,
 		    "libpercpu: percpu_free: double free of 0x10 "
-		    "(pool \"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn...\")\n");
+		    "(pool \"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+		    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn...\")\n");
 }
 END_TEST
 
-START_TEST(a_line_is_a_line_however_long)
+START_TEST(a_long_message_is_cut_to_one_line)
 {
 	static char detail[100000];
 	struct said said;
@@ -469,7 +492,7 @@ START_TEST(a_line_is_a_line_however_long)
 }
 END_TEST
 
-START_TEST(code_has_a_name)
+START_TEST(code_addresses_are_described)
 {
 	char text[256], tiny[4];
 
@@ -484,7 +507,7 @@ END_TEST
 
 /* ---- fences ---- */
 
-START_TEST(fences_where_the_kernel_has_them)
+START_TEST(fences_keep_errno_and_readiness_is_constant)
 {
 	const bool ready = percpu__fence_ready();
 
@@ -496,12 +519,14 @@ START_TEST(fences_where_the_kernel_has_them)
 }
 END_TEST
 
-TEST_MAIN("platform", 30, a_file_is_read_whole, an_empty_file_is_the_empty_text,
-	  a_file_that_is_too_long_is_refused, what_cannot_be_read_is_an_error, no_descriptor_is_left_open,
-	  short_reads_are_put_together, doubtful_kernels_are_known, every_state_has_a_reason_of_its_own,
-	  reasons_about_the_kernel_name_it, an_offset_comes_with_usable_rseq_alone, the_mask_and_the_caller_agree,
-	  locks_in_the_order_of_their_ranks_are_fine, locks_held_for_a_fork_let_their_thread_pass, locks_against_the_order_die,
-	  a_message_has_call_pointer_and_rule, a_line_is_a_line_however_long, code_has_a_name,
-	  a_message_names_the_cache_or_the_pool, a_line_is_a_line_however_long, code_has_a_name,
-	  a_name_cannot_break_the_message, a_line_is_a_line_however_long, code_has_a_name,
-	  fences_where_the_kernel_has_them)
+TEST_MAIN("platform", 30, a_file_is_read_completely, an_empty_file_gives_an_empty_string,
+	  a_file_that_is_too_long_is_refused, an_unreadable_file_is_an_error,
+	  no_descriptor_is_left_open, short_reads_are_continued, doubtful_kernels_are_known,
+	  every_state_has_a_reason_of_its_own, reasons_about_the_kernel_name_its_release,
+	  the_offset_is_nonzero_only_if_rseq_is_usable, the_cpu_mask_agrees_with_sched_getaffinity,
+	  locks_may_be_taken_in_the_order_of_their_ranks,
+	  locks_held_for_a_fork_let_their_thread_pass,
+	  a_wrong_lock_order_aborts, a_message_has_call_pointer_and_rule,
+	  a_message_names_the_cache_or_the_pool, a_name_cannot_break_the_message,
+	  a_long_message_is_cut_to_one_line, code_addresses_are_described,
+	  fences_keep_errno_and_readiness_is_constant)

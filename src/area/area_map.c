@@ -1,34 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A map: the offsets of one unit, cut into areas.
+ * The area map: divides the offsets of one unit into areas.
  *
- * Words. A live area was handed out; a free area waits in the list of its bin; the tail is the free rest
- * at the end of the unit, in no list. Two free areas never touch, nor does a free area touch the tail:
- * they are merged at once.
+ * Terms. A live area is allocated; a free area is in the free list of its bin; the tail is the free
+ * rest at the end of the unit, in no list. Invariant: no two free areas are adjacent, and no free
+ * area is adjacent to the tail, because every free coalesces at once.
  *
  *   offset    0         5       9              20        26                          32768
  *             | live 5  | free 4 | live 11     | live 6  | tail                      |
  *   head      1.........1.......1..............1.........1...........................
  *   free_head ..........1............................................................
- *   words     mark      link    mark           mark
+ *   tags      value     node    value          value
  *
- * An area ends where the next bit of head is set, so no size of a live area is stored anywhere, and a
- * neighbour is found by scanning head, 64 granules a step. The links of free areas lie in words, at the
- * same offset as the area and never inside user memory; only the first granule of a free area uses its
- * word. What it leaves there is never taken for a mark. A unit that is filled from its tail has no free
- * area, and no page of words or of free_head is ever written for it.
+ * An area ends where the next bit of head is set. So the size of a live area is not stored, and
+ * neighbours are found by scanning head, 64 granules a step. The nodes of the free lists lie in
+ * tags, at the offset of their area and never inside user memory; only the first granule of a free
+ * area uses its tag, and what remains there is never taken for the tag of a live area. A unit that
+ * is filled from its tail has no free area, so no page of tags or of free_head is written for it.
  *
- * Worked example, from the picture. Freeing [9, 20): size is 20 - 9 = 11; the area at 20 lives; the head
- * before 9 is at 5 and free, so [5, 20) becomes one free area of 15: its link moves from bin 4 to bin 15,
- * and the bit of head at 9 goes. Freeing [20, 26) then meets the tail, and [5, 20) before it: the tail
- * now starts at 5, and the link is unlisted for good.
+ * Worked example, from the picture. Freeing [9, 20): the size is 20 - 9 = 11; the area at 20 is
+ * live; the head before 9 is at 5 and free, so both coalesce into a free area [5, 20) of 15, whose
+ * node moves from bin 4 to bin 15, and the bit of head at 9 is cleared. Freeing [20, 26) then finds
+ * the tail behind it and [5, 20) before it: the tail now starts at 5, and the node leaves its list.
  *
- * Policy: best fit. A request takes an area of the smallest bin that has one, the tail counting as one
- * area of its size; what is left over on either side is a free area again. Where every area of the bin
- * fits, the last freed goes first: its link is warm, and looking further costs more than it packs. Where
- * some may be too small or out of line, a few are looked at and the lowest that fits is taken.
+ * Policy: best fit. A request is served from the smallest bin that holds an area, the tail counting
+ * as an area of its size; the remainders on either side become free areas. If every area of the bin
+ * fits, the one freed last is taken: its node is in the CPU's caches, and a longer search costs
+ * more than it saves in fragmentation. If some may be too small or misaligned, a few are examined
+ * and the lowest that fits is taken.
  *
- * What a scan can cost: an area of a whole unit has 512 words of head.
+ * Cost: a scan over an area of a whole unit reads 512 words of head.
  */
 #include <string.h>
 
@@ -36,21 +37,22 @@
 
 #define NR_CANDIDATES 4
 #define NO_AREA PERCPU__NO_AREA
+
 static inline uint32_t align_up(uint32_t offset, uint32_t align)
 {
 	return (offset + align - 1) & ~(align - 1);
 }
 
 /*
- * PERCPU__CHANGED_MAX is enough: an operation lists one area and unlists two, or unlists one and lists two,
- * and a move of the tail, which counts for two, takes the place of two of them.
+ * PERCPU__CHANGED_MAX is enough: an operation lists one area and unlists two, or unlists one and
+ * lists two; moving the tail counts twice and replaces two of these.
  */
 static inline void note_changed(struct percpu__area_map *map, unsigned bin)
 {
 	map->changed[map->nr_changed++] = (uint8_t)bin;
 }
 
-/* The tail moves: its start is a head, and no free one. */
+/* Moves the tail. Its start has a bit in head but none in free_head. */
 static void tail_set(struct percpu__area_map *map, uint32_t tail)
 {
 	unsigned bin = bin_of(PERCPU__UNIT_GRANULES - tail);
@@ -116,7 +118,7 @@ void percpu__area_map_init(struct percpu__area_map *map, struct percpu__area_bit
 	memset(map->first, 0xff, sizeof(map->first));
 	tail_set(map, 0);
 }
-_Static_assert(NO_AREA == 0xffff, "empty lists are made by memset");
+_Static_assert(NO_AREA == 0xffff, "memset makes empty lists");
 
 struct percpu__bins percpu__area_map_bins(const struct percpu__area_map *map)
 {
@@ -127,19 +129,19 @@ struct percpu__bins percpu__area_map_bins(const struct percpu__area_map *map)
 	return bins;
 }
 
-/* Takes [at, at + granules) out of the tail. */
+/* Removes [at, at + granules) from the tail. */
 static void take_from_tail(struct percpu__area_map *map, uint32_t at, uint32_t granules)
 {
 	uint32_t start = map->tail;
 
-	/* The tail goes first: the lists must not hold what touches it. */
+	/* The tail moves first: no listed area may be adjacent to it. */
 	tail_set(map, at + granules);
 	bit_set_relaxed(map->bitmaps->head, at);
 	if (at > start)
 		free_area_add(map, start, at - start);
 }
 
-/* Takes [at, at + granules) out of a listed free area. */
+/* Removes [at, at + granules) from the listed free area at start. */
 static void take_from_list(struct percpu__area_map *map, unsigned bin, uint32_t start, uint32_t at,
 			   uint32_t granules)
 {
@@ -156,7 +158,7 @@ static void take_from_list(struct percpu__area_map *map, unsigned bin, uint32_t 
 		free_area_add(map, at + granules, end - at - granules);
 }
 
-/* What was taken is an area that lives. Beyond fresh a word is zero, and maybe without a page. */
+/* Accounts for a new live area. From fresh on tags are zero already and may have no page. */
 static inline void note_live(struct percpu__area_map *map, uint32_t at, uint32_t granules)
 {
 	if (at < map->fresh)
@@ -167,8 +169,9 @@ static inline void note_live(struct percpu__area_map *map, uint32_t at, uint32_t
 	map->nr_live++;
 }
 
-/* The area of the bin's list to take from; NO_AREA if none at hand fits. */
-static uint32_t choose(const struct percpu__area_map *map, unsigned bin, uint32_t granules, uint32_t align)
+/* Returns: the area of the bin's free list to allocate from; NO_AREA if no candidate fits. */
+static uint32_t choose(const struct percpu__area_map *map, unsigned bin, uint32_t granules,
+		       uint32_t align)
 {
 	uint16_t area = map->first[bin];
 	uint32_t best = NO_AREA;
@@ -234,8 +237,8 @@ uint32_t percpu__area_map_claim(struct percpu__area_map *map, uint32_t *at, uint
 	return 0;
 }
 
-bool percpu__area_map_alloc(struct percpu__area_map *map, uint32_t granules, uint32_t align_granules,
-			 uint32_t *offset)
+bool percpu__area_map_alloc(struct percpu__area_map *map, uint32_t granules,
+			    uint32_t align_granules, uint32_t *offset)
 {
 	struct percpu__bins bins = percpu__area_map_bins(map);
 	unsigned bin = bin_of(granules);
@@ -250,7 +253,8 @@ bool percpu__area_map_alloc(struct percpu__area_map *map, uint32_t granules, uin
 	return false;
 }
 
-uint32_t percpu__area_map_free(struct percpu__area_map *map, uint32_t offset, struct percpu__range *merged)
+uint32_t percpu__area_map_free(struct percpu__area_map *map, uint32_t offset,
+			       struct percpu__range *merged)
 {
 	uint64_t *head = map->bitmaps->head, *free_head = map->bitmaps->free_head;
 	uint32_t size = percpu__area_map_size(map, offset);
@@ -260,7 +264,7 @@ uint32_t percpu__area_map_free(struct percpu__area_map *map, uint32_t offset, st
 	if (!size)
 		return 0;
 	map->nr_changed = 0;
-	if (map->tags[offset].value) /* looked at first: a word that was never written may have no page */
+	if (map->tags[offset].value) /* read first: a tag that was never written may have no page */
 		map->tags[offset].value = PERCPU__NO_TAG;
 	if (offset) {
 		uint32_t before = bit_before_relaxed(head, offset);
@@ -304,16 +308,18 @@ uint64_t percpu__area_map_live_pages(const struct percpu__area_map *map)
 		(struct percpu__range){ map->tail, PERCPU__UNIT_GRANULES - map->tail });
 	unsigned bin = bin_of(PERCPU__PAGE_GRANULES);
 
-	/* A free area below a page's size covers none. */
+	/* A free area smaller than a page covers none. */
 	while ((bin = bins_next(&map->listed, bin)) < PERCPU__NR_BINS) {
-		for (uint16_t area = map->first[bin]; area != NO_AREA; area = map->tags[area].node.next)
-			pages &= ~percpu__range_pages((struct percpu__range){ area, map->tags[area].node.size });
+		for (uint16_t area = map->first[bin]; area != NO_AREA;
+		     area = map->tags[area].node.next)
+			pages &= ~percpu__range_pages(
+				(struct percpu__range){ area, map->tags[area].node.size });
 		bin++;
 	}
 	return pages;
 }
 
-/* No word but those of live areas holds what could be a mark. */
+/* Returns: true if only tags of live areas have a value that tags a live area. */
 static bool tags_are_of_live_areas(const struct percpu__area_map *map)
 {
 	for (uint32_t offset = 0; offset < map->fresh; offset++) {
@@ -325,7 +331,10 @@ static bool tags_are_of_live_areas(const struct percpu__area_map *map)
 	return true;
 }
 
-/* Every member is a free area of that bin, and the links agree. Returns: members, -1 where they do not. */
+/*
+ * Returns: the length of the bin's free list; -1 if a member is no free area of the bin or a node
+ * is wrong.
+ */
 static int list_check(const struct percpu__area_map *map, unsigned bin)
 {
 	const struct percpu__area_bitmaps *bitmaps = map->bitmaps;
@@ -354,7 +363,8 @@ bool percpu__area_map_is_valid(const struct percpu__area_map *map)
 	int nr_free = 0, nr_listed = 0;
 	bool was_free = false;
 
-	if (map->tail > map->fresh || map->fresh > PERCPU__UNIT_GRANULES || !bit_test_relaxed(bitmaps->head, 0) ||
+	if (map->tail > map->fresh || map->fresh > PERCPU__UNIT_GRANULES ||
+	    !bit_test_relaxed(bitmaps->head, 0) ||
 	    map->tail_bin != bin_of(PERCPU__UNIT_GRANULES - map->tail))
 		return false;
 	while (offset < map->tail) {
@@ -384,6 +394,6 @@ bool percpu__area_map_is_valid(const struct percpu__area_map *map)
 			return false;
 		nr_listed += members;
 	}
-	return nr_listed == nr_free && nr_live == map->nr_live && live_granules == map->live_granules &&
-	       tags_are_of_live_areas(map);
+	return nr_listed == nr_free && nr_live == map->nr_live &&
+	       live_granules == map->live_granules && tags_are_of_live_areas(map);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* One bit a granule: one writer, and readers without a lock; percpu__area_map_size says what they may expect. */
+/*
+ * Bitmaps with one bit per granule, for one writer at a time and readers without a lock. area.h
+ * states at percpu__area_map_is_live how far such readers may trust them.
+ */
 #ifndef PERCPU_AREA_BIT_H
 #define PERCPU_AREA_BIT_H
 
@@ -16,12 +19,14 @@ static inline uint64_t load_relaxed(const uint64_t *word)
 
 static inline void bit_set_relaxed(uint64_t *map, uint32_t i)
 {
-	__atomic_store_n(&map[i / 64], load_relaxed(&map[i / 64]) | UINT64_C(1) << i % 64, __ATOMIC_RELAXED);
+	__atomic_store_n(&map[i / 64], load_relaxed(&map[i / 64]) | UINT64_C(1) << i % 64,
+			 __ATOMIC_RELAXED);
 }
 
 static inline void bit_clear_relaxed(uint64_t *map, uint32_t i)
 {
-	__atomic_store_n(&map[i / 64], load_relaxed(&map[i / 64]) & ~(UINT64_C(1) << i % 64), __ATOMIC_RELAXED);
+	__atomic_store_n(&map[i / 64], load_relaxed(&map[i / 64]) & ~(UINT64_C(1) << i % 64),
+			 __ATOMIC_RELAXED);
 }
 
 static inline bool bit_test_relaxed(const uint64_t *map, uint32_t i)
@@ -29,7 +34,7 @@ static inline bool bit_test_relaxed(const uint64_t *map, uint32_t i)
 	return load_relaxed(&map[i / 64]) >> i % 64 & 1;
 }
 
-/* The first bit set at or after i, PERCPU__UNIT_GRANULES if there is none. */
+/* Returns: the first set bit at or after i; PERCPU__UNIT_GRANULES if there is none. */
 static inline uint32_t bit_next_relaxed(const uint64_t *map, uint32_t i)
 {
 	uint32_t n = i / 64;
@@ -46,7 +51,7 @@ static inline uint32_t bit_next_relaxed(const uint64_t *map, uint32_t i)
 	return n * 64 + (uint32_t)__builtin_ctzll(word);
 }
 
-/* The last bit set before i, which is not 0; bit 0 is. */
+/* Returns: the last set bit before i; i is not 0, and bit 0 is always set. */
 static inline uint32_t bit_before_relaxed(const uint64_t *map, uint32_t i)
 {
 	uint32_t n = (i - 1) / 64;

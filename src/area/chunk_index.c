@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An index: up to PERCPU__CHUNK_INDEX_SLOTS maps side by side, and which of them has an area of which bin.
+ * The chunk index: up to PERCPU__CHUNK_INDEX_SLOTS area maps, one per chunk, and which of them has
+ * a free area in which bin.
  *
- * Words. A slot is a map's place on the index; a bin is on at a slot when the map there holds a free
- * area of that bin. The tree sums that up, 64 to one:
+ * Terms. A slot is the place of a map in the index; a bin is on at a slot if the map there holds a
+ * free area of that bin. A tree summarises that, 64 to one:
  *
- *   root     bit b of bins[n]: a slot in branch b has bin n on         16 branches
- *   branch   bit l of bins[n]: a slot of leaf l has bin n on           64 leaves each
- *   leaf     bit s of bins[n]: slot s has bin n on                     64 slots each
+ *   root     bit b of bins[n]: bin n is on at a slot in branch b       16 branches
+ *   branch   bit l of bins[n]: bin n is on at a slot in leaf l         64 leaves each
+ *   leaf     bit s of bins[n]: bin n is on at slot s                   64 slots each
  *
- * so the lowest slot with a bin on takes three words to find, however many maps there are, and the set
- * of bins that are on anywhere is kept at the root. After each change of a map the bins that went on or
- * off are flipped in its leaf, and further up only where a leaf's word became zero or stopped to be. A
- * node's full word marks what has no vacant slot below it.
+ * so three words lead to the lowest slot at which a bin is on, however many chunks there are. The
+ * root also has the set of bins that are on anywhere. After each change of a map the bins that went
+ * on or off are toggled in its leaf, and further up only if the leaf's word became zero or ceased
+ * to be. The word "full" of a node has a bit set for each child without a vacant slot.
  *
- * Worked example. Slots 0 and 70 have bin 9 on: bit 0 of bins[9] in the root; bits 0 and 1 in branch 0; bit
- * 0 in leaf 0, bit 6 in leaf 1. When slot 0 uses its last area of bin 9, leaf 0's word becomes zero
- * and bit 0 goes from branch 0; the root stays as it is.
+ * Worked example. Bin 9 is on at slots 0 and 70: bit 0 of bins[9] is set in the root; bits 0 and 1
+ * in branch 0; bit 0 in leaf 0 and bit 6 in leaf 1. When slot 0 uses its last area of bin 9, the
+ * word of leaf 0 becomes zero and bit 0 is cleared in branch 0; the root stays as it is.
  *
- * Policy: best fit over all maps, and of those that fit as well the lowest slot, so that high slots
- * run empty and their chunks can go. The request's own bin, and every bin when alignment matters, may hold
- * nothing that fits: after NR_TRIES maps in vain comes the bin where every area does.
+ * Policy: best fit over all chunks, and the lowest slot among equals, so that high slots run empty
+ * and their chunks can be given back; this bounds fragmentation over chunks. The request's own bin,
+ * and every bin if alignment matters, may hold no area that fits: after NR_TRIES maps in vain the
+ * search goes on in the bin in which every area fits.
  */
 #include "area/bin.h"
 
@@ -41,7 +43,7 @@ struct index_leaf {
 	struct percpu__area_map *maps[FAN_OUT];
 };
 
-/* A branch lies beside its leaves, so that the memory in use grows with the slots. */
+/* A branch is stored beside its leaves, so that the memory in use grows with the slots. */
 struct index_branch {
 	struct node node;
 	struct index_leaf leaves[FAN_OUT];
@@ -68,7 +70,7 @@ static inline uint64_t bit_of(uint32_t i)
 	return UINT64_C(1) << i % FAN_OUT;
 }
 
-/* The bits from i up; none where i is FAN_OUT. */
+/* Returns: a mask of bit i and above; 0 if i is FAN_OUT. */
 static inline uint64_t bits_from(uint32_t i)
 {
 	return i < FAN_OUT ? ~UINT64_C(0) << i : 0;
@@ -83,8 +85,10 @@ size_t percpu__chunk_index_bytes(uint32_t capacity)
 {
 	uint32_t last = capacity - 1;
 
-	return offsetof(struct percpu__chunk_index_tree, branches) + last / BRANCH_SLOTS * sizeof(struct index_branch) +
-	       offsetof(struct index_branch, leaves) + (last / FAN_OUT % FAN_OUT + 1) * sizeof(struct index_leaf);
+	return offsetof(struct percpu__chunk_index_tree, branches) +
+	       last / BRANCH_SLOTS * sizeof(struct index_branch) +
+	       offsetof(struct index_branch, leaves) +
+	       (last / FAN_OUT % FAN_OUT + 1) * sizeof(struct index_leaf);
 }
 
 void percpu__chunk_index_init(struct percpu__chunk_index *index, uint32_t capacity, void *memory)
@@ -92,8 +96,8 @@ void percpu__chunk_index_init(struct percpu__chunk_index *index, uint32_t capaci
 	*index = (struct percpu__chunk_index){ .tree = memory, .capacity = capacity };
 }
 
-/* A leaf's word for the bin became zero or stopped to be: the nodes above follow. */
-static void flip_above(struct percpu__chunk_index *index, uint32_t slot, unsigned bin)
+/* Updates the nodes above a leaf whose word for the bin became zero or ceased to be. */
+static void toggle_above(struct percpu__chunk_index *index, uint32_t slot, unsigned bin)
 {
 	uint64_t *branch = &branch_of(index, slot)->node.bins[bin];
 	uint64_t *root = &index->tree->root.bins[bin];
@@ -110,26 +114,28 @@ static void flip_above(struct percpu__chunk_index *index, uint32_t slot, unsigne
 }
 
 /* Turns a bin on or off at a slot. */
-static inline void set_on(struct percpu__chunk_index *index, struct index_leaf *leaf, uint32_t slot, unsigned bin,
-			  bool on)
+static inline void set_on(struct percpu__chunk_index *index, struct index_leaf *leaf, uint32_t slot,
+			  unsigned bin, bool on)
 {
 	uint64_t was = leaf->node.bins[bin];
 	uint64_t is = (was & ~bit_of(slot)) | (uint64_t)on << slot % FAN_OUT;
 
 	leaf->node.bins[bin] = is;
 	if (!was != !is)
-		flip_above(index, slot, bin);
+		toggle_above(index, slot, bin);
 }
 
-static void set_all(struct percpu__chunk_index *index, uint32_t slot, const struct percpu__area_map *map, bool on)
+static void set_all(struct percpu__chunk_index *index, uint32_t slot,
+		    const struct percpu__area_map *map, bool on)
 {
 	struct percpu__bins bins = percpu__area_map_bins(map);
 
-	for (unsigned bin = bins_next(&bins, 0); bin < PERCPU__NR_BINS; bin = bins_next(&bins, bin + 1))
+	for (unsigned bin = bins_next(&bins, 0); bin < PERCPU__NR_BINS;
+	     bin = bins_next(&bins, bin + 1))
 		set_on(index, leaf_of(index, slot), slot, bin, on);
 }
 
-/* A map changed: its slot follows. */
+/* Updates a slot after an operation on its map. */
 static inline void update(struct percpu__chunk_index *index, struct index_leaf *leaf, uint32_t slot,
 			  const struct percpu__area_map *map)
 {
@@ -140,7 +146,7 @@ static inline void update(struct percpu__chunk_index *index, struct index_leaf *
 	}
 }
 
-/* The lowest slot with a bin on that is on at the root. */
+/* Returns: the lowest slot at which the bin is on; it is on at the root. */
 static inline uint32_t first_with(const struct percpu__chunk_index *index, unsigned bin)
 {
 	const struct percpu__chunk_index_tree *tree = index->tree;
@@ -151,7 +157,10 @@ static inline uint32_t first_with(const struct percpu__chunk_index *index, unsig
 	return b * BRANCH_SLOTS + l * FAN_OUT + lowest(branch->leaves[l].node.bins[bin]);
 }
 
-/* The first slot at or after slot with the bin on. */
+/*
+ * Returns: the first slot at or after slot at which the bin is on; PERCPU__NO_SLOT if there is
+ * none.
+ */
 static uint32_t next_with(const struct percpu__chunk_index *index, unsigned bin, uint32_t slot)
 {
 	const struct percpu__chunk_index_tree *tree = index->tree;
@@ -206,12 +215,14 @@ uint32_t percpu__chunk_index_add(struct percpu__chunk_index *index, struct percp
 	return slot;
 }
 
-struct percpu__area_map *percpu__chunk_index_at(const struct percpu__chunk_index *index, uint32_t slot)
+struct percpu__area_map *percpu__chunk_index_at(const struct percpu__chunk_index *index,
+						uint32_t slot)
 {
 	return slot < index->end ? leaf_of(index, slot)->maps[slot % FAN_OUT] : NULL;
 }
 
-struct percpu__area_map *percpu__chunk_index_remove(struct percpu__chunk_index *index, uint32_t slot)
+struct percpu__area_map *percpu__chunk_index_remove(struct percpu__chunk_index *index,
+						    uint32_t slot)
 {
 	struct percpu__area_map *map = percpu__chunk_index_at(index, slot);
 
@@ -239,8 +250,8 @@ uint32_t percpu__chunk_index_next(const struct percpu__chunk_index *index, uint3
 	return PERCPU__NO_SLOT;
 }
 
-static inline bool alloc_at(struct percpu__chunk_index *index, uint32_t slot, unsigned bin, uint32_t granules,
-			    uint32_t align_granules, uint32_t *offset)
+static inline bool alloc_at(struct percpu__chunk_index *index, uint32_t slot, unsigned bin,
+			    uint32_t granules, uint32_t align_granules, uint32_t *offset)
 {
 	struct index_leaf *leaf = leaf_of(index, slot);
 	struct percpu__area_map *map = leaf->maps[slot % FAN_OUT];
@@ -253,8 +264,8 @@ static inline bool alloc_at(struct percpu__chunk_index *index, uint32_t slot, un
 	return true;
 }
 
-bool percpu__chunk_index_alloc(struct percpu__chunk_index *index, uint32_t granules, uint32_t align_granules,
-			 uint32_t *slot, uint32_t *offset)
+bool percpu__chunk_index_alloc(struct percpu__chunk_index *index, uint32_t granules,
+			       uint32_t align_granules, uint32_t *slot, uint32_t *offset)
 {
 	const struct percpu__bins *on = &index->tree->on;
 	unsigned bin = bins_next(on, bin_of(granules));
@@ -263,7 +274,8 @@ bool percpu__chunk_index_alloc(struct percpu__chunk_index *index, uint32_t granu
 	if (!granules)
 		return false;
 	while (bin < PERCPU__NR_BINS) {
-		for (uint32_t at = first_with(index, bin); at != PERCPU__NO_SLOT; at = next_with(index, bin, at + 1)) {
+		for (uint32_t at = first_with(index, bin); at != PERCPU__NO_SLOT;
+		     at = next_with(index, bin, at + 1)) {
 			if (alloc_at(index, at, bin, granules, align_granules, offset)) {
 				*slot = at;
 				return true;
@@ -271,13 +283,18 @@ bool percpu__chunk_index_alloc(struct percpu__chunk_index *index, uint32_t granu
 			if (++tries == NR_TRIES)
 				break;
 		}
-		/* In a sure bin the first try succeeds. */
-		bin = bins_next(on, tries == NR_TRIES ? bin_sure(granules, align_granules) : bin + 1);
+		/* In the bin of bin_sure the first try succeeds. */
+		if (tries == NR_TRIES)
+			bin = bin_sure(granules, align_granules);
+		else
+			bin++;
+		bin = bins_next(on, bin);
 	}
 	return false;
 }
 
-uint32_t percpu__chunk_index_claim(struct percpu__chunk_index *index, uint32_t slot, uint32_t at, uint32_t end)
+uint32_t percpu__chunk_index_claim(struct percpu__chunk_index *index, uint32_t slot, uint32_t at,
+				   uint32_t end)
 {
 	struct index_leaf *leaf = leaf_of(index, slot);
 	struct percpu__area_map *map = leaf->maps[slot % FAN_OUT];
@@ -314,7 +331,7 @@ uint32_t percpu__chunk_index_free(struct percpu__chunk_index *index, uint32_t sl
 	return size;
 }
 
-/* What the tree says of the leaf that holds slot must be what the leaf and its maps say. */
+/* Returns: true if the tree agrees with the leaf that holds slot, and the leaf with its maps. */
 static bool leaf_is_valid(const struct percpu__chunk_index *index, uint32_t slot)
 {
 	const struct index_leaf *leaf = leaf_of(index, slot);
@@ -332,13 +349,15 @@ static bool leaf_is_valid(const struct percpu__chunk_index *index, uint32_t slot
 		if (slot + s >= index->end || !percpu__area_map_is_valid(leaf->maps[s]))
 			return false;
 		on = percpu__area_map_bins(leaf->maps[s]);
-		for (unsigned bin = bins_next(&on, 0); bin < PERCPU__NR_BINS; bin = bins_next(&on, bin + 1))
+		for (unsigned bin = bins_next(&on, 0); bin < PERCPU__NR_BINS;
+		     bin = bins_next(&on, bin + 1))
 			bins[bin] |= bit_of(s);
 	}
 	for (unsigned bin = 0; bin < PERCPU__NR_BINS; bin++) {
 		const uint64_t in_branch = branch->node.bins[bin], in_root = tree->root.bins[bin];
 
-		if (leaf->node.bins[bin] != bins[bin] || !bins[bin] != !(in_branch & bit_of(slot / FAN_OUT)) ||
+		if (leaf->node.bins[bin] != bins[bin] ||
+		    !bins[bin] != !(in_branch & bit_of(slot / FAN_OUT)) ||
 		    !in_branch != !(in_root & bit_of(slot / BRANCH_SLOTS)) ||
 		    !in_root != !(tree->on.word[bin / 64] & bit_of(bin)))
 			return false;
@@ -363,5 +382,6 @@ bool percpu__chunk_index_is_valid(const struct percpu__chunk_index *index)
 		nr_live += map->nr_live;
 		live_granules += map->live_granules;
 	}
-	return nr_chunks == index->nr_chunks && nr_live == index->nr_live && live_granules == index->live_granules;
+	return nr_chunks == index->nr_chunks && nr_live == index->nr_live &&
+	       live_granules == index->live_granules;
 }

@@ -13,10 +13,11 @@
  * name and a value for each label, every one closed by a zero byte. Its value is nr_words words of 64 bits
  * in each copy; those of copy i begin at value + i * unit_bytes. A histogram's are a struct percpu_histogram_copy.
  *
- * Who changes the directory makes `changes` odd before and even after, and a record's generation odd while
- * the record is vacant or half written. So one who reads a number that is even, then records and values, and
- * then the same number, has read what belongs together; where `changes` is never still, generations say so of
- * single records. magic is stored last when a pool is made. A process that dies in the middle leaves odd numbers.
+ * `changes` is a seqcount: the writer makes it odd before a change of the directory and even after. A record's
+ * generation is one of that record alone: odd while the record is vacant or half written. A reader that finds
+ * the same even number before and after reading records and values has read a consistent state; if `changes`
+ * never rests, generations tell the same of single records. magic is stored last when a pool is made. A process
+ * that dies in the middle of a change leaves odd numbers.
  *
  * The file is sealed: its size stays, and nobody can map it for writing any more. A reader relies on none of
  * this, for whoever made the file may be anybody.

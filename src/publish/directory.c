@@ -1,34 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the reading of a directory: its image, and the entries that it makes. What a record may say parse.c knows.
+ * Owns the reading of a directory: its image, and the entries made from it. The reading side of the
+ * seqcounts: `changes` for the whole directory, or else the generation of each record. parse.c
+ * validates records.
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "publish/publish.h"
 
-#define TRIES 4 /* to read a directory that stands still */
+#define TRIES 4 /* to read the directory without a change meanwhile */
 
 static int read_image(struct percpu_reader *reader)
 {
 	struct percpu__file_facts facts;
 	uint64_t used_bytes;
-	int error = percpu__reader_read(reader, &used_bytes, sizeof(used_bytes), offsetof(struct percpu__wire_header, used_bytes));
+	int error = percpu__reader_read(reader, &used_bytes, sizeof(used_bytes),
+					offsetof(struct percpu__wire_header, used_bytes));
 
 	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with take_record */
 	if (!error)
 		error = percpu__file_facts(reader->fd, &facts);
 	if (error)
 		return error;
-	/* At most a fifth of a record is never written. */
-	if (used_bytes > reader->header.directory_bytes || used_bytes - used_bytes / 5 > facts.held_bytes)
+	/* A publisher leaves at most a fifth of a record unwritten. */
+	if (used_bytes > reader->header.directory_bytes ||
+	    used_bytes - used_bytes / 5 > facts.held_bytes)
 		return -EPROTO;
 	reader->image_bytes = 0;
 	if (!used_bytes)
 		return 0;
 	error = percpu__buffer_reserve(reader, &reader->image, used_bytes);
 	if (!error)
-		error = percpu__reader_read(reader, reader->image.memory, used_bytes, reader->header.directory_offset);
+		error = percpu__reader_read(reader, reader->image.memory, used_bytes,
+					    reader->header.directory_offset);
 	if (!error)
 		reader->image_bytes = used_bytes;
 	return error;
@@ -44,15 +49,17 @@ static int read_generation(const struct percpu_reader *reader, uint64_t at, uint
 	return error;
 }
 
-/* Reads one record again, so that it is whole; one that changes meanwhile is made vacant. */
-static int reread_record(const struct percpu_reader *reader, struct percpu__wire_record *record, uint64_t at)
+/* Reads one record again under its generation. If it changes meanwhile, it counts as vacant. */
+static int reread_record(const struct percpu_reader *reader, struct percpu__wire_record *record,
+			 uint64_t at)
 {
 	const uint64_t bytes = record->bytes;
 	uint64_t before, after = 0;
 	int error = read_generation(reader, at, &before);
 
 	if (!error)
-		error = percpu__reader_read(reader, record, bytes, reader->header.directory_offset + at);
+		error = percpu__reader_read(reader, record, bytes,
+					    reader->header.directory_offset + at);
 	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with turn_generation */
 	if (!error)
 		error = read_generation(reader, at, &after);
@@ -62,23 +69,28 @@ static int reread_record(const struct percpu_reader *reader, struct percpu__wire
 	return error;
 }
 
-static int add_entry(struct percpu_reader *reader, const struct percpu__wire_record *record, uint64_t at)
+static int add_entry(struct percpu_reader *reader, const struct percpu__wire_record *record,
+		     uint64_t at)
 {
 	struct percpu__entry *entry;
-	int error = percpu__buffer_reserve(reader, &reader->entries, (reader->nr + 1) * sizeof(*entry));
+	int error =
+		percpu__buffer_reserve(reader, &reader->entries, (reader->nr + 1) * sizeof(*entry));
 
 	if (!error)
-		error = percpu__buffer_reserve(reader, &reader->order, (reader->nr + 1) * sizeof(uint32_t));
+		error = percpu__buffer_reserve(reader, &reader->order,
+					       (reader->nr + 1) * sizeof(uint32_t));
 	if (error)
 		return error;
 	entry = percpu__reader_entries(reader) + reader->nr;
 	if (!percpu__record_read(&reader->header, record, entry))
 		return -EPROTO;
-	error = percpu__buffer_reserve(reader, &reader->labels, /* one more, so that there always is such an array */
-				    (reader->nr_labels + record->nr_labels + 1) * sizeof(struct percpu_label));
+	error = percpu__buffer_reserve(
+		reader, &reader->labels, /* one more, so that the array is never NULL */
+		(reader->nr_labels + record->nr_labels + 1) * sizeof(struct percpu_label));
 	if (error)
 		return error;
-	percpu__record_labels(record, (struct percpu_label *)reader->labels.memory + reader->nr_labels);
+	percpu__record_labels(record,
+			      (struct percpu_label *)reader->labels.memory + reader->nr_labels);
 	entry->record_at = at;
 	entry->first_label = reader->nr_labels;
 	reader->nr_labels += record->nr_labels;
@@ -87,7 +99,7 @@ static int add_entry(struct percpu_reader *reader, const struct percpu__wire_rec
 	return reader->nr % 256 ? 0 : percpu__reader_has_time(reader);
 }
 
-/* Once nothing moves any more. */
+/* Sets pointers into buffers that no longer move. */
 static void point_inside(const struct percpu_reader *reader, struct percpu__entry *entry)
 {
 	entry->metric.labels = (struct percpu_label *)reader->labels.memory + entry->first_label;
@@ -102,7 +114,7 @@ static int by_value(const void *a, const void *b, void *entries)
 	return (x->value > y->value) - (x->value < y->value);
 }
 
-/* By the place of their values, as an honest publisher's often are already. */
+/* Sorts by the offset of the values; an honest publisher's are often sorted already. */
 static void sort_entries(struct percpu_reader *reader)
 {
 	uint32_t *order = reader->order.memory;
@@ -114,18 +126,20 @@ static void sort_entries(struct percpu_reader *reader)
 		qsort_r(order, reader->nr, sizeof(*order), by_value, reader->entries.memory);
 }
 
-/* Finds the metrics of the image. */
+/* Makes entries of the image; one_by_one: rereads each record under its generation. */
 static int read_entries(struct percpu_reader *reader, bool one_by_one)
 {
 	uint64_t bytes;
 
 	reader->nr = reader->nr_labels = 0;
 	for (uint64_t at = 0; at < reader->image_bytes; at += bytes) {
-		struct percpu__wire_record *record = (struct percpu__wire_record *)((char *)reader->image.memory + at);
+		struct percpu__wire_record *record =
+			(struct percpu__wire_record *)((char *)reader->image.memory + at);
 		int error = 0;
 
-		bytes = reader->image_bytes - at < sizeof(*record) ? 0
-								   : percpu__record_bytes(record, at, reader->image_bytes);
+		bytes = reader->image_bytes - at < sizeof(*record)
+				? 0
+				: percpu__record_bytes(record, at, reader->image_bytes);
 		if (!bytes)
 			return -EPROTO;
 		if (one_by_one)
@@ -141,10 +155,11 @@ static int read_entries(struct percpu_reader *reader, bool one_by_one)
 	return 0;
 }
 
-/* Returns: 0, and what the header says of changes; later reads are later. */
+/* Reads the seqcount of the directory, before anything that is read later. */
 static int read_changes(const struct percpu_reader *reader, uint64_t *changes)
 {
-	const int error = percpu__reader_read(reader, changes, sizeof(*changes), offsetof(struct percpu__wire_header, changes));
+	const int error = percpu__reader_read(reader, changes, sizeof(*changes),
+					      offsetof(struct percpu__wire_header, changes));
 
 	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with begin_change and end_change */
 	return error;
@@ -171,14 +186,15 @@ int percpu__directory_read(struct percpu_reader *reader, uint64_t *changes)
 	return error ? error : read_entries(reader, !is_still);
 }
 
-/* ---- afterwards ---- */
+/* ---- after the values ---- */
 
-/* The generations of records as they are now, by way of a window of the directory. */
+/* A window of the directory, through which the current generations are read. */
 struct window {
 	uint64_t at, bytes;
 };
 
-static int look_again(const struct percpu_reader *reader, struct window *window, uint64_t at, uint64_t *generation)
+static int look_again(const struct percpu_reader *reader, struct window *window, uint64_t at,
+		      uint64_t *generation)
 {
 	const uint64_t from = at + offsetof(struct percpu__wire_record, generation);
 
@@ -188,7 +204,8 @@ static int look_again(const struct percpu_reader *reader, struct window *window,
 		int error = percpu__reader_has_time(reader);
 
 		if (!error)
-			error = percpu__reader_read(reader, reader->unit, bytes, reader->header.directory_offset + from);
+			error = percpu__reader_read(reader, reader->unit, bytes,
+						    reader->header.directory_offset + from);
 		if (error)
 			return error;
 		*window = (struct window){ from, bytes };

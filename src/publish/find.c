@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the search for published pools: descriptors of processes whose link in /proc has the name of such a file.
- * Those that can only read are of readers like us. A link says what its maker likes: percpu__open_memfd tells whether
- * there is a memfd behind it. These are all on one device, so that the inode number alone tells one from another.
+ * Owns the search for published pools: descriptors of processes whose link in /proc has the name of
+ * such a file. Descriptors that cannot write belong to readers and are skipped. A link's text is up
+ * to the process that made it; percpu__open_memfd verifies that it leads to a memfd. All memfds are
+ * on one device, so the inode number identifies a file.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,19 +20,21 @@ struct search {
 	void *arg;
 	pid_t pid;
 	uid_t user;             /* of the process */
-	uint64_t deadline_ns;   /* of the thread's time; 0: none */
+	uint64_t deadline_ns;   /* in CPU time of the thread; 0: none */
 	unsigned nr_looked_at;
 	bool is_late;
 };
 
-#define LOOKS_PER_TIME 64u /* descriptors from one look at the time to the next */
+#define LOOKS_PER_TIME 64u /* descriptors between two readings of the clock */
 
-/* The name in a link's text, cut out of it; NULL: another file. */
+/* Returns: the pool's name, cut out of the link's text in place; NULL if it is another file. */
 static const char *name_of(char *link)
 {
-	const size_t prefix = sizeof(LINK_PREFIX) - 1, suffix = sizeof(LINK_SUFFIX) - 1, length = strlen(link);
+	const size_t prefix = sizeof(LINK_PREFIX) - 1, suffix = sizeof(LINK_SUFFIX) - 1,
+		     length = strlen(link);
 
-	if (length < prefix + suffix || strncmp(link, LINK_PREFIX, prefix) || strcmp(link + length - suffix, LINK_SUFFIX))
+	if (length < prefix + suffix || strncmp(link, LINK_PREFIX, prefix) ||
+	    strcmp(link + length - suffix, LINK_SUFFIX))
 		return NULL;
 	link[length - suffix] = '\0';
 	return link + prefix;
@@ -40,12 +43,15 @@ static const char *name_of(char *link)
 static int visit_fd(int number, void *arg)
 {
 	struct search *search = arg;
-	struct percpu_publisher publisher = { .pid = search->pid, .fd = number, .process_user = search->user };
+	struct percpu_publisher publisher = { .pid = search->pid,
+					      .fd = number,
+					      .process_user = search->user };
 	struct percpu__file_facts facts;
 	char path[64], link[512];
 	int fd, known;
 
-	if (search->deadline_ns && search->nr_looked_at++ % LOOKS_PER_TIME == 0 && percpu__thread_time() >= search->deadline_ns) {
+	if (search->deadline_ns && search->nr_looked_at++ % LOOKS_PER_TIME == 0 &&
+	    percpu__thread_time() >= search->deadline_ns) {
 		search->is_late = true;
 		return -ETIME;
 	}
@@ -78,7 +84,7 @@ static int search_process(struct search *search)
 	return percpu__for_each_number(path, visit_fd, search);
 }
 
-/* A process that has ended meanwhile, or does not let us look, is none of those that do. */
+/* A process that has ended or denies access counts as having no pools. */
 static int search_if_there(struct search *search, pid_t pid)
 {
 	int result;
@@ -93,14 +99,16 @@ static int visit_process(int number, void *arg)
 	return search_if_there(arg, number);
 }
 
-int percpu_publishers(pid_t pid, int (*visit)(const struct percpu_publisher *publisher, void *arg), void *arg)
+int percpu_publishers(pid_t pid, int (*visit)(const struct percpu_publisher *publisher, void *arg),
+		      void *arg)
 {
 	struct search search = { .visit = visit, .arg = arg, .pid = pid };
 	const int error = percpu__can_tell_memfds();
 
 	if (error)
 		return error;
-	return pid ? search_process(&search) : percpu__for_each_number("/proc", visit_process, &search);
+	return pid ? search_process(&search)
+		   : percpu__for_each_number("/proc", visit_process, &search);
 }
 
 /* ---- user by user ---- */
@@ -140,17 +148,20 @@ static int by_user(const void *a, const void *b)
 {
 	const struct process *x = a, *y = b;
 
-	return x->user != y->user ? (x->user > y->user) - (x->user < y->user) : (x->pid > y->pid) - (x->pid < y->pid);
+	return x->user != y->user ? (x->user > y->user) - (x->user < y->user)
+				  : (x->pid > y->pid) - (x->pid < y->pid);
 }
 
 static int by_number(const void *a, const void *b)
 {
 	const struct process *x = a, *y = b;
 
-	return x->nr_of_user != y->nr_of_user ? (x->nr_of_user > y->nr_of_user) - (x->nr_of_user < y->nr_of_user) : by_user(a, b);
+	return x->nr_of_user != y->nr_of_user
+		       ? (x->nr_of_user > y->nr_of_user) - (x->nr_of_user < y->nr_of_user)
+		       : by_user(a, b);
 }
 
-/* Those of users with few processes first. Returns: the number of users. */
+/* Sorts by the number of processes of the user, fewest first. Returns: the number of users. */
 static size_t sort_processes(struct processes *all)
 {
 	size_t nr_users = 0, end;
@@ -159,7 +170,8 @@ static size_t sort_processes(struct processes *all)
 		return 0;
 	qsort(all->process, all->nr, sizeof(*all->process), by_user);
 	for (size_t first = 0; first < all->nr; first = end, nr_users++) {
-		for (end = first; end < all->nr && all->process[end].user == all->process[first].user; end++)
+		for (end = first;
+		     end < all->nr && all->process[end].user == all->process[first].user; end++)
 			;
 		for (size_t i = first; i < end; i++)
 			all->process[i].nr_of_user = end - first;
@@ -168,7 +180,8 @@ static size_t sort_processes(struct processes *all)
 	return nr_users;
 }
 
-int percpu_publishers_within(uint64_t nanoseconds, int (*visit)(const struct percpu_publisher *publisher, void *arg),
+int percpu_publishers_within(uint64_t nanoseconds,
+			     int (*visit)(const struct percpu_publisher *publisher, void *arg),
 			     void (*missed)(uid_t process_user, void *arg), void *arg)
 {
 	struct search search = { .visit = visit, .arg = arg };
@@ -180,7 +193,8 @@ int percpu_publishers_within(uint64_t nanoseconds, int (*visit)(const struct per
 	if (!result)
 		result = percpu__for_each_number("/proc", note_process, &all);
 	nr_users = sort_processes(&all);
-	for (size_t first = 0; first < all.nr && !result; first += all.process[first].nr_of_user, nr_users--) {
+	for (size_t first = 0; first < all.nr && !result;
+	     first += all.process[first].nr_of_user, nr_users--) {
 		const uint64_t now = percpu__thread_time();
 
 		search.deadline_ns = now < deadline_ns ? now + (deadline_ns - now) / nr_users : 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what a reader spends: the buffers that grow while it reads, up to its limit; its bytes of the file; and its time.
- * The other files of the reader call these functions, and these call none of them.
+ * Owns the resources of a reader: buffers that grow up to its limit, reads of the file, and CPU
+ * time. Lies below the other files of the reader and calls none of them.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,13 +10,15 @@
 
 uint64_t percpu__reader_bytes(const struct percpu_reader *reader)
 {
-	return reader->image.capacity + reader->entries.capacity + reader->labels.capacity + reader->order.capacity +
-	       reader->pieces.capacity + reader->of_pages.capacity + reader->runs.capacity + reader->rows.capacity +
-	       reader->words.capacity + reader->scratch.capacity + reader->header.unit_bytes;
+	return reader->image.capacity + reader->entries.capacity + reader->labels.capacity +
+	       reader->order.capacity + reader->pieces.capacity + reader->of_pages.capacity +
+	       reader->runs.capacity + reader->rows.capacity + reader->words.capacity +
+	       reader->scratch.capacity + reader->header.unit_bytes;
 }
 
 /* Grows by half, or by as much as the limit leaves. */
-int percpu__buffer_reserve(struct percpu_reader *reader, struct percpu__buffer *buffer, uint64_t bytes)
+int percpu__buffer_reserve(struct percpu_reader *reader, struct percpu__buffer *buffer,
+			   uint64_t bytes)
 {
 	const uint64_t others = percpu__reader_bytes(reader) - buffer->capacity;
 	uint64_t wanted = buffer->capacity + buffer->capacity / 2;
@@ -41,7 +43,8 @@ void percpu__buffer_free(struct percpu__buffer *buffer)
 	*buffer = (struct percpu__buffer){ .memory = NULL };
 }
 
-int percpu__reader_read(const struct percpu_reader *reader, void *buffer, size_t bytes, uint64_t offset)
+int percpu__reader_read(const struct percpu_reader *reader, void *buffer, size_t bytes,
+			uint64_t offset)
 {
 	const ssize_t got = percpu__read_at(reader->fd, buffer, bytes, offset);
 

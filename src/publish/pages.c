@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the search for what has memory in a chunk of a published file, past the holes of copies that nobody touched. So a
- * file costs a reader what it holds, whatever size it claims.
+ * Owns the search for the pages of a chunk that have memory, past the holes of copies that were
+ * never touched. So the cost of reading a file depends on what it holds, not on the size that it
+ * claims.
  */
 #include <errno.h>
 
 #include "publish/publish.h"
 
-/* Of the units of one chunk, what is looked at. */
+/* The part of the units of one chunk that is searched. */
 struct view {
 	struct percpu_reader *reader;
 	uint64_t chunk_at, low, high;
@@ -28,12 +29,13 @@ static int add_run(struct view *view, uint32_t copy, uint64_t from, uint64_t to)
 	runs = reader->runs.memory;
 	runs[view->nr].copy = copy;
 	runs[view->nr].first = from / PERCPU__BLOCK_BYTES;
-	runs[view->nr].nr = (to + PERCPU__BLOCK_BYTES - 1) / PERCPU__BLOCK_BYTES - from / PERCPU__BLOCK_BYTES;
+	runs[view->nr].nr =
+		(to + PERCPU__BLOCK_BYTES - 1) / PERCPU__BLOCK_BYTES - from / PERCPU__BLOCK_BYTES;
 	view->nr++;
 	return 0;
 }
 
-/* This system does not tell holes from memory, as gVisor does not. */
+/* For systems that cannot tell holes from memory, such as gVisor. */
 static int take_all(struct view *view)
 {
 	int error = 0;
@@ -44,7 +46,10 @@ static int take_all(struct view *view)
 	return error;
 }
 
-/* The run that begins at data, in the file, or behind it in the same copy. *next: where to look for another. */
+/*
+ * Adds the run that begins at or behind offset data in the same copy. *next is where the search
+ * goes on.
+ */
 static int take_run(struct view *view, uint64_t data, uint64_t *next)
 {
 	const uint64_t unit_bytes = view->reader->header.unit_bytes;
@@ -60,7 +65,8 @@ static int take_run(struct view *view, uint64_t data, uint64_t *next)
 	return from < to ? add_run(view, copy, from, to) : 0;
 }
 
-int percpu__pages_find(struct percpu_reader *reader, uint64_t chunk_at, uint64_t low, uint64_t high, size_t *nr)
+int percpu__pages_find(struct percpu_reader *reader, uint64_t chunk_at, uint64_t low, uint64_t high,
+		       size_t *nr)
 {
 	struct view view = { .reader = reader, .chunk_at = chunk_at, .low = low, .high = high };
 	const uint64_t end = chunk_at + reader->header.nr_copies * reader->header.unit_bytes;

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what a published pool may say. Its contents are anybody's: each number is held against what the file
- * really is before it is used, in arithmetic that cannot wrap, and text ends where its record does.
+ * Owns the validation of published pools, whose contents are untrusted: each number is checked
+ * against the actual file before use, in arithmetic that cannot wrap, and text ends where its
+ * record does.
  */
 #include <string.h>
 
 #include "publish/publish.h"
 
-#define MAX_COPIES 65537u /* as many CPUs as any Linux may have, and the fallback copy */
+#define MAX_COPIES 65537u /* the most CPUs of any Linux, and the fallback copy */
 
-/* Whether [offset, offset + bytes) lies below end. */
+/* Returns: true if [offset, offset + bytes) lies below end. */
 static bool fits(uint64_t offset, uint64_t bytes, uint64_t end)
 {
 	return offset <= end && bytes <= end - offset;
@@ -20,35 +21,43 @@ bool percpu__header_is_valid(const struct percpu__wire_header *header, uint64_t 
 	uint64_t copies_bytes;
 
 	return header->magic == PERCPU__WIRE_MAGIC && header->version == PERCPU__WIRE_VERSION &&
-	       header->nr_copies >= 2 && header->nr_copies <= MAX_COPIES && header->unit_bytes == PERCPU_STRIDE &&
-	       header->name_offset >= sizeof(*header) && header->name_bytes < PERCPU__READER_MAX_BYTES &&
+	       header->nr_copies >= 2 && header->nr_copies <= MAX_COPIES &&
+	       header->unit_bytes == PERCPU_STRIDE && header->name_offset >= sizeof(*header) &&
+	       header->name_bytes < PERCPU__READER_MAX_BYTES &&
 	       fits(header->name_offset, header->name_bytes + 1, header->directory_offset) &&
 	       header->directory_offset % sizeof(uint64_t) == 0 &&
 	       header->directory_bytes <= PERCPU__READER_MAX_BYTES &&
 	       fits(header->directory_offset, header->directory_bytes, header->chunks_offset) &&
 	       header->chunks_offset % PERCPU__BLOCK_BYTES == 0 &&
-	       !__builtin_mul_overflow(header->nr_chunks, header->nr_copies * PERCPU_STRIDE, &copies_bytes) &&
+	       !__builtin_mul_overflow(header->nr_chunks, header->nr_copies * PERCPU_STRIDE,
+				       &copies_bytes) &&
 	       fits(header->chunks_offset, copies_bytes, file_bytes);
 }
 
-uint64_t percpu__record_bytes(const struct percpu__wire_record *record, uint64_t at, uint64_t used_bytes)
+uint64_t percpu__record_bytes(const struct percpu__wire_record *record, uint64_t at,
+			      uint64_t used_bytes)
 {
-	if (record->bytes < sizeof(*record) || record->bytes % sizeof(uint64_t) || !fits(at, record->bytes, used_bytes))
+	if (record->bytes < sizeof(*record) || record->bytes % sizeof(uint64_t) ||
+	    !fits(at, record->bytes, used_bytes))
 		return 0;
 	return record->bytes;
 }
 
-/* Whether the words lie in one copy 0 of a chunk. */
-static bool words_are_valid(const struct percpu__wire_header *header, uint64_t value, uint64_t nr_words)
+/* Returns: true if the words lie in copy 0 of one chunk. */
+static bool words_are_valid(const struct percpu__wire_header *header, uint64_t value,
+			    uint64_t nr_words)
 {
-	const uint64_t chunk_bytes = header->nr_copies * header->unit_bytes, at = value - header->chunks_offset;
+	const uint64_t chunk_bytes = header->nr_copies * header->unit_bytes,
+		       at = value - header->chunks_offset;
 
-	return value >= header->chunks_offset && at / chunk_bytes < header->nr_chunks && at % sizeof(uint64_t) == 0 &&
-	       nr_words && fits(at % chunk_bytes, nr_words * sizeof(uint64_t), header->unit_bytes);
+	return value >= header->chunks_offset && at / chunk_bytes < header->nr_chunks &&
+	       at % sizeof(uint64_t) == 0 && nr_words &&
+	       fits(at % chunk_bytes, nr_words * sizeof(uint64_t), header->unit_bytes);
 }
 
-/* Whether the words are what the kind has; *shape: of a histogram. */
-static bool kind_is_valid(const struct percpu__wire_record *record, struct percpu_histogram_shape *shape)
+/* Returns: true if kind and number of words agree; sets *shape for a histogram. */
+static bool kind_is_valid(const struct percpu__wire_record *record,
+			  struct percpu_histogram_shape *shape)
 {
 	if (record->kind == PERCPU_METRIC_COUNTER || record->kind == PERCPU_METRIC_GAUGE)
 		return record->nr_words == 1;
@@ -62,7 +71,7 @@ static bool kind_is_valid(const struct percpu__wire_record *record, struct percp
 	return percpu_histogram_shape_is_valid(shape);
 }
 
-/* The next string of *at, which moves on; NULL: it does not end before end. */
+/* Moves *at behind the next string. Returns: that string; NULL if it does not end before end. */
 static const char *take_string(const char **at, const char *end)
 {
 	const char *text = *at, *zero = memchr(text, '\0', end - text);
@@ -72,19 +81,22 @@ static const char *take_string(const char **at, const char *end)
 	return zero ? text : NULL;
 }
 
-bool percpu__record_read(const struct percpu__wire_header *header, const struct percpu__wire_record *record,
-			 struct percpu__entry *entry)
+bool percpu__record_read(const struct percpu__wire_header *header,
+			 const struct percpu__wire_record *record, struct percpu__entry *entry)
 {
 	const char *at = record->text, *end;
 	struct percpu_metric *metric = &entry->metric;
 	struct percpu_histogram_shape shape = { .nr_buckets = 0 };
 
-	if (!fits(sizeof(*record), record->text_bytes, record->bytes) || !kind_is_valid(record, &shape) ||
-	    !percpu__scale_is_valid(record->scale) || !words_are_valid(header, record->value, record->nr_words))
+	if (!fits(sizeof(*record), record->text_bytes, record->bytes) ||
+	    !kind_is_valid(record, &shape) || !percpu__scale_is_valid(record->scale) ||
+	    !words_are_valid(header, record->value, record->nr_words))
 		return false;
 	end = at + record->text_bytes;
 	*entry = (struct percpu__entry){
-		.metric = { .size = sizeof(*metric), .kind = record->kind, .nr_labels = record->nr_labels,
+		.metric = { .size = sizeof(*metric),
+			    .kind = record->kind,
+			    .nr_labels = record->nr_labels,
 			    .scale = record->scale },
 		.generation = record->generation,
 		.value = record->value,

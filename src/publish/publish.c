@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the descriptions in the directory of a published pool. A record's length is one of a few classes, so
- * that one that was vacated serves another metric; vacant ones of a class are linked. All of it happens under
- * the pool's lock, in the process that owns the pool (src/percpu/owner.c); readers in other processes take no lock, see wire.h.
+ * The writer: owns the descriptions in the directory of a published pool. A record's length is one
+ * of a few size classes, so that a vacant record serves another metric; vacant records of a class
+ * are linked in a free list. Changes happen under the pool's lock, in the process that owns the
+ * pool (src/percpu/owner.c). Readers in other processes take no lock: the directory has a seqcount,
+ * `changes`, and each record another, its generation (wire.h).
  *
- * Children of that process can write the directory, and may have been taken over: nothing in it is trusted. What they
- * write there garbles descriptions, and no more.
+ * Children of the owner can write the directory, and may be hostile: nothing in it is trusted.
+ * Writing there garbles descriptions, and nothing else.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,11 +21,12 @@
 /* [doc:class_bytes] */
 static uint64_t class_bytes(unsigned class)
 {
-	return (FIRST_BYTES << class / CLASS_STEPS) / CLASS_STEPS * (CLASS_STEPS + class % CLASS_STEPS);
+	return (FIRST_BYTES << class / CLASS_STEPS) / CLASS_STEPS *
+	       (CLASS_STEPS + class % CLASS_STEPS);
 }
 /* [doc:end] */
 
-/* The smallest class that has room; PERCPU__SHARED_CLASSES: none. */
+/* Returns: the smallest class with room for bytes; PERCPU__SHARED_CLASSES if there is none. */
 static unsigned class_of(uint64_t bytes)
 {
 	unsigned class = 0;
@@ -35,15 +38,17 @@ static unsigned class_of(uint64_t bytes)
 
 static struct percpu__wire_record *record_at(const struct percpu__shared *shared, uint64_t at)
 {
-	return (struct percpu__wire_record *)((char *)shared->header + shared->directory_offset + at);
+	return (struct percpu__wire_record *)((char *)shared->header + shared->directory_offset +
+					      at);
 }
 
-static uint64_t place_of(const struct percpu__shared *shared, const struct percpu__wire_record *record)
+static uint64_t place_of(const struct percpu__shared *shared,
+			 const struct percpu__wire_record *record)
 {
 	return (const char *)record - (const char *)record_at(shared, 0);
 }
 
-/* ---- what readers watch; the fences and the release pair with settled_changes ---- */
+/* ---- the seqcounts; read_changes and read_generation are the reading side ---- */
 
 static void begin_change(struct percpu__wire_header *header)
 {
@@ -56,7 +61,10 @@ static void end_change(struct percpu__wire_header *header)
 	__atomic_store_n(&header->changes, header->changes + 1, __ATOMIC_RELEASE);
 }
 
-/* Odd: nobody reads it; even: it is whole. */
+/*
+ * Makes an even generation odd, so that readers ignore the record, or an odd one even: the record
+ * is whole.
+ */
 static void turn_generation(struct percpu__wire_record *record)
 {
 	__atomic_thread_fence(__ATOMIC_RELEASE);
@@ -66,13 +74,14 @@ static void turn_generation(struct percpu__wire_record *record)
 
 /* ---- records ---- */
 
-/* Whether a record of the class can be there. */
+/* Returns: true if a record of the class fits at offset `at`. */
 static bool is_place(const struct percpu__shared *shared, uint64_t at, unsigned class)
 {
-	return at % sizeof(uint64_t) == 0 && at < shared->used_bytes && class_bytes(class) <= shared->used_bytes - at;
+	return at % sizeof(uint64_t) == 0 && at < shared->used_bytes &&
+	       class_bytes(class) <= shared->used_bytes - at;
 }
 
-/* A vacant record; NULL: no room. */
+/* Returns: a vacant record, reused or new; NULL if the directory is full. */
 static struct percpu__wire_record *take_record(struct percpu__shared *shared, uint64_t bytes)
 {
 	const unsigned class = class_of(bytes);
@@ -80,7 +89,7 @@ static struct percpu__wire_record *take_record(struct percpu__shared *shared, ui
 
 	if (class == PERCPU__SHARED_CLASSES)
 		return NULL;
-	if (is_place(shared, shared->vacant[class] - 1, class)) { /* 0 is none */
+	if (is_place(shared, shared->vacant[class] - 1, class)) { /* 0: the list is empty */
 		record = record_at(shared, shared->vacant[class] - 1);
 		shared->vacant[class] = record->next_vacant;
 		return record;
@@ -91,12 +100,14 @@ static struct percpu__wire_record *take_record(struct percpu__shared *shared, ui
 	record->generation = 1;
 	record->bytes = class_bytes(class);
 	shared->used_bytes += class_bytes(class);
-	__atomic_store_n(&shared->header->used_bytes, shared->used_bytes, __ATOMIC_RELEASE); /* pairs with read_image */
+	__atomic_store_n(&shared->header->used_bytes, shared->used_bytes,
+			 __ATOMIC_RELEASE); /* pairs with read_image */
 	return record;
 }
 
-/* The class of a record that is in use; PERCPU__SHARED_CLASSES: it is none. */
-static unsigned class_in_use(const struct percpu__shared *shared, const struct percpu__wire_record *record)
+/* Returns: the class of a record in use; PERCPU__SHARED_CLASSES if it is not a record in use. */
+static unsigned class_in_use(const struct percpu__shared *shared,
+			     const struct percpu__wire_record *record)
 {
 	const uint64_t at = place_of(shared, record);
 	uint64_t bytes;
@@ -106,21 +117,25 @@ static unsigned class_in_use(const struct percpu__shared *shared, const struct p
 		return PERCPU__SHARED_CLASSES;
 	bytes = __atomic_load_n(&record->bytes, __ATOMIC_RELAXED);
 	class = class_of(bytes);
-	return class < PERCPU__SHARED_CLASSES && class_bytes(class) == bytes && is_place(shared, at, class)
-		       ? class : PERCPU__SHARED_CLASSES;
+	return class < PERCPU__SHARED_CLASSES && class_bytes(class) == bytes &&
+			       is_place(shared, at, class)
+		       ? class
+		       : PERCPU__SHARED_CLASSES;
 }
 
-static void vacate_record(struct percpu__shared *shared, struct percpu__wire_record *record, unsigned class)
+static void vacate_record(struct percpu__shared *shared, struct percpu__wire_record *record,
+			  unsigned class)
 {
 	record->next_vacant = shared->vacant[class];
-	shared->vacant[class] = place_of(shared, record) + 1; /* 0 is the end */
+	shared->vacant[class] = place_of(shared, record) + 1; /* 0 ends the list */
 }
 
-/* ---- after another owner ---- */
+/* ---- taking over from another owner ---- */
 
 /*
- * A process that took the pool over learns from the directory what there is in it. A record that its predecessor did
- * not finish is vacant, as its generation says. What makes no sense ends the row, for readers as well.
+ * Rebuilds the free lists from the directory after this process took the pool over. A record that
+ * the previous owner left unfinished has an odd generation and is vacant. An invalid record ends
+ * the directory, for readers too.
  */
 static void learn(struct percpu__shared *shared)
 {
@@ -140,7 +155,8 @@ static void learn(struct percpu__shared *shared)
 		const uint64_t bytes = __atomic_load_n(&record->bytes, __ATOMIC_RELAXED);
 		const unsigned class = class_of(bytes);
 
-		if (class == PERCPU__SHARED_CLASSES || class_bytes(class) != bytes || !is_place(shared, at, class))
+		if (class == PERCPU__SHARED_CLASSES || class_bytes(class) != bytes ||
+		    !is_place(shared, at, class))
 			break;
 		if (record->generation % 2)
 			vacate_record(shared, record, class);
@@ -161,10 +177,12 @@ static const char *or_empty(const char *text)
 
 static uint64_t text_bytes(const struct percpu_metric *metric)
 {
-	uint64_t bytes = strlen(metric->name) + strlen(or_empty(metric->unit)) + strlen(or_empty(metric->help)) + 3;
+	uint64_t bytes = strlen(metric->name) + strlen(or_empty(metric->unit)) +
+			 strlen(or_empty(metric->help)) + 3;
 
 	for (uint32_t i = 0; i < metric->nr_labels; i++)
-		bytes += strlen(or_empty(metric->labels[i].name)) + strlen(or_empty(metric->labels[i].value)) + 2;
+		bytes += strlen(or_empty(metric->labels[i].name)) +
+			 strlen(or_empty(metric->labels[i].value)) + 2;
 	return bytes;
 }
 
@@ -187,8 +205,11 @@ static bool is_histogram(const struct percpu_metric *metric)
 	return metric->kind == PERCPU_METRIC_HISTOGRAM;
 }
 
-/* A reader that takes labels for a map, as JSON and Prometheus do, would lose one of two of the same name. */
-static bool are_told_apart(const struct percpu_label *labels, uint32_t nr)
+/*
+ * Returns: true if all label names differ. JSON and Prometheus keep only one of two labels of the
+ * same name.
+ */
+static bool are_distinct(const struct percpu_label *labels, uint32_t nr)
 {
 	for (uint32_t i = 1; i < nr; i++)
 		for (uint32_t j = 0; j < i; j++)
@@ -204,7 +225,8 @@ static bool is_valid(const struct percpu_metric *metric)
 	       is_histogram(metric) == !!metric->shape &&
 	       (!metric->shape || percpu_histogram_shape_is_valid(metric->shape)) &&
 	       (!metric->scale || percpu__scale_is_valid(metric->scale)) &&
-	       (!metric->nr_labels || (metric->labels && are_told_apart(metric->labels, metric->nr_labels)));
+	       (!metric->nr_labels ||
+		(metric->labels && are_distinct(metric->labels, metric->nr_labels)));
 }
 
 static uint32_t nr_words(const struct percpu_metric *metric)
@@ -212,13 +234,15 @@ static uint32_t nr_words(const struct percpu_metric *metric)
 	return metric->shape ? PERCPU__HISTOGRAM_WORDS + metric->shape->nr_buckets : 1;
 }
 
-/* The pool that has so many words at per-CPU pointer p, if it is a published one. */
+/* Returns: the published pool that has nr words at per-CPU pointer p; NULL if there is none. */
 static struct percpu_pool *published_pool(const void __percpu *p, uint32_t nr)
 {
 	const size_t offset = (uintptr_t)p % PERCPU_STRIDE;
 	struct percpu_pool *pool = percpu__pool_of((uintptr_t)p);
 
-	if (!pool || !pool->shared || ((uintptr_t)p - (uintptr_t)pool->shared->slots) % pool->shared->slot_bytes >= PERCPU_STRIDE ||
+	if (!pool || !pool->shared ||
+	    ((uintptr_t)p - (uintptr_t)pool->shared->slots) % pool->shared->slot_bytes >=
+		    PERCPU_STRIDE ||
 	    offset % sizeof(uint64_t) || offset + nr * sizeof(uint64_t) > PERCPU_STRIDE)
 		return NULL;
 	return pool;
@@ -230,7 +254,10 @@ static struct percpu_published *fail(int error)
 	return NULL;
 }
 
-/* The caller holds the lock. */
+/*
+ * Context: the caller holds the pool's lock.
+ * Returns: the new record; NULL if the directory is full.
+ */
 static struct percpu__wire_record *describe(struct percpu__shared *shared, const void __percpu *p,
 					    const struct percpu_metric *metric)
 {
@@ -282,7 +309,8 @@ static void match_pool(struct percpu_pool *pool, void *arg)
 {
 	struct find_pool *find = arg;
 
-	if (pool->shared && (uintptr_t)find->record - (uintptr_t)pool->shared->header < pool->shared->front_bytes)
+	if (pool->shared &&
+	    (uintptr_t)find->record - (uintptr_t)pool->shared->header < pool->shared->front_bytes)
 		find->pool = pool;
 }
 

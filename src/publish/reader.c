@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns readers of a pool of another process, which may change it meanwhile, die in the middle, or be hostile: when
- * they are opened, brought up to date, asked. Everything is read by pread into memory of our own and judged there: no
- * page is mapped, so none is made and none can be cut off under us. Nothing is waited for, and nothing is read twice but
- * the directory: descriptions that changed while their values were read are left out.
+ * Owns readers of a pool of another process. That process may change the pool meanwhile, die in the
+ * middle of a change, or be hostile. So everything is read by pread into private memory and
+ * validated there: no page is mapped, hence none is allocated by reading, and truncation cannot
+ * raise SIGBUS. A reader never waits and reads nothing twice but the directory: metrics whose
+ * descriptions changed while values were read are left out.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,14 +29,16 @@ int percpu_reader_update(struct percpu_reader *reader)
 		error = percpu__directory_keep_settled(reader, changes);
 	if (error)
 		reader->nr = 0;
-	else if (percpu__file_is(reader->watch, reader->watch_id) && percpu__has_ended(reader->watch))
+	else if (percpu__file_is(reader->watch, reader->watch_id) &&
+		 percpu__has_ended(reader->watch))
 		error = -ESRCH;
 	return error;
 }
 
 void percpu_reader_limit(struct percpu_reader *reader, size_t bytes, uint64_t nanoseconds)
 {
-	reader->max_bytes = bytes && bytes < PERCPU__READER_MAX_BYTES ? bytes : PERCPU__READER_MAX_BYTES;
+	reader->max_bytes = bytes && bytes < PERCPU__READER_MAX_BYTES ? bytes
+								      : PERCPU__READER_MAX_BYTES;
 	reader->max_ns = nanoseconds;
 }
 
@@ -50,10 +53,11 @@ static int read_header(struct percpu_reader *reader)
 		error = percpu__reader_read(reader, &reader->header, sizeof(reader->header), 0);
 	if (error)
 		return error;
-	/* Everything else was there before the magic number; pairs with percpu__shared_create. */
+	/* The magic number is stored last; pairs with percpu__shared_create. */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	error = percpu__reader_read(reader, (char *)&reader->header + sizeof(reader->header.magic),
-			   sizeof(reader->header) - sizeof(reader->header.magic), sizeof(reader->header.magic));
+				    sizeof(reader->header) - sizeof(reader->header.magic),
+				    sizeof(reader->header.magic));
 	if (error)
 		return error;
 	return percpu__header_is_valid(&reader->header, facts.bytes) ? 0 : -EPROTO;
@@ -95,7 +99,8 @@ struct percpu_reader *percpu_reader_open(pid_t pid, int fd)
 		error = read_header(reader);
 	if (!error)
 		error = read_name(reader);
-	if (!error && !(reader->unit = aligned_alloc(percpu__page_bytes(), reader->header.unit_bytes)))
+	if (!error &&
+	    !(reader->unit = aligned_alloc(percpu__page_bytes(), reader->header.unit_bytes)))
 		error = -ENOMEM;
 	if (error) {
 		percpu_reader_close(reader);
@@ -106,8 +111,9 @@ struct percpu_reader *percpu_reader_open(pid_t pid, int fd)
 }
 
 /*
- * Before Linux 6.9 the watches of all processes, and more, are one file. So they are told apart by what lies beside: a
- * program that closes what it does not know closes both.
+ * Before Linux 6.9 all pidfds share one inode with other anonymous files, so the pidfd cannot be
+ * identified. The memfd can, and stands for both: a program that closes descriptors it does not
+ * know closes both.
  */
 static void close_files(const struct percpu_reader *reader)
 {
@@ -140,7 +146,8 @@ void percpu_reader_close(struct percpu_reader *reader)
 	free(reader);
 }
 
-int percpu_reader_group(struct percpu_reader *reader, const uint32_t *domain_of_copy, uint32_t nr_domains)
+int percpu_reader_group(struct percpu_reader *reader, const uint32_t *domain_of_copy,
+			uint32_t nr_domains)
 {
 	const size_t bytes = reader->header.nr_copies * sizeof(*domain_of_copy);
 	uint32_t *copied = NULL;
@@ -185,7 +192,8 @@ const struct percpu_metric *percpu_reader_metric(const struct percpu_reader *rea
 	return &percpu__reader_entries(reader)[i].metric;
 }
 
-const uint64_t *percpu_reader_words(const struct percpu_reader *reader, size_t i, uint32_t domain, size_t *nr)
+const uint64_t *percpu_reader_words(const struct percpu_reader *reader, size_t i, uint32_t domain,
+				    size_t *nr)
 {
 	const struct percpu__entry *entry = &percpu__reader_entries(reader)[i];
 

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the rows of a reader: a hash table of open addresses, by page and domain, at most half full, and behind it the words
- * of all rows, one row after the other as they were made.
+ * Owns the rows of a reader: a hash table by page and domain with open addressing, at most half
+ * full, and the words of all rows, one row after the other in order of creation.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "publish/publish.h"
 
-#define FIRST_ROWS 64u /* places of the smallest table */
+#define FIRST_ROWS 64u /* size of the smallest table */
 
-/* The row of page and domain, or the place for it. */
-static struct percpu__row *place_of(const struct percpu_reader *reader, uint32_t page, uint32_t domain)
+/* Returns: the row of page and domain, or the vacant place for it. */
+static struct percpu__row *place_of(const struct percpu_reader *reader, uint32_t page,
+				    uint32_t domain)
 {
 	struct percpu__row *rows = reader->rows.memory;
 	uint64_t at = ((uint64_t)domain << 32 | page) * UINT64_C(0x9e3779b97f4a7c15) >> 20;
@@ -27,7 +28,8 @@ static struct percpu__row *place_of(const struct percpu_reader *reader, uint32_t
 void percpu__rows_clear(struct percpu_reader *reader)
 {
 	if (reader->rows.memory)
-		memset(reader->rows.memory, 0, (reader->rows_mask + 1) * sizeof(struct percpu__row));
+		memset(reader->rows.memory, 0,
+		       (reader->rows_mask + 1) * sizeof(struct percpu__row));
 	reader->nr_rows = 0;
 	reader->nr_words = 0;
 }
@@ -61,17 +63,24 @@ int percpu__rows_prepare(struct percpu_reader *reader, size_t nr)
 	return 0;
 }
 
-int percpu__row_make(struct percpu_reader *reader, uint32_t page, uint32_t domain, size_t nr_words, uint64_t **words)
+int percpu__row_make(struct percpu_reader *reader, uint32_t page, uint32_t domain, size_t nr_words,
+		     uint64_t **words)
 {
 	struct percpu__row *row = place_of(reader, page, domain);
 
 	if (!row->words) {
-		const int error = percpu__buffer_reserve(reader, &reader->words, (reader->nr_words + nr_words) * sizeof(uint64_t));
+		const int error = percpu__buffer_reserve(
+			reader, &reader->words, (reader->nr_words + nr_words) * sizeof(uint64_t));
 
 		if (error)
 			return error;
-		*row = (struct percpu__row){ .page = page, .domain = domain, .words = reader->nr_words + 1 };
-		memset((uint64_t *)reader->words.memory + reader->nr_words, 0, nr_words * sizeof(uint64_t));
+		*row = (struct percpu__row){
+			.page = page,
+			.domain = domain,
+			.words = reader->nr_words + 1,
+		};
+		memset((uint64_t *)reader->words.memory + reader->nr_words, 0,
+		       nr_words * sizeof(uint64_t));
 		reader->nr_words += nr_words;
 		reader->nr_rows++;
 	}

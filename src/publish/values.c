@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the reading of values: chunk by chunk, block by block of the copies that have memory, into rows of words.
+ * Owns the reading of values: chunk by chunk, block by block of the copies that have memory, into
+ * rows of words.
  *
- *	entries       |  a  |      b       |  c  |        (places in a copy, by order)
- *	pages            0          1            2        (of 1 no copy has memory: it has no number, b no piece there)
- *	row of 0, g   | a | b |                           (summed over the copies of domain g that have memory there)
+ *	entries       |  a  |      b       |  c  |        (by offset in a copy)
+ *	pages            0          1            2        (1 has memory in no copy: no number, no piece)
+ *	row of 0, g   | a | b |                           (sums over the copies of domain g)
  *
- * Names may overlap, and each has its own words in a row, since sums and maxima are merged differently. How many words a
- * page's names have in all is bounded, so that a row is no more than some times what it is made of.
+ * Metrics may overlap; each has its own words in a row, because sums and maxima are merged
+ * differently. The words that the metrics of a page have in total are bounded, so a row is at most
+ * NAMES_PER_WORD times as large as its page.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "publish/publish.h"
 
-#define NAMES_PER_WORD 16u /* descriptions of a page's words, for each word that it has */
+#define NAMES_PER_WORD 16u /* words of metrics in a page, for each word of the page */
 #define NO_PAGE UINT32_MAX
 
 /* The entries order[first..end) have their values in one chunk, bytes [low, high) of its units. */
@@ -24,12 +26,12 @@ struct part {
 	uint64_t low, high;
 };
 
-/* What is known of the pages of a part; the pieces of page b are of_pages[first[b]..first[b + 1]). */
+/* The pages of a part; the pieces of page b are of_pages[first[b]..first[b + 1]). */
 struct pages {
 	uint32_t number[PERCPU__UNIT_BLOCKS];
 	uint32_t first[PERCPU__UNIT_BLOCKS + 1];
 	uint32_t row_words[PERCPU__UNIT_BLOCKS];
-	uint32_t first_piece; /* of the part's */
+	uint32_t first_piece; /* of the part */
 };
 
 static struct percpu__entry *entry_at(const struct percpu_reader *reader, size_t place)
@@ -43,10 +45,12 @@ static struct part part_from(const struct percpu_reader *reader, size_t first)
 	const uint64_t start = reader->header.chunks_offset;
 	struct part part = { .first = first, .end = first, .low = UINT64_MAX };
 
-	part.chunk_at = start + (entry_at(reader, first)->value - start) / chunk_bytes * chunk_bytes;
+	part.chunk_at =
+		start + (entry_at(reader, first)->value - start) / chunk_bytes * chunk_bytes;
 	for (; part.end < reader->nr; part.end++) {
 		const struct percpu__entry *entry = entry_at(reader, part.end);
-		const uint64_t at = entry->value - part.chunk_at, end = at + entry->nr_words * sizeof(uint64_t);
+		const uint64_t at = entry->value - part.chunk_at,
+			       end = at + entry->nr_words * sizeof(uint64_t);
 
 		if (at >= chunk_bytes)
 			break;
@@ -58,9 +62,11 @@ static struct part part_from(const struct percpu_reader *reader, size_t first)
 
 /* ---- pages and pieces ---- */
 
-static int add_piece(struct percpu_reader *reader, struct pages *pages, struct percpu__piece piece, uint32_t block)
+static int add_piece(struct percpu_reader *reader, struct pages *pages, struct percpu__piece piece,
+		     uint32_t block)
 {
-	const int error = percpu__buffer_reserve(reader, &reader->pieces, (reader->nr_pieces + 1) * sizeof(piece));
+	const int error = percpu__buffer_reserve(reader, &reader->pieces,
+						 (reader->nr_pieces + 1) * sizeof(piece));
 
 	if (error)
 		return error;
@@ -74,8 +80,9 @@ static int add_piece(struct percpu_reader *reader, struct pages *pages, struct p
 	return 0;
 }
 
-/* The pieces of one entry, where pages have numbers. */
-static int cut_entry(struct percpu_reader *reader, struct pages *pages, const struct part *part, size_t place)
+/* Makes the pieces of one entry, in pages that have numbers. */
+static int split_entry(struct percpu_reader *reader, struct pages *pages, const struct part *part,
+		       size_t place)
 {
 	struct percpu__entry *entry = entry_at(reader, place);
 	const uint64_t start = (entry->value - part->chunk_at) / sizeof(uint64_t);
@@ -83,13 +90,16 @@ static int cut_entry(struct percpu_reader *reader, struct pages *pages, const st
 
 	entry->first_piece = reader->nr_pieces;
 	while (word < entry->nr_words) {
-		const uint32_t block = (start + word) / PERCPU__BLOCK_WORDS, at = (start + word) % PERCPU__BLOCK_WORDS;
+		const uint32_t block = (start + word) / PERCPU__BLOCK_WORDS,
+			       at = (start + word) % PERCPU__BLOCK_WORDS;
 		const uint32_t left = entry->nr_words - word, fits = PERCPU__BLOCK_WORDS - at;
 		const struct percpu__piece piece = {
 			.is_histogram = entry->metric.shape, .word = word, .block = block, .at = at,
 			.nr_words = left < fits ? left : fits,
 		};
-		const int error = pages->number[block] == NO_PAGE ? 0 : add_piece(reader, pages, piece, block);
+		const int error = pages->number[block] == NO_PAGE
+					  ? 0
+					  : add_piece(reader, pages, piece, block);
 
 		if (error)
 			return error;
@@ -106,12 +116,13 @@ static void number_pages(struct percpu_reader *reader, struct pages *pages, size
 	memset(pages, 0, sizeof(*pages));
 	memset(pages->number, 0xff, sizeof(pages->number));
 	for (size_t i = 0; i < nr_runs; i++)
-		for (uint32_t block = runs[i].first; block < (uint32_t)runs[i].first + runs[i].nr; block++)
+		for (uint32_t block = runs[i].first; block < (uint32_t)runs[i].first + runs[i].nr;
+		     block++)
 			if (pages->number[block] == NO_PAGE)
 				pages->number[block] = reader->nr_pages++;
 }
 
-/* The pieces of the part by page. */
+/* Sorts the pieces of the part by page. */
 static int sort_pieces(struct percpu_reader *reader, struct pages *pages)
 {
 	const uint32_t first = pages->first_piece, nr = reader->nr_pieces - first;
@@ -130,14 +141,15 @@ static int sort_pieces(struct percpu_reader *reader, struct pages *pages)
 	return 0;
 }
 
-static int make_pieces(struct percpu_reader *reader, struct pages *pages, const struct part *part, size_t nr_runs)
+static int make_pieces(struct percpu_reader *reader, struct pages *pages, const struct part *part,
+		       size_t nr_runs)
 {
 	int error = 0;
 
 	number_pages(reader, pages, nr_runs);
 	pages->first_piece = reader->nr_pieces;
 	for (size_t i = part->first; i < part->end && !error; i++)
-		error = cut_entry(reader, pages, part, i);
+		error = split_entry(reader, pages, part, i);
 	return error ? error : sort_pieces(reader, pages);
 }
 
@@ -152,23 +164,25 @@ static bool is_zero(const uint64_t *words)
 	return !any;
 }
 
-/* Words of a piece, from a block of one copy or from a row, into those of the entry that begin with the piece's. */
+/* Merges the words of a piece, in a block of one copy or in a row, into `to`. */
 static void merge(const struct percpu__piece *piece, uint64_t *to, const uint64_t *from)
 {
 	for (uint32_t i = 0; i < piece->nr_words; i++) {
 		const size_t at = (piece->word + i) * sizeof(uint64_t);
 
-		if (piece->is_histogram && (at == offsetof(struct percpu_histogram_copy, max) ||
-					     at == offsetof(struct percpu_histogram_copy, inverse_min)))
+		if (piece->is_histogram &&
+		    (at == offsetof(struct percpu_histogram_copy, max) ||
+		     at == offsetof(struct percpu_histogram_copy, inverse_min)))
 			to[i] = from[i] > to[i] ? from[i] : to[i];
-		else if (!piece->is_histogram || at != offsetof(struct percpu_histogram_copy, reserved))
+		else if (!piece->is_histogram ||
+			 at != offsetof(struct percpu_histogram_copy, reserved))
 			to[i] += from[i];
 	}
 }
 
-/* words: of the block. */
-static int add_block(struct percpu_reader *reader, const struct pages *pages, uint32_t block, const uint64_t *words,
-		     uint32_t domain)
+/* Merges the words of one block of one copy into the row of its page and domain. */
+static int add_block(struct percpu_reader *reader, const struct pages *pages, uint32_t block,
+		     const uint64_t *words, uint32_t domain)
 {
 	const uint32_t *of_pages = reader->of_pages.memory;
 	const struct percpu__piece *pieces = reader->pieces.memory;
@@ -177,7 +191,8 @@ static int add_block(struct percpu_reader *reader, const struct pages *pages, ui
 
 	if (!pages->row_words[block] || is_zero(words))
 		return 0;
-	error = percpu__row_make(reader, pages->number[block], domain, pages->row_words[block], &row);
+	error = percpu__row_make(reader, pages->number[block], domain, pages->row_words[block],
+				 &row);
 	for (uint32_t i = pages->first[block]; i < pages->first[block + 1] && !error; i++) {
 		const struct percpu__piece *piece = &pieces[of_pages[i]];
 
@@ -186,7 +201,8 @@ static int add_block(struct percpu_reader *reader, const struct pages *pages, ui
 	return error;
 }
 
-static int read_run(struct percpu_reader *reader, const struct pages *pages, uint64_t chunk_at, struct percpu__run run)
+static int read_run(struct percpu_reader *reader, const struct pages *pages, uint64_t chunk_at,
+		    struct percpu__run run)
 {
 	const uint32_t domain = reader->domain_of ? reader->domain_of[run.copy] : 0;
 	const uint64_t unit_at = chunk_at + run.copy * reader->header.unit_bytes;
@@ -195,10 +211,12 @@ static int read_run(struct percpu_reader *reader, const struct pages *pages, uin
 	if (!error)
 		error = percpu__rows_prepare(reader, run.nr);
 	if (!error)
-		error = percpu__reader_read(reader, reader->unit, (size_t)run.nr * PERCPU__BLOCK_BYTES,
+		error = percpu__reader_read(reader, reader->unit,
+					    (size_t)run.nr * PERCPU__BLOCK_BYTES,
 					    unit_at + (uint64_t)run.first * PERCPU__BLOCK_BYTES);
 	for (uint32_t i = 0; i < run.nr && !error; i++)
-		error = add_block(reader, pages, run.first + i, reader->unit + i * PERCPU__BLOCK_WORDS, domain);
+		error = add_block(reader, pages, run.first + i,
+				  reader->unit + i * PERCPU__BLOCK_WORDS, domain);
 	return error;
 }
 
@@ -211,11 +229,12 @@ static int read_part(struct percpu_reader *reader, const struct part *part)
 	if (!error)
 		error = make_pieces(reader, &pages, part, nr_runs);
 	for (size_t i = 0; i < nr_runs && !error; i++)
-		error = read_run(reader, &pages, part->chunk_at, ((struct percpu__run *)reader->runs.memory)[i]);
+		error = read_run(reader, &pages, part->chunk_at,
+				 ((struct percpu__run *)reader->runs.memory)[i]);
 	return error;
 }
 
-/* Histograms are put together there when they are asked for, which then cannot fail. */
+/* Reserves scratch for the largest histogram, so that percpu__values_of cannot fail. */
 static int make_scratch(struct percpu_reader *reader)
 {
 	uint32_t nr_words = 0;
@@ -242,10 +261,11 @@ int percpu__values_read(struct percpu_reader *reader)
 	return error;
 }
 
-const uint64_t *percpu__values_of(const struct percpu_reader *reader, const struct percpu__entry *entry, uint32_t domain)
+const uint64_t *percpu__values_of(const struct percpu_reader *reader,
+				  const struct percpu__entry *entry, uint32_t domain)
 {
 	static const uint64_t zero;
-	const struct percpu__piece *pieces = reader->pieces.memory; /* NULL where no entry has any */
+	const struct percpu__piece *pieces = reader->pieces.memory; /* NULL if no entry has any */
 	const bool is_word = entry->nr_words == 1;
 	uint64_t *words = reader->scratch.memory;
 

@@ -57,7 +57,7 @@ if "$tap_dir/refuse" getcpu "$everything" any >/dev/null 2>&1; then
 	try "a filter refuses all of them" "$tap_dir/refuse" "$all" "$everything" rseq
 	try "a filter refuses all of them, and rseq" "$tap_dir/refuse" "rseq,$all,getcpu" "$everything" atomic
 else
-	skip "filters" "seccomp filters are not to be had"
+	skip "filters" "seccomp filters are not available"
 fi
 
 # ---- limits ----
@@ -70,7 +70,7 @@ limited()
 	(ulimit "$1" "$2" && exec "$everything" rseq)
 }
 if [ "$sanitized" ]; then
-	skip "limits" "a sanitizer wants all of the address space"
+	skip "limits" "a sanitizer needs all of the address space"
 else
 	try "ulimit -l 0" limited -l 0
 	try "ulimit -d 64 MiB" limited -d 65536 # the stacks of four threads take 32 MiB
@@ -118,7 +118,7 @@ else
 	try "aarch64 under qemu-user" "$emulator" "$tap_dir/aarch64" atomic without-liburcu
 fi
 if [ "$sanitized" ]; then
-	skip "Valgrind" "it bears no sanitizer"
+	skip "Valgrind" "it cannot run programs with a sanitizer"
 elif command -v valgrind >/dev/null; then
 	try "Valgrind" valgrind -q --error-exitcode=9 "$everything" atomic
 else

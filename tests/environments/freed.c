@@ -82,6 +82,6 @@ int main(int argc, char **argv)
 		percpu_free(others);
 		seen += percpu_ptr(stats, 0)->packets;
 	}
-	printf("nobody noticed\n");
+	printf("not noticed\n");
 	return 0;
 }

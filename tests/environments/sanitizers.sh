@@ -8,7 +8,7 @@
 . "${top_srcdir:?}/scripts/tap.sh"
 
 case ${CFLAGS-} in
-*sanitize*) skip_all "the library is not built plain" ;;
+*sanitize*) skip_all "the library itself is built with a sanitizer" ;;
 esac
 library="-L$top_builddir/.libs -lpercpu -Wl,-rpath,$top_builddir/.libs -pthread"
 flags="-g -O1 -std=gnu11 -D_GNU_SOURCE -Wall -I$top_srcdir/include"
@@ -30,7 +30,7 @@ reports()
 for cc in gcc clang; do
 	echo 'int main(void) { return 0; }' >"$tap_dir/none.c"
 	if ! $cc -fsanitize=address "$tap_dir/none.c" -o "$program" 2>/dev/null || ! "$program"; then
-		skip "$cc -fsanitize=address" "not to be had"
+		skip "$cc -fsanitize=address" "not available"
 		continue
 	fi
 	try "$cc: built with AddressSanitizer" $cc $flags -fsanitize=address "$top_srcdir/tests/environments/freed.c" -o "$program" $library
@@ -55,7 +55,7 @@ for cc in gcc clang; do
 	words=data.race
 	if ! $cc $flags -fsanitize=thread "$top_srcdir/tests/environments/handed.c" -o "$program" $library 2>/dev/null ||
 		[ -n "$(reports "$program" plainly)" ]; then
-		skip "$cc -fsanitize=thread" "not to be had, or finds nothing here"
+		skip "$cc -fsanitize=thread" "not available, or it finds nothing here"
 		continue
 	fi
 	for way in list pointers cache areas; do

@@ -106,7 +106,7 @@ int main(void)
 	pthread_t thread;
 
 	if (PERCPU__ASAN) {
-		printf("1..0 # SKIP AddressSanitizer reports an overflow in frames that a cancelled thread leaves\n");
+		printf("1..0 # SKIP AddressSanitizer reports an overflow in frames of a cancelled thread\n");
 		return 0;
 	}
 	if (pthread_create(&thread, NULL, use_all, &nr_read) || pthread_join(thread, &result))

@@ -531,7 +531,7 @@ int main(int argc, char **argv)
 	if (argc == 2 && !strcmp(argv[1], AS_CHILD))
 		return count_and_look();
 	if (PERCPU__TSAN)
-		printf("# no vfork, of which ThreadSanitizer makes a fork, and no raw clone, which it does not bear\n");
+		printf("# no vfork, which ThreadSanitizer replaces by fork, and no raw clone, which it does not support\n");
 	suite = suite_of("environments: lives", tests, 1800);
 	tcase_set_timeout(states, 300);
 	tcase_add_loop_test(states, threads_in_every_state, 0, NR_STATES);

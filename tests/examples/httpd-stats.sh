@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The server's published counts are those of wrk, which loads it: every request that wrk saw the end of, and at
-# most one more for each connection.
+# The server's published counts agree with those of its client, wrk: every request that wrk
+# completed, and at most one more for each connection.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 # shellcheck source=tests/tool/publisher.sh
@@ -34,7 +34,7 @@ load()
 	requests=$2 statuses=$3 errors=$4
 }
 
-# value JQ-FILTER: of the metrics.
+# value JQ-FILTER: prints that value of the metrics.
 value()
 {
 	"$percpu" show "$server" --json | jq ".[0].metrics[] | $1"
@@ -46,7 +46,7 @@ bytes='select(.name == "http_response").value'
 times='select(.name == "http_request_duration").value.count'
 open='select(.name == "http_connections").value'
 
-# settles: connections are closed, and all that was begun is counted.
+# settles: waits until connections are closed and all requests are counted.
 settles()
 {
 	for _ in $(seq 1200); do
@@ -56,7 +56,7 @@ settles()
 	echo "$(value "$open") connections stay open"
 }
 
-# within NAME VALUE LOW HIGH
+# within NAME VALUE LOW HIGH: passes if LOW <= VALUE <= HIGH.
 within()
 {
 	report "$1" "$([ "$2" -ge "$3" ] && [ "$2" -le "$4" ] || echo "$2, not $3 to $4")"
@@ -89,7 +89,7 @@ wait $server
 report "it ends well" "$(status=$?; [ $status = 0 ] || echo "status $status")"
 report "nothing of it is left" "$("$percpu" list | grep "^ *$server ")"
 
-# The dashboard asks for what this server publishes, in expressions that Prometheus understands.
+# The dashboard queries metrics that this server publishes, in valid expressions of Prometheus.
 board=$top_srcdir/examples/grafana/percpu.json
 jq -r '.. | .expr? // empty' "$board" >"$tap_dir/queries"
 report "the dashboard is JSON with queries" "$([ -s "$tap_dir/queries" ] || echo "none")"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Packets pass through, and every buffer comes home, in either mode.
+# Packets pass through, and every buffer is returned, in both modes.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# percpu-wc prints what wc prints, byte for byte, however the work is divided.
+# percpu-wc prints the output of wc, byte for byte, for every division of the work.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
@@ -11,7 +11,7 @@ if ! wc --version 2>/dev/null | grep -q 'GNU coreutils'; then
 	exit
 fi
 
-# same NAME OPTIONS INPUT FILE...: both programs on the same, status and messages too.
+# same NAME OPTIONS INPUT FILE...: both programs have the same output, status and messages.
 # shellcheck disable=SC2086
 same()
 {
@@ -49,7 +49,8 @@ by_cpu()
 	' "$tap_dir/table")"
 }
 
-# random SEED BYTES KIND: kind "any" takes all bytes alike, "edges" mostly those that decide words.
+# random SEED BYTES KIND: kind "any" has all bytes alike, "edges" mostly those that begin or end
+# words.
 random()
 {
 	awk -v seed="$1" -v n="$2" -v kind="$3" 'BEGIN {
@@ -66,11 +67,11 @@ random()
 
 cd "$tap_dir" || exit 1
 
-# What is unprintable in the C locale neither starts nor ends a word: so it was up to release 9.4 of wc.
-# Later ones are no judge of such bytes.
+# Bytes that are unprintable in the C locale neither start nor end a word, as in wc up to release
+# 9.4. Later releases cannot be compared on such bytes.
 [ "$(printf 'a\001b \002 \300 a\0b' | wc -w)" = 2 ] && wc_agrees=yes || wc_agrees=
 
-# judged FILE...: those that this wc is a judge of.
+# judged FILE...: prints the files that this wc can be compared on.
 judged()
 {
 	if [ "$wc_agrees" ]; then
@@ -157,7 +158,8 @@ if truncate -s 4200M huge 2>/dev/null; then
 	report "a file beyond 4 GiB" "$(have=$("$wc" huge); [ "$have" = "         1          1 4404019205 huge" ] || echo "$have")"
 	rm huge
 fi
-# Whenever it looks, the bytes tell how many words there are: one, or one in two more bytes.
+# At each moment the number of bytes determines the number of words: one, or one more for two more
+# bytes.
 report "a file that grows meanwhile" "$(
 	for start in word lines; do
 		cp $start growing

@@ -1,17 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What GDB says of a program with known values (program.c): in a process that it started or attached to, in cores, with
-# a stripped library and without any, in C++, with many CPUs, without rseq. No answer is a traceback.
+# GDB's commands show the values of a program that are known (program.c): in a process that GDB
+# started or attached to, in cores, with a stripped library and without debug information, in C++,
+# with many CPUs, without rseq. No answer is a Python traceback.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
-# What begins with $ is GDB's.
+# A $ begins a variable of GDB.
 # shellcheck disable=SC2016
 
 wants gdb
 script=$top_srcdir/share/gdb/percpu.py
 gdb -nx -q -batch -ex 'python import gdb.printing' >/dev/null 2>&1 || skip_all "this gdb has no Python"
 case "${CFLAGS-} ${LDFLAGS-}" in
-*-fsanitize*) skip_all "sanitizers keep gdb's processes for themselves" ;;
+*-fsanitize*) skip_all "gdb cannot trace processes under a sanitizer" ;;
 esac
 
 here=$top_srcdir/tests/gdb
@@ -28,7 +29,8 @@ gdb -nx -batch -ex 'ptype struct percpu__chunk' "$top_builddir/.libs/libpercpu.s
 
 nr_asked=0
 
-# ask COMMAND ANSWER: of the session to come. Addresses are written as ADDRESS.
+# ask COMMAND ANSWER: adds a question to the next session. ANSWER has the word ADDRESS for any
+# address.
 ask()
 {
 	nr_asked=$((nr_asked + 1))
@@ -36,7 +38,7 @@ ask()
 	printf '%s\n' "$2" >"want.$nr_asked"
 }
 
-# session NAME GDB-ARGUMENTS...: asks all that was asked since the last one.
+# session NAME GDB-ARGUMENTS...: runs GDB with the questions since the last session.
 session()
 {
 	name=$1
@@ -105,7 +107,7 @@ ask_of_types()
 		"{nr = 2000, min = 7, mean = 1289788.8805, p50 = 1200127, p90 = 2613247, p99 = 2957311, max = 2998666}"
 }
 
-# What is wrong, however much is known.
+# Errors, which need no debug information.
 ask_for_errors()
 {
 	ask "percpu print null" "NULL is not a per-CPU pointer."
@@ -120,7 +122,7 @@ ask_for_errors()
 	ask 'print $percpu_sum(stats)' "Only integers are summed, not struct stats."
 }
 
-# What the library's own debug information tells.
+# Answers from the library's debug information.
 ask_of_pointers()
 {
 	ask "print hits" "(long __percpu *) ADDRESS, sum 60"
@@ -218,12 +220,12 @@ if [ "$core" ]; then
 	ask "percpu print stats" "$not_there"
 	session "a core by abort" ./program "$core"
 else
-	skip "a core by abort" "this machine writes none, or elsewhere"
+	skip "a core by abort" "this machine writes no core, or in another folder"
 fi
 rm -rf cores gcore.core
 unset sum_of_packets
 
-# ---- how it was built, and what it runs in ----
+# ---- builds and environments ----
 
 # shellcheck disable=SC2046,SC2086
 if [ -f "$top_builddir/.libs/libpercpu.a" ] && ${CC:-cc} $flags -std=gnu11 -static "$here/program.c" -o static \
@@ -250,7 +252,7 @@ ask "percpu print garbage" "ADDRESS: not a per-CPU pointer: its copies are not m
 for command in "info hits" pools caches; do
 	ask "percpu $command" "Only debug information of libpercpu tells that."
 done
-# The program's own path to the library comes first.
+# The program's own path to the library has precedence.
 # shellcheck disable=SC2086
 ${CC:-cc} $flags -std=gnu11 "$here/program.c" -o program.stripped -L"$top_builddir/.libs" -lpercpu -Wl,-rpath,"$tap_dir/lib"
 session "a stripped library" -ex 'break stop_here' -ex run -ex up ./program.stripped
@@ -285,9 +287,11 @@ ask "percpu print stats" "(struct stats __percpu *) ADDRESS, 65 copies
 ask 'print $percpu_sum(hits)' "$((65 * 66 * 10 / 2))"
 session "64 CPUs" -ex 'break stop_here' -ex run -ex up ./program
 
-# ---- stepping: a stop in a critical section makes it begin again, so that GDB alone never comes to the end of it ----
+# ---- stepping: a stop in a critical section aborts it, so that plain stepping never reaches its
+# end ----
 
-# stepped PROGRAM COMMAND FIRST MOST [SCRIPT]: the lines of main that it came by, and how the program ended.
+# stepped PROGRAM COMMAND FIRST MOST [SCRIPT]: prints the lines of main where GDB stopped, and how
+# the program ended.
 stepped()
 {
 	timeout -k 5 100 gdb -nx -q -batch -iex "set debuginfod enabled off" -iex "source ${5-$script}" -ex "set \$command=\"$2\"" \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the debugger looks at: memory of every kind with known values, then a stop, an abort or a wait. */
+/* For the debugger: memory of every kind with known values, then a stop, an abort or a wait. */
 #include <percpu/kernel.h>
 #include <percpu/percpu.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ static struct percpu_pool *pool;
 static long __percpu *in_pool;
 static struct percpu_cache *cache;
 
-/* What the library itself says, for the debugger to say the same. */
+/* Prints the library's own answers, which the debugger must repeat. */
 static uint64_t percentiles[3], fields[2];
 static long *copy_of_one;
 
@@ -47,14 +47,14 @@ static void count(void)
 	long __percpu *first;
 	uint64_t *word;
 
-	/* A copy of its own page each, so that those that are not written stay untouched. */
+	/* Each copy has a page of its own, so that copies without a write have no page. */
 	stats = percpu_alloc(4096, 4096);
 	small = percpu_new(unsigned char);
 	for (unsigned cpu = 0; cpu < percpu_nr_copies(); cpu++) {
 		*percpu_ptr(hits, cpu) = 10 * (cpu + 1);
 		*percpu_ptr(small, cpu) = 200;
 	}
-	madvise(percpu_ptr(stats, 0), 4096, MADV_DONTDUMP); /* what a core has not */
+	madvise(percpu_ptr(stats, 0), 4096, MADV_DONTDUMP); /* excluded from cores */
 	*percpu_ptr(stats, 1) = (struct stats){ 7, 'x', { 1, 2, 3 } };
 	per_cpu(depth, 0) = 6;
 	copy_of_one = percpu_ptr(hits, 1);
@@ -71,7 +71,9 @@ static void count(void)
 	percpu_group_init(&traffic, 2);
 	for (int i = 0; i < 5; i++)
 		percpu_group_add(&traffic, 1, 100);
-	/* Every copy claimed for good, by the bit that says so: what is added in atomic mode goes to a spare group. */
+	/*
+	 * Every copy is marked as claimed, so that an addition in atomic mode goes to a spare copy.
+	 */
 	percpu_for_each_copy(i) {
 		word = percpu_ptr((uint64_t *)traffic.of[2], i);
 		*word |= percpu_mode() == PERCPU_MODE_ATOMIC ? UINT64_C(1) << 63 : 0;
@@ -85,7 +87,7 @@ static void count(void)
 	cache = percpu_cache_create("packets", 1500, 64, 0, NULL);
 	percpu_cache_free(cache, percpu_cache_alloc(cache));
 
-	/* The second one of a size stays with its CPU. */
+	/* The second free of a size stays in the CPU's area cache. */
 	first = percpu_new(long);
 	freed = percpu_new(long);
 	percpu_free(first);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the debugger steps over: lines that hold operations, of which each is a critical section or more. */
+/* Lines for the debugger to step over: each operation is one critical section or several. */
 #include <percpu/percpu.h>
 #include <sched.h>
 
@@ -22,7 +22,9 @@ __attribute__((noinline)) static void stop_here(void)
 	__asm__ volatile("" ::: "memory");
 }
 
-/* Who is stopped often moves often, and this asks one CPU's copy for what it did before. */
+/*
+ * Pinned: a thread that is stopped often moves often, and one copy is asked for all its operations.
+ */
 static void stay(void)
 {
 	cpu_set_t here;

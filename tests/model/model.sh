@@ -6,7 +6,7 @@
 
 model=$top_srcdir/tests/model/remote.pml
 if ! command -v spin >/dev/null; then
-	skip "the model of the remote list" "spin is not installed"
+	skip "the model of the remote free list" "spin is not installed"
 	finish
 	exit
 fi

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Loads and unloads a plugin (argument 1) with a copy of the library in it, argument 2 times: addresses, mappings,
- * descriptors, keys and memory of the process are after the last time what they were after the first ones. In the
- * middle it forks: a child loads the plugin, too. All the time another plugin (argument 3) is there, whose copy works on.
- * A fourth argument: sanitizers keep memory, so that its size says nothing.
+ * Loads and unloads a plugin (argument 1) that contains the library, argument 2 times. After the
+ * last time the process has the same address space, mappings, descriptors, keys and memory as after
+ * the first ones. In the middle it forks, and the child loads the plugin, too. Another plugin
+ * (argument 3) stays loaded, and its copy of the library keeps working. With a fourth argument the
+ * size of memory is ignored, as sanitizers keep memory.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -15,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WARM 3 /* what libc and the loader keep of the first ones */
+#define WARM 3 /* loads after which libc and the loader keep no more */
 
 struct size {
 	long addresses_kib, mappings, descriptors, keys, memory_kib;
@@ -130,7 +131,7 @@ int main(int argc, char **argv)
 		first.addresses_kib, first.mappings, first.descriptors, first.keys, first.memory_kib);
 	fprintf(stderr, "after %ld: %ld KiB of addresses, %ld mappings, %ld descriptors, key %ld, %ld KiB of memory\n", rounds,
 		last.addresses_kib, last.mappings, last.descriptors, last.keys, last.memory_kib);
-	/* Neighbouring mappings of the same kind are one or two. */
+	/* The kernel may merge neighbouring mappings of the same kind, or not. */
 	if (last.addresses_kib > first.addresses_kib + 1024 || last.mappings > first.mappings + 4 ||
 	    last.descriptors != first.descriptors || last.keys != first.keys || (argc == 4 && last.memory_kib > first.memory_kib + 64))
 		return 1;

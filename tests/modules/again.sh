@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A plugin with the library inside is loaded and unloaded again and again, and gives nothing back; see again.c.
-# LOADS: how often.
+# A plugin that contains the library, and frees nothing, is loaded and unloaded again and again; see
+# again.c. LOADS is the number of loads.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 once
 
 case "${CFLAGS-} ${LDFLAGS-}" in
-*-fsanitize*) skip_all "what sanitizers keep of modules that are gone would be counted" ;;
+*-fsanitize*) skip_all "sanitizers keep memory of unloaded modules" ;;
 esac
 : "${CC:=cc}"
 here=$top_srcdir/tests/modules
@@ -30,7 +30,8 @@ for options in "" mode:atomic check,leaks; do
 	judge $? "loaded ${LOADS:-150} times, PERCPU_OPTIONS=$options"
 done
 
-# What copies that are gone told AddressSanitizer and its leak checker is taken back.
+# Poison and root regions of unloaded copies are withdrawn from AddressSanitizer and its leak
+# checker.
 # shellcheck disable=SC2086
 if {
 	$CC $include -fsanitize=address -shared -fPIC "$here/own.c" $static -o "$tap_dir/own.so" &&

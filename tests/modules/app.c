@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that uses a bit of everything and judges itself, to be built in every way there is.
- * Its argument is the mode that it must run in, if given.
+ * A program that uses a little of everything and verifies the results, to be built in every
+ * possible way. Its argument, if any, is the mode that it must run in.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PERCPU_UNMARKED /* areas of all types in plain pointers */
+#define PERCPU_UNMARKED /* plain pointers hold areas of all types */
 #include <percpu/kernel.h>
 #include <percpu/percpu.h>
 
@@ -35,7 +35,7 @@ static void expect(int holds, const char *what)
 	failures++;
 }
 
-/* Gives the object that was held back, and holds another. */
+/* Frees the held object, and holds another. */
 static uintptr_t *use_object(uintptr_t *held, uintptr_t mark, int round)
 {
 	uintptr_t *object = percpu_cache_alloc(cache);
@@ -78,7 +78,7 @@ static int count_nodes(void)
 	return nr;
 }
 
-/* On one CPU, for they must follow each other in one copy. */
+/* On one CPU, because the operations must happen on one copy. */
 static void try_results(void)
 {
 	cpu_set_t all, one;

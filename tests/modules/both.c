@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A program with a copy of the library and a plugin (argument) with another: neither sees the other's. */
+/*
+ * A program that contains the library, and a plugin (argument) that contains it, too: neither copy
+ * sees the other's state.
+ */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -49,7 +52,7 @@ int main(int argc, char **argv)
 			return 1;
 		}
 		dlclose(plugin);
-		/* Whatever the plugin's copy registered must have gone with it. */
+		/* Everything that the plugin's copy registered must be gone. */
 		if (!fork())
 			exit(0);
 		if (wait(&status) < 0 || status)

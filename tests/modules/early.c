@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Operations before any constructor, in constructors of every priority, in main and at exit. */
+/* Operations before any constructor, in constructors of each priority, in main and at exit. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

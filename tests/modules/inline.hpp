@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Operations in functions that every file may define and the linker keeps once, with their sections. */
+/*
+ * Operations in inline functions, which several files define and the linker keeps once, with their
+ * critical sections.
+ */
 #include <percpu/percpu.h>
 
 inline void bump(long *p)

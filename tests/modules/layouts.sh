@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A program that was compiled for another layout of the structs: its caches work by the slow path, and what could write
-# beyond its storage is refused. It is as the first headers made it, and calls what takes no layout.
+# A program that was compiled for another layout of the structs, by the first headers, and calls the
+# functions without a layout: its caches work by the slow path, and objects whose storage may be too
+# small are refused.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process that ends while threads count in a plugin, which was loaded before main by a library of the process. Four
- * modules from this file: PLUGIN, which needs LATE; EARLY, whose constructor loads PLUGIN; and the program. LATE's
- * destructor comes after PLUGIN's: it loads another plugin (argument 1 of the program), and what it allocates before and
- * then must be nobody else's.
+ * A process that exits while threads count in a plugin, which a library of the process loaded
+ * before main. This file makes four modules: PLUGIN, which needs LATE; EARLY, whose constructor
+ * loads PLUGIN; and the program. LATE's destructor runs after PLUGIN's: it loads another plugin
+ * (argument 1 of the program), and its allocations before and after that must not overlap with
+ * others.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -27,7 +28,7 @@ static DEFINE_PER_CPU(long, marks) = 0;
 void plugin_count(void)
 {
 	if (!hits)
-		late(NULL); /* so that LATE is needed */
+		late(NULL); /* makes LATE needed */
 	percpu_inc(hits);
 	this_cpu_inc(marks);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Loads and unloads a plugin (argument) many times: its variables are new each time, and nothing piles up. */
+/*
+ * Loads and unloads a plugin (argument) many times: its variables are new each time, and nothing
+ * leaks.
+ */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -24,7 +27,7 @@ static void *load(const char *path, void (**count)(void), uint64_t (**sum)(void)
 	return plugin;
 }
 
-/* Kilobytes of memory of this process' own, and of its page tables. */
+/* Returns: KiB of private memory and of page tables. */
 static size_t held(void)
 {
 	static char text[8192];
@@ -88,7 +91,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%zu areas and %zu KiB, then %zu and %zu\n", live_early, held_early, live(), held());
 		return 1;
 	}
-	/* What the plugin registered must be gone too. */
+	/* Everything that the plugin registered must be gone, too. */
 	if (!fork())
 		exit(0);
 	wait(&status);

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The library in programs and plugins of every make: linked in all ways, loaded, unloaded, used early.
+# The library in programs and plugins of all kinds: linked in every way, loaded, unloaded, used
+# early.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
@@ -19,13 +20,13 @@ case $with_flags in
 *) sanitized= ;;
 esac
 
-# What a program that this compiler makes will run in.
+# The mode of a program that this compiler makes.
 printf '%s\n' '#include <percpu/percpu.h>' 'int main(void) { return percpu_mode() != PERCPU_MODE_RSEQ; }' >"$tap_dir/mode.c"
 # shellcheck disable=SC2086
 $CC $with_flags $include -o "$tap_dir/mode" "$tap_dir/mode.c" $shared
 if "$tap_dir/mode"; then mode=rseq; else mode=atomic; fi
 
-# build NAME COMMAND...: a program or plugin in $tap_dir; its failure is a failed test.
+# build NAME COMMAND...: builds a program or plugin in $tap_dir; a failure is a failed test.
 build()
 {
 	built=$tap_dir/$1
@@ -86,7 +87,7 @@ programs()
 	fi
 }
 
-# ---- no variable ----
+# ---- programs without a per-CPU variable ----
 
 # shellcheck disable=SC2086
 without_variables()
@@ -148,12 +149,12 @@ cplusplus()
 		if can $compiler && [ -z "$sanitized" ]; then
 			inline_functions $compiler
 		else
-			skip "inline functions, $compiler" "no $compiler here, or another's sanitizers"
+			skip "inline functions, $compiler" "no $compiler here, or it has other sanitizers"
 		fi
 	done
 }
 
-# ---- early ----
+# ---- early use ----
 
 # shellcheck disable=SC2086
 early()

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Two files with the kernel's spelling and no variable of theirs: nothing is attached, so that no memory is taken. */
+/*
+ * Two files with the kernel's names and without a per-CPU variable: nothing is attached, so no
+ * memory is allocated.
+ */
 #include <stdio.h>
 
 #include <percpu/kernel.h>

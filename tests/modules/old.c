@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program of the first headers of 0.1.0 that had caches, counters and groups: it includes none of
- * today's, but a frozen copy of their structs and critical sections. It calls the functions that
- * take no layout. Its caches must work, always by the slow path; its counters, groups and
- * histograms, whose storage may be too small, must be refused.
+ * A program of the first headers of 0.1.0 that had caches, counters and groups: it includes a
+ * frozen copy of their structs and critical sections, and none of today's headers. It calls the
+ * functions that take no layout. Its caches must work, always by the slow path; its counters,
+ * groups and histograms, whose storage may be too small, must be refused.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -242,7 +242,7 @@ static bool has_only(const void *object, size_t size, unsigned char byte)
 	return true;
 }
 
-/* Objects of which no two overlap, as each keeps its own bytes. */
+/* Objects do not overlap: each keeps its own bytes. */
 static void fill_and_free(struct percpu_cache *cache)
 {
 	static __thread unsigned char *objects[NR_OBJECTS];

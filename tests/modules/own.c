@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A plugin with a copy of the library, which takes all that there is to take, and gives nothing back. */
+/* A plugin that contains the library, uses everything, and frees nothing. */
 #include <stdlib.h>
 
 #include <percpu/kernel.h>

@@ -9,7 +9,7 @@
 static PERCPU_DEFINE(uint64_t, part_handle);
 static DEFINE_PER_CPU(uint16_t, part_variable[3]) = { 0, 7, 9 };
 
-/* Objects that hold their own address; one of them is kept from one call to the next, whoever calls. */
+/* Objects hold their own address; one of them is kept from one call to the next, of any thread. */
 static struct percpu_cache *part_cache;
 static uintptr_t *part_object;
 
@@ -50,7 +50,7 @@ void part_count(void)
 	use_cache();
 }
 
-/* Whether every call took an object, and all but one are back. */
+/* Returns: true if every call allocated an object, and all but one were freed. */
 static int has_all_objects(uint64_t nr_calls)
 {
 	struct percpu_cache_stats stats = { .size = sizeof(stats) };
@@ -59,7 +59,7 @@ static int has_all_objects(uint64_t nr_calls)
 	       stats.nr_hits + stats.nr_refills == nr_calls;
 }
 
-/* Zero also where initial values are not what they should be, and where an object is lost. */
+/* Returns: the sum, or zero if an initial value is wrong or an object is lost. */
 uint64_t part_sum(void)
 {
 	uint64_t sum = percpu_sum(part_handle), low = 0;

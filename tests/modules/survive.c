@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread runs operations of a plugin (argument), and sleeps or spins elsewhere when the plugin is
- * unloaded. What it last armed lay in the plugin: when it is next preempted the kernel must not find
- * it. Two threads share a CPU, so that it is preempted often; a third one on another CPU unloads.
+ * A thread runs operations of a plugin (argument), and sleeps or spins elsewhere while the plugin
+ * is unloaded. The descriptor that it armed last was in the plugin: at the next preemption the
+ * kernel must not find it in the thread's rseq area. Two threads share a CPU, so that preemptions
+ * are frequent; a third one on another CPU unloads the plugin.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -15,7 +16,7 @@
 #include <time.h>
 
 static void (*_Atomic work)(void);
-static atomic_int done; /* rounds that the worker has finished its operations in */
+static atomic_int done; /* rounds whose operations the worker has finished */
 static atomic_bool stop;
 
 static void pin(unsigned cpu)

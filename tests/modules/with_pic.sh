@@ -1,20 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# An archive made with --with-pic and with PIC defined by the builder is an archive all the same: in a plugin it shows no
-# symbols to others, and leaves nothing behind that the kernel would look for.
+# An archive that was built with --with-pic and -DPIC works as any archive: in a plugin it exports
+# no symbols, and its critical sections are disarmed when the plugin is unloaded.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 once
 
 [ ! -e "$top_srcdir/config.status" ] || skip_all "configured inside the sources"
 case "${CFLAGS-} ${LDFLAGS-}" in
-*-fsanitize*) skip_all "a build of its own, and not of the sanitizers'" ;;
+*-fsanitize*) skip_all "it makes a build of its own, without sanitizers" ;;
 esac
 : "${CC:=cc}"
 here=$top_srcdir/tests/modules
 include="-D_GNU_SOURCE -I$top_srcdir/include -pthread"
 
-# survive_with ARCHIVE NAME: a thread outlives a plugin that holds the archive.
+# survive_with ARCHIVE NAME: a thread outlives a plugin that contains the archive.
 survive_with()
 {
 	private=$(sed -n 's/^Libs.private: *//p' "$tap_dir/build/libpercpu.pc")

@@ -334,6 +334,6 @@ int main(void)
 #else
 int main(void)
 {
-	return printf("1..0 # SKIP a machine whose breakpoints this harness does not know\n") < 0;
+	return printf("1..0 # SKIP the breakpoints of this architecture are not known here\n") < 0;
 }
 #endif

@@ -386,7 +386,7 @@ const char *victim_disturb(struct victim *victim, const struct scenario *scenari
 		const uintptr_t at = stopped_at(victim);
 
 		if (at != (is_there ? place.boundary : place.detour))
-			return "a breakpoint that nobody set";
+			return "a breakpoint that was not set";
 		set_breakpoint(victim, at, false);
 		if (is_there) {
 			is_done = let_compete(victim, plan->at_stop[nr_stops++]);

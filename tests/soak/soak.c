@@ -410,7 +410,7 @@ int main(void)
 	printf("%sok 4 - every object and every area is accounted for\n",
 	       stats.nr_live == nr_live && !objects.nr_objects && !percpu_cache_destroy(cache) && !percpu_pool_destroy(pool) ? "" : "not ");
 #if PERCPU__ASAN || PERCPU__TSAN
-	printf("ok 5 - memory is flat # SKIP a sanitizer keeps what was freed\n");
+	printf("ok 5 - memory is flat # SKIP a sanitizer keeps freed memory\n");
 #else
 	printf("%sok 5 - memory is flat\n", late_kib <= early_kib + early_kib / 8 + 1024 ? "" : "not ");
 #endif

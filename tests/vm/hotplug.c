@@ -158,7 +158,7 @@ int main(int argc, char **argv)
 	const TTest *tests[] = { counting_while_cpus_go_and_come, no_object_is_lost_while_cpus_go_and_come, NULL, NULL };
 
 	if (!is_guest())
-		return puts("1..0 # SKIP CPUs are switched on and off in guests alone") < 0;
+		return puts("1..0 # SKIP CPUs go offline and online only in guests") < 0;
 	if (argc > 1 && !strcmp(argv[1], "control"))
 		tests[2] = control_of_counting_loses_some;
 	return run_suite(suite_of("vm/hotplug", tests, 60));

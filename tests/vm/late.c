@@ -126,7 +126,7 @@ int main(void)
 	const TTest *tests[] = { cpus_online_later_are_right, NULL, NULL };
 
 	if (!is_guest())
-		return puts("1..0 # SKIP CPUs are switched on and off in guests alone") < 0;
+		return puts("1..0 # SKIP CPUs go offline and online only in guests") < 0;
 	if (getenv("VM_HOT_ADD"))
 		tests[1] = cpus_plugged_in_are_right;
 	return run_suite(suite_of("vm/late", tests, 60));

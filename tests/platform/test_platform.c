@@ -457,7 +457,8 @@ START_TEST(a_message_names_the_cache_or_the_pool)
 {
 	assert_dies(die_in_a_cache, "packets",
 		    "libpercpu: percpu_cache_free_to: cannot free 0x10 to CPU "
-		    "18446744073709551615: CPU numbers are below 4 (cache \"packets\", 1500-byte objects)\n");
+		    "18446744073709551615: CPU numbers are below 4 "
+		    "(cache \"packets\", 1500-byte objects)\n");
 	assert_dies(die_in_a_pool, "sessions",
 		    "libpercpu: percpu_free: double free of 0x10 (pool \"sessions\")\n");
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nodes of CPUs that libnuma did not see when it looked, from a sysfs of the test's own, where CPUs come and go. What
- * libnuma says is the test's, too: four nodes, the second without memory, whose nearest is the last.
+ * The nodes of CPUs that libnuma does not know. The tests make a sysfs of their own, in which CPUs
+ * appear and go online, and replace libnuma: there are four nodes; node 1 has no memory, and its
+ * nearest node is 3.
  */
 #include "harness/harness.h"
 #include "platform/platform.h"
@@ -43,7 +44,7 @@ int __wrap_numa_distance(int from, int to)
 	return from == to ? 10 : 40 - 5 * to;
 }
 
-/* CPUs 0 and 1 were online. */
+/* Only CPUs 0 and 1 were online when libnuma read sysfs. */
 int __wrap_numa_node_of_cpu(int cpu)
 {
 	nr_asked++;
@@ -56,7 +57,7 @@ ssize_t __wrap_percpu__read_link(const char *path, char *text, size_t size)
 	return __real_percpu__read_link(path, text, size);
 }
 
-/* ---- a sysfs ---- */
+/* ---- the sysfs of the test ---- */
 
 static char root[64];
 
@@ -86,7 +87,9 @@ static void link_cpu(unsigned cpu, unsigned node)
 
 static void setup(void)
 {
-	static const char *const folders[] = { "", "cpu", "node", "node/node0", "node/node1", "node/node2", "node/node3" };
+	static const char *const folders[] = {
+		"", "cpu", "node", "node/node0", "node/node1", "node/node2", "node/node3",
+	};
 	char above[96];
 
 	strcpy(root, "/tmp/percpu-sysfs-XXXXXX");
@@ -121,8 +124,9 @@ static void teardown(void)
 static void check_nodes(const int *nodes)
 {
 	for (unsigned cpu = 0; cpu < NR_CPUS; cpu++)
-		ck_assert_msg(percpu__cpu_to_memory_node(cpu) == nodes[cpu], "CPU %u is on node %d, not %d", cpu,
-			      percpu__cpu_to_memory_node(cpu), nodes[cpu]);
+		ck_assert_msg(percpu__cpu_to_memory_node(cpu) == nodes[cpu],
+			      "CPU %u is on node %d, not %d", cpu, percpu__cpu_to_memory_node(cpu),
+			      nodes[cpu]);
 }
 
 static void look(void)
@@ -132,7 +136,7 @@ static void look(void)
 	ck_assert_int_eq(errno, 77);
 }
 
-START_TEST(cpus_that_are_off_have_nodes)
+START_TEST(offline_cpus_have_nodes)
 {
 	setup();
 	check_nodes((int[NR_CPUS]){ 0, 2, -1, -1, -1, -1, -1, -1 });
@@ -142,7 +146,7 @@ START_TEST(cpus_that_are_off_have_nodes)
 }
 END_TEST
 
-START_TEST(cpus_that_are_plugged_in_have_nodes_at_once)
+START_TEST(hot_added_cpus_have_nodes_at_once)
 {
 	setup();
 	look();
@@ -150,7 +154,7 @@ START_TEST(cpus_that_are_plugged_in_have_nodes_at_once)
 	say("cpu/present", "0-3,5-6\n");
 	look();
 	check_nodes((int[NR_CPUS]){ 0, 2, 3, 3, -1, 2, 0, -1 });
-	/* On a node that comes when its first CPU is online. */
+	/* The directory of CPU 7's node appears only when the CPU goes online. */
 	say("cpu/present", "0-3,5-7\n");
 	look();
 	ck_assert_int_eq(percpu__cpu_to_memory_node(7), -1);
@@ -162,9 +166,12 @@ START_TEST(cpus_that_are_plugged_in_have_nodes_at_once)
 }
 END_TEST
 
-START_TEST(absent_cpus_are_not_looked_for_again_and_again)
+START_TEST(absent_cpus_are_looked_for_only_after_a_change)
 {
-	/* CPUs 2, 3 and 6, and 4 and 5 between them; none behind. */
+	/*
+	 * Nodes tried until a link is found: 4 for CPU 2, 2 for CPU 3, 1 for CPU 6, and all for the
+	 * absent CPUs 4 and 5. CPU 7 is beyond the last present CPU and not tried.
+	 */
 	const unsigned nr_first = 4 + 2 + 1 + 2 * NR_NODES;
 
 	setup();
@@ -182,7 +189,7 @@ START_TEST(absent_cpus_are_not_looked_for_again_and_again)
 }
 END_TEST
 
-START_TEST(without_sysfs_libnuma_has_the_last_word)
+START_TEST(without_sysfs_the_answers_of_libnuma_stay)
 {
 	setup();
 	teardown();
@@ -191,11 +198,11 @@ START_TEST(without_sysfs_libnuma_has_the_last_word)
 }
 END_TEST
 
-START_TEST(libnuma_is_asked_once_and_not_before)
+START_TEST(libnuma_is_asked_once_and_after_its_constructor)
 {
 	ck_assert_int_eq(percpu__cpu_to_memory_node(0), -1);
 	ck_assert_uint_eq(nr_asked, 0);
-	numa_all_nodes_ptr = NULL; /* its constructor has not run */
+	numa_all_nodes_ptr = NULL; /* as before libnuma's constructor has run */
 	percpu__ask_nodes(NR_CPUS);
 	ck_assert_uint_eq(nr_asked, 0);
 	setup();
@@ -207,8 +214,9 @@ START_TEST(libnuma_is_asked_once_and_not_before)
 }
 END_TEST
 
-TEST_MAIN("topology: nodes", 60, libnuma_is_asked_once_and_not_before, cpus_that_are_off_have_nodes, cpus_that_are_plugged_in_have_nodes_at_once,
-	  absent_cpus_are_not_looked_for_again_and_again, without_sysfs_libnuma_has_the_last_word)
+TEST_MAIN("topology: nodes", 60, libnuma_is_asked_once_and_after_its_constructor,
+	  offline_cpus_have_nodes, hot_added_cpus_have_nodes_at_once,
+	  absent_cpus_are_looked_for_only_after_a_change, without_sysfs_the_answers_of_libnuma_stay)
 #else
 int main(void)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* N, from sysfs as it is, as it is hidden, and as it lies. The two other witnesses are the test's own. */
+/*
+ * The number of possible CPUs, with a list in sysfs that is right, hidden or false. The tests
+ * replace the two facts that the list is checked against, and libc's count.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +30,7 @@ unsigned __wrap_percpu__configured_cpus(void)
 	return nr_configured;
 }
 
-/* ---- a sysfs of our own ---- */
+/* ---- the sysfs of the test ---- */
 
 static char root[512];
 
@@ -79,7 +82,7 @@ static unsigned possible_with(const char *text, size_t bytes)
 
 static const struct row {
 	const char *text;
-	unsigned end; /* 0: no list */
+	unsigned end; /* 0: not a CPU list */
 } rows[] = {
 	{ "0", 1 },
 	{ "1", 2 },
@@ -120,60 +123,70 @@ static const struct row {
 };
 #define NR_ROWS (sizeof(rows) / sizeof(rows[0]))
 
-START_TEST(lists_end_where_they_should)
+START_TEST(cpu_lists_are_parsed)
 {
 	char line[64];
 
 	for (size_t i = 0; i < NR_ROWS; i++) {
-		ck_assert_msg(percpu__cpu_list_end(rows[i].text) == rows[i].end, "\"%s\"", rows[i].text);
+		ck_assert_msg(percpu__cpu_list_end(rows[i].text) == rows[i].end, "\"%s\"",
+			      rows[i].text);
 		snprintf(line, sizeof(line), "%s\n", rows[i].text);
-		ck_assert_msg(percpu__cpu_list_end(line) == rows[i].end, "\"%s\" and a newline", rows[i].text);
+		ck_assert_msg(percpu__cpu_list_end(line) == rows[i].end, "\"%s\" and a newline",
+			      rows[i].text);
 		strcat(line, "\n");
-		ck_assert_msg(percpu__cpu_list_end(line) == 0, "\"%s\" and two newlines", rows[i].text);
+		ck_assert_msg(percpu__cpu_list_end(line) == 0, "\"%s\" and two newlines",
+			      rows[i].text);
 	}
 }
 END_TEST
 
-/* What stands between the allowed CPUs and the mask is believed; all else is a lie or unreadable. */
-START_TEST(lists_are_believed_where_they_can_be_true)
+/*
+ * A list is accepted if it covers the allowed CPUs and fits in the mask; otherwise the larger size
+ * wins.
+ */
+START_TEST(plausible_lists_are_accepted)
 {
 	char line[64];
 
 	setup();
 	for (size_t i = 0; i < NR_ROWS; i++) {
-		const unsigned end = rows[i].end;
-		const unsigned want = end >= nr_allowed && end <= mask_bits ? end : end > mask_bits ? end : mask_bits;
+		const unsigned end = rows[i].end, larger = end > mask_bits ? end : mask_bits;
+		const unsigned want = end >= nr_allowed && end <= mask_bits ? end : larger;
 
-		ck_assert_msg(possible_with(rows[i].text, strlen(rows[i].text)) == want, "\"%s\"", rows[i].text);
+		ck_assert_msg(possible_with(rows[i].text, strlen(rows[i].text)) == want, "\"%s\"",
+			      rows[i].text);
 		snprintf(line, sizeof(line), "%s\n", rows[i].text);
-		ck_assert_msg(possible_with(line, strlen(line)) == want, "\"%s\" and a newline", rows[i].text);
+		ck_assert_msg(possible_with(line, strlen(line)) == want, "\"%s\" and a newline",
+			      rows[i].text);
 	}
 	teardown();
 }
 END_TEST
 
-START_TEST(the_kernel_leaves_room_and_is_believed)
+START_TEST(lists_at_the_limits_are_accepted)
 {
 	char line[1000];
 	size_t length = 0;
 
 	setup();
-	ck_assert_uint_eq(possible_with("0-3\n", 4), 4);   /* all that is allowed */
-	ck_assert_uint_eq(possible_with("0-191\n", 6), 192); /* all that the mask holds */
-	ck_assert_uint_eq(possible_with("0-4\n", 4), 5);   /* below what libc thinks is configured */
+	ck_assert_uint_eq(possible_with("0-3\n", 4), 4);   /* the allowed CPUs only */
+	ck_assert_uint_eq(possible_with("0-191\n", 6), 192); /* as many as the mask has bits */
+	ck_assert_uint_eq(possible_with("0-4\n", 4), 5);   /* fewer than libc counts */
 	for (unsigned cpu = 0; cpu <= 150; cpu++)
-		length += snprintf(line + length, sizeof(line) - length, "%u%s", cpu, cpu < 150 ? "," : "\n");
-	ck_assert_uint_eq(possible_with(line, length), 151); /* too long for a small stack */
+		length += snprintf(line + length, sizeof(line) - length, "%u%s", cpu,
+				   cpu < 150 ? "," : "\n");
+	/* This list is too long for the buffer on the stack. */
+	ck_assert_uint_eq(possible_with(line, length), 151);
 	teardown();
 }
 END_TEST
 
-START_TEST(a_list_that_hides_allowed_cpus_is_not_believed)
+START_TEST(a_list_without_an_allowed_cpu_is_rejected)
 {
 	setup();
 	ck_assert_uint_eq(possible_with("0-2\n", 4), 192);
 	mask_bits = 64;
-	nr_configured = 100; /* no more than the mask has bits, whatever libc counts */
+	nr_configured = 100; /* ignored, because the mask is known */
 	ck_assert_uint_eq(possible_with("0-2\n", 4), 64);
 	mask_bits = 0; /* unknown */
 	nr_configured = 0;
@@ -183,19 +196,19 @@ START_TEST(a_list_that_hides_allowed_cpus_is_not_believed)
 }
 END_TEST
 
-START_TEST(a_list_beyond_the_mask_is_taken_for_its_size)
+START_TEST(a_list_larger_than_the_mask_gives_its_size)
 {
 	setup();
 	ck_assert_uint_eq(possible_with("0-499\n", 6), 500);
 	nr_configured = 1000;
 	ck_assert_uint_eq(possible_with("0-499\n", 6), 500);
-	mask_bits = 0; /* nothing speaks against it */
+	mask_bits = 0; /* unknown: the list is accepted */
 	ck_assert_uint_eq(possible_with("0-499\n", 6), 500);
 	teardown();
 }
 END_TEST
 
-START_TEST(a_megabyte_of_digits_is_no_list)
+START_TEST(a_megabyte_of_text_is_not_a_list)
 {
 	const size_t bytes = 1 << 20;
 	char *digits = malloc(bytes);
@@ -224,7 +237,7 @@ START_TEST(a_zero_byte_ends_the_text)
 }
 END_TEST
 
-START_TEST(without_a_list_the_largest_is_taken)
+START_TEST(without_a_list_the_mask_or_libc_decides)
 {
 	setup();
 	ck_assert_uint_eq(percpu__nr_possible_cpus(root), 192);
@@ -242,7 +255,7 @@ START_TEST(without_a_list_the_largest_is_taken)
 }
 END_TEST
 
-START_TEST(a_root_of_any_length_is_fine)
+START_TEST(a_sysfs_path_of_any_length_is_safe)
 {
 	memset(root, '/', sizeof(root) - 1);
 	for (size_t length = 200; length < sizeof(root); length++) {
@@ -253,7 +266,7 @@ START_TEST(a_root_of_any_length_is_fine)
 }
 END_TEST
 
-START_TEST(nodes_are_known_or_minus_one)
+START_TEST(unknown_nodes_are_minus_one)
 {
 	errno = 77;
 	for (unsigned cpu = 0; cpu < 8; cpu++)
@@ -264,7 +277,8 @@ START_TEST(nodes_are_known_or_minus_one)
 }
 END_TEST
 
-TEST_MAIN("topology: possible CPUs", 60, lists_end_where_they_should, lists_are_believed_where_they_can_be_true,
-	  the_kernel_leaves_room_and_is_believed, a_list_that_hides_allowed_cpus_is_not_believed,
-	  a_list_beyond_the_mask_is_taken_for_its_size, a_megabyte_of_digits_is_no_list, a_zero_byte_ends_the_text,
-	  without_a_list_the_largest_is_taken, a_root_of_any_length_is_fine, nodes_are_known_or_minus_one)
+TEST_MAIN("topology: possible CPUs", 60, cpu_lists_are_parsed, plausible_lists_are_accepted,
+	  lists_at_the_limits_are_accepted, a_list_without_an_allowed_cpu_is_rejected,
+	  a_list_larger_than_the_mask_gives_its_size, a_megabyte_of_text_is_not_a_list,
+	  a_zero_byte_ends_the_text, without_a_list_the_mask_or_libc_decides,
+	  a_sysfs_path_of_any_length_is_safe, unknown_nodes_are_minus_one)

@@ -1,31 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the address space that all slabs lie in: one reservation, cut into units of 64 KiB, and beside it
- * one descriptor a unit. So any address at all is judged by a subtraction and a shift, and neither it
- * nor memory that is not ours is ever read.
+ * Owns the address space of all slabs: one reservation, divided into units of 64 KiB, and a
+ * descriptor of each unit. Any address is validated by a subtraction and a shift, without reading
+ * from it.
  *
- *	arena:        | unit | unit | unit | ...                 up to 1 TiB of addresses, in a plugin 64 GiB
- *	descriptors:  |  64  |  64  |  64  | ...                 all readable: zero where no slab ever was
+ *	arena:        | unit | unit | unit | ...  up to 1 TiB; 64 GiB if the library can be unloaded
+ *	descriptors:  |  64  |  64  |  64  | ...  64 bytes each; zero for a unit without a slab
  *
- * Addresses are taken from the arena's front an extent at a time, for one node; the extent gets that
- * node's policy, and its units go to slabs of that node for ever. Ranges of units are halved as needed and
- * never joined: what is scattered is addresses, for memory goes back to the kernel when a slab does.
+ * Addresses are taken from the start of the arena, one extent for one node at a time. The extent
+ * gets that node's policy, and its units go to slabs of that node from then on. Ranges of units are
+ * split as needed and never coalesced: only address space can become fragmented, because the memory
+ * of a free range is given back to the kernel.
  */
-#include "cache/cache.h"
+#include "cache/arena.h"
 
 #define ARENA_BYTES_MAX ((size_t)1 << 40)
-#define ARENA_BYTES_PLUGIN ((size_t)1 << 36) /* of a copy that is one of many, maybe */
-#define ARENA_BYTES_MIN ((size_t)1 << 26) /* where address space is limited */
+#define ARENA_BYTES_PLUGIN ((size_t)1 << 36) /* one of possibly many copies of the library */
+#define ARENA_BYTES_MIN ((size_t)1 << 26) /* if address space is limited */
 #define EXTENT_ORDER 6u
 #define EXTENT_BYTES (PERCPU__ARENA_UNIT << EXTENT_ORDER)
 #define NR_NODES 64u
-_Static_assert(sizeof(struct percpu__slab) << EXTENT_ORDER == 4096, "an extent's descriptors are a page");
+_Static_assert(sizeof(struct percpu__slab) << EXTENT_ORDER == 4096,
+	       "an extent's descriptors are a page");
 
 struct percpu__arena percpu__arena;
 
 static struct percpu__lock lock = PERCPU__LOCK_INIT(PERCPU__RANK_ARENA);
-static size_t taken_bytes; /* of the arena; lock, as all below */
-static struct percpu__slab *vacant[NR_NODES + 1][EXTENT_ORDER + 1]; /* ranges by node + 1 and order */
+static size_t taken_bytes; /* from the start of the arena; lock, as all below */
+static struct percpu__slab *vacant[NR_NODES + 1][EXTENT_ORDER + 1]; /* by node + 1 and order */
 
 void percpu__arena_lock_for_fork(void)
 {
@@ -37,15 +39,16 @@ void percpu__arena_unlock_after_fork(void)
 	percpu__unlock_after_fork(&lock);
 }
 
-/* The tables beside the arena, one behind the other; sizes of an entry. */
+/* The tables of metadata, adjacent in memory, and the bytes of an entry. */
 enum { SLABS, FREE_BITS, USED_BITS, FRESH, NR_TABLES };
-static const size_t entry_bytes[NR_TABLES] = {
-	sizeof(struct percpu__slab), sizeof(struct percpu__unit_bits), sizeof(struct percpu__unit_bits), sizeof(uint32_t)
-};
+static const size_t entry_bytes[NR_TABLES] = { sizeof(struct percpu__slab),
+					       sizeof(struct percpu__unit_bits),
+					       sizeof(struct percpu__unit_bits), sizeof(uint32_t) };
 
 static void *table_of(const struct percpu__arena *arena, unsigned table)
 {
-	void *const all[NR_TABLES] = { arena->slabs, arena->free_bits, arena->used_bits, arena->fresh };
+	void *const all[NR_TABLES] = { arena->slabs, arena->free_bits, arena->used_bits,
+				       arena->fresh };
 
 	return all[table];
 }
@@ -67,8 +70,12 @@ static bool reserve(struct percpu__arena *arena, size_t bytes)
 			percpu__release(beside, at[NR_TABLES]);
 		return false;
 	}
-	*arena = (struct percpu__arena){ (uintptr_t)base, units - 1, (void *)beside, (void *)(beside + at[FREE_BITS]),
-					 (void *)(beside + at[USED_BITS]), (void *)(beside + at[FRESH]) };
+	*arena = (struct percpu__arena){ (uintptr_t)base,
+					 units - 1,
+					 (void *)beside,
+					 (void *)(beside + at[FREE_BITS]),
+					 (void *)(beside + at[USED_BITS]),
+					 (void *)(beside + at[FRESH]) };
 	return true;
 }
 
@@ -77,14 +84,15 @@ bool percpu__arena_init(void)
 	bool ready;
 
 	percpu__lock(&lock);
-	for (size_t bytes = percpu__may_be_unloaded() ? ARENA_BYTES_PLUGIN : ARENA_BYTES_MAX; !percpu__arena.base && bytes >= ARENA_BYTES_MIN; bytes /= 2)
+	for (size_t bytes = percpu__may_be_unloaded() ? ARENA_BYTES_PLUGIN : ARENA_BYTES_MAX;
+	     !percpu__arena.base && bytes >= ARENA_BYTES_MIN; bytes /= 2)
 		reserve(&percpu__arena, bytes);
 	ready = percpu__arena.base;
 	percpu__unlock(&lock);
 	return ready;
 }
 
-/* A node as slabs remember it. */
+/* Returns: the value of slab->node for a node. */
 static uint8_t noted(int node)
 {
 	return node < 0 || node >= (int)NR_NODES ? 0 : node + 1;
@@ -98,17 +106,21 @@ static void put_vacant(struct percpu__slab *slab, unsigned order)
 	*list = slab;
 }
 
-/* Commits the pages of a table around the entries of an extent. */
+/* Commits the pages of a table that hold the entries of an extent. Returns: 0 or -errno. */
 static int commit_beside(const struct percpu__slab *first, unsigned table)
 {
 	const size_t page = percpu__page_bytes();
-	const uintptr_t start = (uintptr_t)table_of(&percpu__arena, table) + percpu__slab_index(first) * entry_bytes[table];
+	const uintptr_t start = (uintptr_t)table_of(&percpu__arena, table) +
+				percpu__slab_index(first) * entry_bytes[table];
 	const uintptr_t end = start + (entry_bytes[table] << EXTENT_ORDER);
 
-	return percpu__commit((void *)(start & ~(page - 1)), ((end + page - 1) & ~(page - 1)) - (start & ~(page - 1)));
+	return percpu__commit((void *)(start & ~(page - 1)),
+			      ((end + page - 1) & ~(page - 1)) - (start & ~(page - 1)));
 }
 
-/* One more extent for the node. */
+/*
+ * Adds an extent for the node. Context: lock held. Returns: false without address space or memory.
+ */
 static bool extend(int node)
 {
 	char *start = (char *)percpu__arena.base + taken_bytes;
@@ -122,9 +134,9 @@ static bool extend(int node)
 	if (percpu__commit(start, EXTENT_BYTES) < 0)
 		return false;
 	if (!percpu__options(false).huge)
-		percpu__advise_huge(start, EXTENT_BYTES, false); /* a kernel without has none to give either */
+		percpu__advise_huge(start, EXTENT_BYTES, false); /* may fail: no huge pages */
 	if (node >= 0)
-		percpu__bind(start, EXTENT_BYTES, (unsigned)node); /* refused: first touch decides */
+		percpu__bind(start, EXTENT_BYTES, (unsigned)node); /* may fail: first touch */
 	for (size_t unit = 0; unit < (size_t)1 << EXTENT_ORDER; unit++)
 		first[unit].node = noted(node);
 	put_vacant(first, EXTENT_ORDER);
@@ -161,9 +173,9 @@ struct percpu__slab *percpu__arena_take(unsigned order, int node)
 	return slab;
 }
 
-/* ---- giving back ---- */
+/* ---- trim ---- */
 
-/* Two lists, each from its highest address down, as one. */
+/* Merges two lists that are sorted by descending address. */
 static struct percpu__slab *merged(struct percpu__slab *a, struct percpu__slab *b)
 {
 	struct percpu__slab *all = NULL, **end = &all;
@@ -179,7 +191,10 @@ static struct percpu__slab *merged(struct percpu__slab *a, struct percpu__slab *
 	return all;
 }
 
-/* From the highest address down: lists of 1, 2, 4, ... slabs are merged where there are two as long as one another. */
+/*
+ * Sorts by descending address: a bottom-up merge sort, with at most one list each of 1, 2, 4, ...
+ * slabs.
+ */
 static struct percpu__slab *sorted(struct percpu__slab *slabs)
 {
 	struct percpu__slab *lists[8 * sizeof(size_t)] = { NULL }, *all = NULL;
@@ -199,7 +214,7 @@ static struct percpu__slab *sorted(struct percpu__slab *slabs)
 	return all;
 }
 
-/* Nobody's from now on. */
+/* Makes all addresses of the slab invalid for every cache. */
 static void forget(struct percpu__slab *slab)
 {
 	for (size_t unit = 0; unit < (size_t)1 << slab->order; unit++) {
@@ -208,14 +223,15 @@ static void forget(struct percpu__slab *slab)
 	}
 }
 
-/* Slabs in order; what lies side by side goes in one call. */
+/* Purges slabs sorted by descending address, adjacent ones in one call. */
 static void purge(const struct percpu__slab *slabs)
 {
 	while (slabs) {
 		const uintptr_t end = percpu__slab_start(slabs) + percpu__slab_bytes(slabs);
 		uintptr_t start = end;
 
-		for (; slabs && percpu__slab_start(slabs) + percpu__slab_bytes(slabs) == start; slabs = slabs->next)
+		for (; slabs && percpu__slab_start(slabs) + percpu__slab_bytes(slabs) == start;
+		     slabs = slabs->next)
 			start = percpu__slab_start(slabs);
 		percpu__purge((void *)start, end - start);
 	}

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the stock of a home, a chain of free objects behind the CPU's list, and the home's slabs: which have
- * objects in them, and how those with all of them go back to the kernel. When they do is decided in age.c.
+ * Owns the slabs of a CPU cache: which of them contain free objects, and how empty ones, that
+ * contain all of their objects, go back to the arena. age.c decides when.
  */
-#include "cache/free_list.h"
+#include "cache/depot.h"
 
-/* ---- lists of slabs; H ---- */
+#include "cache/rcu.h"
+#include "cache/registry.h"
+#include "cache/slab.h"
+
+/* ---- lists of slabs; owner's lock held ---- */
 
 enum { NOWHERE, PARTIAL, EMPTY };
 
@@ -49,14 +53,15 @@ static void enlist(struct percpu__cpu_cache *cpu_cache, struct percpu__slab *sla
 	slab->listed = where;
 }
 
-/* Where its objects say it belongs. */
+/* Returns: the list for a slab with that many free objects. */
 static unsigned where_of(const struct percpu__cache *cache, const struct percpu__slab *slab)
 {
 	return !slab->nr_free ? NOWHERE : slab->nr_free == cache->nr_per_slab ? EMPTY : PARTIAL;
 }
 
-/* Puts the slab into the list where it belongs. */
-static void relist(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, struct percpu__slab *slab)
+/* Moves the slab to the list that its number of free objects requires. */
+static void relist(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache,
+		   struct percpu__slab *slab)
 {
 	const unsigned where = where_of(cache, slab);
 
@@ -67,15 +72,18 @@ static void relist(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_ca
 		enlist(cpu_cache, slab, where);
 }
 
-static bool check_list(const struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, unsigned listed)
+static bool check_list(const struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache,
+		       unsigned listed)
 {
 	const struct percpu__slab_list *list = list_of(cpu_cache, listed);
 	const struct percpu__slab *prev = NULL;
 	struct percpu__slab *slab = list->first;
 
 	for (size_t i = 0; i < list->nr; i++) {
-		if (!slab || slab->prev != prev || slab->listed != listed || where_of(cache, slab) != listed ||
-		    slab->magazine != percpu__magazine_of(cache, cpu_cache->copy) || !percpu__slab_check_invariants(cache, slab))
+		if (!slab || slab->prev != prev || slab->listed != listed ||
+		    where_of(cache, slab) != listed ||
+		    slab->magazine != percpu__magazine_of(cache, cpu_cache->copy) ||
+		    !percpu__slab_check_invariants(cache, slab))
 			return false;
 		prev = slab;
 		slab = slab->next;
@@ -83,17 +91,18 @@ static bool check_list(const struct percpu__cache *cache, struct percpu__cpu_cac
 	return !slab && list->last == prev;
 }
 
-bool percpu__slabs_check_invariants(const struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache)
+bool percpu__slabs_check_invariants(const struct percpu__cache *cache,
+				    struct percpu__cpu_cache *cpu_cache)
 {
-	return cpu_cache->partial.nr + cpu_cache->empty.nr <= cpu_cache->nr_slabs && cpu_cache->age.nr_least <= cpu_cache->empty.nr &&
-	       check_list(cache, cpu_cache, PARTIAL) &&
-	       check_list(cache, cpu_cache, EMPTY);
+	return cpu_cache->partial.nr + cpu_cache->empty.nr <= cpu_cache->nr_slabs &&
+	       cpu_cache->age.nr_least <= cpu_cache->empty.nr &&
+	       check_list(cache, cpu_cache, PARTIAL) && check_list(cache, cpu_cache, EMPTY);
 }
 
 /* ---- objects ---- */
 
-void percpu__slabs_return_many(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, void *const *links,
-				  unsigned nr, struct percpu__free_list *left)
+void percpu__slabs_return_many(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache,
+			       void *const *links, unsigned nr, struct percpu__free_list *left)
 {
 	for (unsigned i = 0; i < nr; i++) {
 		struct percpu__slab *slab = percpu__slab_of((uintptr_t)links[i]);
@@ -107,13 +116,15 @@ void percpu__slabs_return_many(struct percpu__cache *cache, struct percpu__cpu_c
 	}
 }
 
-void percpu__slabs_return(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, struct percpu__free_list *list,
-			     uint64_t nr, struct percpu__free_list *left)
+void percpu__slabs_return(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache,
+			  struct percpu__free_list *list, uint64_t nr,
+			  struct percpu__free_list *left)
 {
 	void *links[64];
 
 	while (nr && list->nr) {
-		const unsigned taken = percpu__free_list_pop_many(cache, list, links, nr < 64 ? nr : 64);
+		const unsigned taken =
+			percpu__free_list_pop_many(cache, list, links, nr < 64 ? nr : 64);
 
 		percpu__slabs_return_many(cache, cpu_cache, links, taken, left);
 		nr -= taken;
@@ -135,11 +146,12 @@ void percpu__slabs_return_all(struct percpu__cache *cache, struct percpu__free_l
 }
 
 /*
- * The constructor is the program's: it may wait, fork, or use this cache. Objects that are being constructed are in
- * use to all others, and stay so should it never come back.
+ * Calls the program's constructor, which may block, fork, use this cache, or never return: the
+ * objects count as used meanwhile. Context: owner's lock held; dropped during the calls.
  */
-static __attribute__((noinline)) void construct(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, void *const *links,
-						unsigned nr)
+static __attribute__((noinline)) void construct(struct percpu__cache *cache,
+						struct percpu__cpu_cache *cpu_cache,
+						void *const *links, unsigned nr)
 {
 	percpu__unlock(&cpu_cache->lock);
 	for (unsigned i = 0; i < nr; i++)
@@ -147,19 +159,24 @@ static __attribute__((noinline)) void construct(struct percpu__cache *cache, str
 	percpu__lock(&cpu_cache->lock);
 }
 
-/* Whether objects of it were never cut out: what is given of them is touched for the first time. */
+/*
+ * Returns: true if some objects of the slab were never carved, so that their memory may be
+ * untouched.
+ */
 static bool is_fresh(const struct percpu__cache *cache, const struct percpu__slab *slab)
 {
 	return percpu__arena.fresh[percpu__slab_index(slab)] < cache->nr_per_slab;
 }
 
-unsigned percpu__slabs_carve(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, void **links, unsigned nr)
+unsigned percpu__slabs_carve(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache,
+			     void **links, unsigned nr)
 {
 	unsigned nr_carved = 0, nr_unconstructed = 0;
 
-	/* Those to be constructed are the last. */
+	/* Unconstructed objects are the last of a slab, and stay last in links. */
 	while (nr_carved < nr && !nr_unconstructed) {
-		struct percpu__slab *slab = cpu_cache->partial.first ? cpu_cache->partial.first : cpu_cache->empty.first;
+		struct percpu__slab *slab = cpu_cache->partial.first ? cpu_cache->partial.first
+								     : cpu_cache->empty.first;
 
 		if (!slab)
 			break;
@@ -167,7 +184,8 @@ unsigned percpu__slabs_carve(struct percpu__cache *cache, struct percpu__cpu_cac
 			nr = cache->refill;
 			continue;
 		}
-		nr_carved += percpu__slab_carve(cache, slab, links + nr_carved, nr - nr_carved, &nr_unconstructed);
+		nr_carved += percpu__slab_carve(cache, slab, links + nr_carved, nr - nr_carved,
+						&nr_unconstructed);
 		relist(cache, cpu_cache, slab);
 	}
 	if (nr_unconstructed)
@@ -177,7 +195,8 @@ unsigned percpu__slabs_carve(struct percpu__cache *cache, struct percpu__cpu_cac
 
 bool percpu__slabs_grow(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache)
 {
-	struct percpu__slab *slab = percpu__arena_take(cache->order, percpu__copy_node(cpu_cache->copy));
+	struct percpu__slab *slab =
+		percpu__arena_take(cache->order, percpu__copy_node(cpu_cache->copy));
 
 	if (!slab)
 		return false;
@@ -187,7 +206,7 @@ bool percpu__slabs_grow(struct percpu__cache *cache, struct percpu__cpu_cache *c
 	return true;
 }
 
-/* ---- giving back ---- */
+/* ---- trim ---- */
 
 struct percpu__slab *percpu__slabs_take_empty(struct percpu__cpu_cache *cpu_cache, size_t nr)
 {
@@ -208,7 +227,8 @@ struct percpu__slab *percpu__slabs_take_all_empty(struct percpu__cache *cache)
 {
 	struct percpu__slab *all = NULL, **end = &all;
 
-	for (struct percpu__cpu_cache *cpu_cache = cache->used; cpu_cache; cpu_cache = cpu_cache->next_used) {
+	for (struct percpu__cpu_cache *cpu_cache = cache->used; cpu_cache;
+	     cpu_cache = cpu_cache->next_used) {
 		percpu__lock(&cpu_cache->lock);
 		*end = percpu__slabs_take_empty(cpu_cache, SIZE_MAX);
 		percpu__unlock(&cpu_cache->lock);
@@ -218,7 +238,7 @@ struct percpu__slab *percpu__slabs_take_all_empty(struct percpu__cache *cache)
 	return all;
 }
 
-static void give(struct percpu__cache *cache, struct percpu__slab *slabs)
+static void trim(struct percpu__cache *cache, struct percpu__slab *slabs)
 {
 	uint64_t nr = 0;
 
@@ -228,14 +248,15 @@ static void give(struct percpu__cache *cache, struct percpu__slab *slabs)
 	percpu__arena_trim(slabs);
 }
 
-/* After the grace period; the storage is the slab's own links. */
-static void give_later(void *storage)
+/* Called by RCU after the grace period. storage: the next and prev of the slab. */
+static void trim_later(void *storage)
 {
-	struct percpu__slab *slab = (struct percpu__slab *)((char *)storage - offsetof(struct percpu__slab, next));
+	struct percpu__slab *slab =
+		(struct percpu__slab *)((char *)storage - offsetof(struct percpu__slab, next));
 	struct percpu__cache *cache = slab->cache;
 
 	slab->next = NULL;
-	give(cache, slab);
+	trim(cache, slab);
 	percpu__cache_put_waiting(cache, 1);
 }
 
@@ -246,7 +267,7 @@ void percpu__slabs_release(struct percpu__cache *cache, struct percpu__slab *sla
 	if (cache->rcu && may_wait)
 		percpu__rcu_wait(cache->rcu);
 	if (!cache->rcu || may_wait) {
-		give(cache, slabs);
+		trim(cache, slabs);
 		return;
 	}
 	while (slabs) {
@@ -254,6 +275,6 @@ void percpu__slabs_release(struct percpu__cache *cache, struct percpu__slab *sla
 
 		slabs = slab->next;
 		__atomic_fetch_add(&cache->nr_waiting, 1, __ATOMIC_RELAXED);
-		percpu__rcu_call(cache->rcu, &slab->next, give_later);
+		percpu__rcu_call(cache->rcu, &slab->next, trim_later);
 	}
 }

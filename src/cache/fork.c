@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what a fork finds and leaves. The kernel copies page after page while other threads run, so
- * nothing of a cache may be half done: the forking thread takes all locks, which stops all that holds one
- * while it pushes links, and closes all lists and batches, which stops the sections. Handlers of the program's
- * that are called in between (src/percpu/fork.c) find them closed, and unlock_and_flush them so.
+ * Owns what a fork does to caches. The kernel copies page after page while other threads run, so no
+ * cache may be in the middle of a change: the forking thread takes all locks, which a thread holds
+ * while it pushes links, and stops all magazines and remote batches, which keeps critical sections
+ * out. Fork handlers of the program that run in between (src/percpu/fork.c) find them stopped, and
+ * leave them so.
  */
-#include "cache/cache.h"
+#include "cache/fork.h"
+
+#include "cache/cpu_cache.h"
+#include "cache/registry.h"
 
 #include <percpu/static.h>
 
@@ -56,7 +60,8 @@ static void after_in_child(void)
 
 static void init(void)
 {
-	percpu__fork_init(); /* first: what is registered last is asked first, and takes the lower locks */
+	/* First: the prepare handler registered last runs first, and takes the outer locks. */
+	percpu__fork_init();
 	pthread_atfork(before, after, after_in_child);
 }
 

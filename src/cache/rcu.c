@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what is known of liburcu: the table of functions that a flavour is. Nothing of it is linked.
+ * Owns the use of liburcu: a flavour is a table of functions. The library is not linked to liburcu.
  *
- * liburcu has a thread that calls back. A fork leaves it behind, unless the program has registered liburcu's handlers, of which
- * a flavour tells nothing. So a process does not ask for calls if one that it was forked from did.
+ * Callbacks run in a thread of liburcu, which does not exist in a child, unless the program has
+ * registered liburcu's fork handlers, which a flavour does not tell. So a process registers no
+ * callbacks if one of its ancestors did.
  */
-#include "cache/cache.h"
+#include "cache/rcu.h"
 
-static uint64_t called_in; /* generation of the first process of this line that asked for calls; 0: none did */
+static uint64_t called_in; /* generation of the first ancestor that registered callbacks; 0: none */
 
 bool percpu__rcu_can_call(void)
 {
@@ -37,12 +38,14 @@ void percpu__rcu_drain(const struct rcu_flavor_struct *flavor)
 	flavor->barrier();
 }
 
-void percpu__rcu_call(const struct rcu_flavor_struct *flavor, void *storage, void (*release)(void *storage))
+void percpu__rcu_call(const struct rcu_flavor_struct *flavor, void *storage,
+		      void (*release)(void *storage))
 {
 	uint64_t none = 0;
 
 	if (percpu__unlikely(!__atomic_load_n(&called_in, __ATOMIC_RELAXED)))
-		__atomic_compare_exchange_n(&called_in, &none, percpu__generation(), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+		__atomic_compare_exchange_n(&called_in, &none, percpu__generation(), false,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 	flavor->update_call_rcu(storage, (void (*)(struct rcu_head *))(uintptr_t)release);
 }
 #else
@@ -59,7 +62,8 @@ void percpu__rcu_drain(const struct rcu_flavor_struct *flavor)
 {
 }
 
-void percpu__rcu_call(const struct rcu_flavor_struct *flavor, void *storage, void (*release)(void *storage))
+void percpu__rcu_call(const struct rcu_flavor_struct *flavor, void *storage,
+		      void (*release)(void *storage))
 {
 }
 #endif

@@ -1,34 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the way home of objects that were freed on another CPU than their own: into a batch of that CPU, and with
- * the batch, when it is full, by one compare-and-swap a home to the remote lists. A batch that no one fills
- * any more is found by whoever needs its objects: it is closed, and emptied from outside.
+ * Owns remote frees, of objects that belong to another CPU. A CPU collects them in remote batches,
+ * one for several owners each; a full batch is pushed onto the owners' remote free lists by one
+ * compare-and-swap for each owner.
  */
-#include "cache/free_list.h"
+#include "cache/remote.h"
 
-/* ---- remote lists ---- */
+/* ---- remote free lists ---- */
 
 static uintptr_t *first_of(uint64_t remote)
 {
-	return remote ? (uintptr_t *)(percpu__arena.base + (remote >> PERCPU__REMOTE_BITS) * PERCPU_CACHE_MIN_SIZE) : NULL;
+	return remote ? (uintptr_t *)(percpu__arena.base +
+				      (remote >> PERCPU__REMOTE_BITS) * PERCPU_CACHE_MIN_SIZE)
+		      : NULL;
 }
 
 /* The release pairs with percpu__remote_take. */
-bool percpu__remote_push(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, const struct percpu__free_list *list,
-			 uintptr_t *last)
+bool percpu__remote_push(struct percpu__cache *cache, struct percpu__cpu_cache *owner,
+			 const struct percpu__free_list *list, uintptr_t *last)
 {
-	const uint64_t place = ((uintptr_t)list->first - percpu__arena.base) / PERCPU_CACHE_MIN_SIZE;
+	const uint64_t place =
+		((uintptr_t)list->first - percpu__arena.base) / PERCPU_CACHE_MIN_SIZE;
 	const uintptr_t nr_packed = *last & PERCPU__PACKED_MAX;
-	uint64_t before = __atomic_load_n(&cpu_cache->remote, __ATOMIC_RELAXED);
+	uint64_t before = __atomic_load_n(&owner->remote, __ATOMIC_RELAXED);
 
 	do {
 		if (percpu__unlikely(first_of(before) == list->first))
-			percpu__cache_fatal(cache, "percpu_cache_free", percpu__object_of(cache, list->first), PERCPU__FAULT_DOUBLE_FREE);
+			percpu__cache_fatal(cache, "percpu_cache_free",
+					    percpu__object_of(cache, list->first),
+					    PERCPU__FAULT_DOUBLE_FREE);
 		if ((before & PERCPU__REMOTE_MAX) + list->nr > PERCPU__REMOTE_MAX)
 			return false;
 		*last = (uintptr_t)first_of(before) | nr_packed;
-	} while (!__atomic_compare_exchange_n(&cpu_cache->remote, &before,
-					      place << PERCPU__REMOTE_BITS | ((before & PERCPU__REMOTE_MAX) + list->nr),
+	} while (!__atomic_compare_exchange_n(&owner->remote, &before,
+					      place << PERCPU__REMOTE_BITS |
+						      ((before & PERCPU__REMOTE_MAX) + list->nr),
 					      true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 	return true;
 }
@@ -54,15 +60,14 @@ struct percpu__free_list percpu__remote_look(const struct percpu__cpu_cache *cpu
 	return free_list_of(__atomic_load_n(&cpu_cache->remote, __ATOMIC_ACQUIRE));
 }
 
-/* ---- sending ---- */
-
 static char *magazine_of_link(void *link)
 {
 	return percpu__slab_at((uintptr_t)link)->magazine;
 }
 
-/* Takes those of one list, the first one's, out of links. */
-static struct percpu__free_list take_of_one_owner(const struct percpu__cache *cache, void **links, unsigned nr)
+/* Removes the links of the first one's owner from the array. Returns: these links. */
+static struct percpu__free_list take_of_one_owner(const struct percpu__cache *cache, void **links,
+						  unsigned nr)
 {
 	const char *magazine = magazine_of_link(links[0]);
 	struct percpu__free_list list = { NULL, 0 };
@@ -78,15 +83,15 @@ static struct percpu__free_list take_of_one_owner(const struct percpu__cache *ca
 	return list;
 }
 
-/* An object that was freed twice may be in a batch when its slab is gone. */
+/* An object that was freed twice may be in a batch whose slab is gone. */
 static void check_links(const struct percpu__cache *cache, void *const *links, unsigned nr)
 {
 	for (unsigned i = 0; i < nr; i++)
 		percpu__check_link(cache, links[i]);
 }
 
-/* Sends links to their homes, those of one home together; left: those that found no room. H of this CPU's copy. */
-static void send(struct percpu__cache *cache, void **links, unsigned nr, struct percpu__free_list *left)
+void percpu__remote_push_many(struct percpu__cache *cache, void **links, unsigned nr,
+			      struct percpu__free_list *left)
 {
 	unsigned nr_pushes = 0, nr_sent = 0;
 
@@ -94,13 +99,13 @@ static void send(struct percpu__cache *cache, void **links, unsigned nr, struct 
 	for (unsigned i = 0; i < nr; i++) {
 		void *const last = links[i]; /* pushed first */
 		struct percpu__free_list list;
-		struct percpu__cpu_cache *cpu_cache;
+		struct percpu__cpu_cache *owner;
 
 		if (!last)
 			continue;
-		cpu_cache = percpu__owner_of(percpu__slab_of((uintptr_t)last));
+		owner = percpu__owner_of(percpu__slab_of((uintptr_t)last));
 		list = take_of_one_owner(cache, links + i, nr - i);
-		if (percpu__remote_push(cache, cpu_cache, &list, last)) {
+		if (percpu__remote_push(cache, owner, &list, last)) {
 			nr_pushes++;
 			nr_sent += list.nr;
 			continue;
@@ -119,64 +124,24 @@ void percpu__remote_flush(struct percpu__cache *cache, struct percpu__free_list 
 	while (list->nr) {
 		void *links[PERCPU__BATCH_MAX];
 
-		send(cache, links, percpu__free_list_pop_many(cache, list, links, PERCPU__BATCH_MAX), &left);
+		percpu__remote_push_many(
+			cache, links,
+			percpu__free_list_pop_many(cache, list, links, PERCPU__BATCH_MAX), &left);
 	}
 	*list = left;
 }
 
-/* ---- batches ---- */
+/* ---- remote batches ---- */
 
-void percpu__remote_batches_set_limit(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, uint32_t limit)
+/* The acquire pairs with make_ready. */
+bool percpu__remote_batches_any(struct percpu__cache *cache)
 {
-	for (unsigned i = 0; i < cache->nr_batches; i++)
-		__atomic_store_n(&cpu_cache->remote_batch[i].head.limit, limit, __ATOMIC_RELEASE); /* pairs with percpu__stack_push */
-}
-
-void percpu__remote_batches_flush(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache)
-{
-	for (unsigned i = 0; i < cache->nr_batches; i++) {
-		struct percpu__remote_batch *batch = &cpu_cache->remote_batch[i];
-		struct percpu__free_list left = { NULL, 0 };
-		void *links[PERCPU__BATCH_MAX];
-		const unsigned nr = batch->head.nr;
-
-		__atomic_store_n(&batch->head.nr, 0, __ATOMIC_RELAXED); /* any_remote_batch may look */
-		for (unsigned slot = 0; slot < nr; slot++) {
-			links[slot] = batch->slot[slot];
-			percpu__take_over(links[slot]);
-		}
-		send(cache, links, nr, &left);
-		percpu__slabs_return_all(cache, &left);
-	}
-}
-
-/* A look from outside, which may be out of date. The acquire pairs with make_ready. */
-static bool any_remote_batch(struct percpu__cache *cache)
-{
-	for (struct percpu__cpu_cache *cpu_cache = __atomic_load_n(&cache->used, __ATOMIC_ACQUIRE); cpu_cache; cpu_cache = cpu_cache->next_used)
+	for (struct percpu__cpu_cache *cpu_cache = __atomic_load_n(&cache->used, __ATOMIC_ACQUIRE);
+	     cpu_cache; cpu_cache = cpu_cache->next_used)
 		for (unsigned i = 0; i < cache->nr_batches; i++)
 			if (__atomic_load_n(&cpu_cache->remote_batch[i].head.nr, __ATOMIC_RELAXED))
 				return true;
 	return false;
-}
-
-void percpu__remote_batches_collect(struct percpu__cache *cache)
-{
-	bool fenced;
-
-	if (!any_remote_batch(cache))
-		return;
-	percpu__lock(&cache->lock);
-	for (struct percpu__cpu_cache *cpu_cache = cache->used; cpu_cache; cpu_cache = cpu_cache->next_used)
-		percpu__remote_batches_set_limit(cache, cpu_cache, 0);
-	fenced = percpu__magazines_stopped(cache);
-	for (struct percpu__cpu_cache *cpu_cache = cache->used; cpu_cache; cpu_cache = cpu_cache->next_used) {
-		if (fenced)
-			percpu__remote_batches_flush(cache, cpu_cache);
-		if (percpu__has_sections(cache, cpu_cache) && !percpu__is_locked_for_fork(&cache->lock))
-			percpu__remote_batches_set_limit(cache, cpu_cache, cache->batch_limit);
-	}
-	percpu__unlock(&cache->lock);
 }
 
 bool percpu__remote_batch_push(struct percpu__cache *cache, void *link, unsigned owner_cpu)
@@ -184,27 +149,10 @@ bool percpu__remote_batch_push(struct percpu__cache *cache, void *link, unsigned
 	const uint32_t cpu = percpu__cpu_id();
 	struct percpu__remote_batch __percpu *batch;
 
-	if (!cache->remote_batches || owner_cpu == cpu || cpu >= __atomic_load_n(&percpu_abi.cpu_limit, __ATOMIC_RELAXED))
+	if (!cache->remote_batches || owner_cpu == cpu ||
+	    cpu >= __atomic_load_n(&percpu_abi.cpu_limit, __ATOMIC_RELAXED))
 		return false;
 	batch = percpu__remote_batch_for(cache, owner_cpu);
-	return !percpu__remote_batch_ends_with(percpu_ptr(batch, cpu), link) && percpu__stack_push(&batch->head, link);
-}
-
-void percpu__remote_batch_free(struct percpu__cache *cache, void *link, unsigned owner_cpu)
-{
-	struct percpu__remote_batch __percpu *batch = percpu__remote_batch_for(cache, owner_cpu);
-	struct percpu__cpu_cache *here = percpu__cpu_cache_here(cache);
-	void *links[PERCPU__BATCH_MAX + 1] = { link };
-	struct percpu__free_list left = { NULL, 0 };
-	unsigned nr = 1;
-
-	percpu__magazine_start(cache, here);
-	percpu__lock(&here->lock);
-	while (nr <= PERCPU__BATCH_MAX && (links[nr] = percpu__stack_pop(&batch->head)))
-		nr++;
-	/* There was nothing: it was closed, and may take the link now. */
-	if (nr > 1 || !percpu__remote_batch_push(cache, link, owner_cpu))
-		send(cache, links, nr, &left);
-	percpu__unlock(&here->lock);
-	percpu__slabs_return_all(cache, &left);
+	return !percpu__remote_batch_ends_with(percpu_ptr(batch, cpu), link) &&
+	       percpu__stack_push(&batch->head, link);
 }

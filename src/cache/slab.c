@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns slabs: 64 KiB, or more where fewer than eight objects fit or a sixteenth would be lost, aligned to their size,
- * of objects of one cache and one home. Objects end where the slab ends:
+ * Owns the objects of a slab. A slab is 64 KiB, or more if fewer than eight objects would fit or a
+ * sixteenth would be lost; it is aligned to its size, and has objects of one cache and one owner
+ * CPU. The last object ends with the slab:
  *
  *	| rest | object 0 | object 1 | ... | object nr - 1 |
  *
- * so that an address is an object's start exactly where its distance from object 0 is a multiple of
- * object_bytes. One bit an object says which are in the slab. They are cut out lowest first, so that
- * objects from `fresh` on were never touched, nor constructed.
+ * so an address is the start of an object exactly if its distance from object 0 is a multiple of
+ * object_bytes. One free bit for each object says whether it is in the slab. Objects are carved
+ * lowest first; those from `fresh` on were never touched, nor constructed.
  */
-#include "cache/free_list.h"
+#include "cache/slab.h"
+
+#include "cache/check.h"
 
 static uint64_t *free_bits_of(const struct percpu__cache *cache, struct percpu__slab *slab)
 {
@@ -18,13 +21,7 @@ static uint64_t *free_bits_of(const struct percpu__cache *cache, struct percpu__
 		       : percpu__arena.free_bits[percpu__slab_index(slab)].word;
 }
 
-/* A multiple of object_bytes, divided by it: the upper half of the product, for inverse * object_bytes is 2^64 and little. */
-uint32_t percpu__object_number(const struct percpu__cache *cache, const struct percpu__slab *slab, const void *object)
-{
-	return (unsigned __int128)((uintptr_t)object - slab->start) * cache->inverse >> 64;
-}
-
-/* In a word of bits of which the first is number `from`: those of numbers below end. */
+/* Returns: the bits of numbers below end, in a word whose first bit has the number `from`. */
 static uint64_t bits_below(uint32_t end, uint32_t from)
 {
 	return end <= from ? 0 : end - from < 64 ? (UINT64_C(1) << (end - from)) - 1 : ~UINT64_C(0);
@@ -32,7 +29,8 @@ static uint64_t bits_below(uint32_t end, uint32_t from)
 
 static uint64_t rest_bytes(const struct percpu__cache *cache)
 {
-	return (PERCPU__ARENA_UNIT << cache->order) - (uint64_t)cache->nr_per_slab * cache->object_bytes;
+	return (PERCPU__ARENA_UNIT << cache->order) -
+	       (uint64_t)cache->nr_per_slab * cache->object_bytes;
 }
 
 void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, unsigned owner_cpu)
@@ -47,7 +45,9 @@ void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, u
 		slab[unit].cache = cache;
 		slab[unit].start = start + rest_bytes(cache);
 		slab[unit].magazine = percpu__magazine_of(cache, owner_cpu);
-		__atomic_store_n(&slab[unit].tag, cache->id + (start >> PERCPU__ARENA_UNIT_SHIFT) + unit, __ATOMIC_RELAXED);
+		__atomic_store_n(&slab[unit].tag,
+				 cache->id + (start >> PERCPU__ARENA_UNIT_SHIFT) + unit,
+				 __ATOMIC_RELAXED);
 	}
 	slab->nr_free = nr;
 	percpu__arena.fresh[percpu__slab_index(slab)] = 0;
@@ -56,8 +56,8 @@ void percpu__slab_init(struct percpu__cache *cache, struct percpu__slab *slab, u
 		bits[i / 64] = bits_below(nr, i);
 }
 
-unsigned percpu__slab_carve(const struct percpu__cache *cache, struct percpu__slab *slab, void **links, unsigned nr,
-			  unsigned *nr_unconstructed)
+unsigned percpu__slab_carve(const struct percpu__cache *cache, struct percpu__slab *slab,
+			    void **links, unsigned nr, unsigned *nr_unconstructed)
 {
 	uint64_t *bits = free_bits_of(cache, slab);
 	uint32_t *fresh = &percpu__arena.fresh[percpu__slab_index(slab)];
@@ -96,7 +96,8 @@ bool percpu__slab_toggle(const struct percpu__cache *cache, struct percpu__slab 
 void percpu__slab_return(const struct percpu__cache *cache, struct percpu__slab *slab, void *link)
 {
 	if (percpu__unlikely(!percpu__slab_toggle(cache, slab, link)))
-		percpu__cache_fatal(cache, "percpu_cache_free", percpu__object_of(cache, link), PERCPU__FAULT_DOUBLE_FREE);
+		percpu__cache_fatal(cache, "percpu_cache_free", percpu__object_of(cache, link),
+				    PERCPU__FAULT_DOUBLE_FREE);
 	slab->nr_free++;
 }
 
@@ -105,8 +106,9 @@ static bool check_units(const struct percpu__cache *cache, const struct percpu__
 	const uintptr_t start = percpu__slab_start(slab), first = start >> PERCPU__ARENA_UNIT_SHIFT;
 
 	for (uint64_t unit = 0; unit < UINT64_C(1) << cache->order; unit++)
-		if (slab[unit].order != cache->order || slab[unit].unit != unit || slab[unit].cache != cache ||
-		    slab[unit].start != start + rest_bytes(cache) || slab[unit].magazine != slab->magazine ||
+		if (slab[unit].order != cache->order || slab[unit].unit != unit ||
+		    slab[unit].cache != cache || slab[unit].start != start + rest_bytes(cache) ||
+		    slab[unit].magazine != slab->magazine ||
 		    slab[unit].tag != cache->id + first + unit)
 			return false;
 	return true;
@@ -115,7 +117,8 @@ static bool check_units(const struct percpu__cache *cache, const struct percpu__
 bool percpu__slab_check_invariants(const struct percpu__cache *cache, struct percpu__slab *slab)
 {
 	const uint64_t *bits = free_bits_of(cache, slab);
-	const uint32_t nr = cache->nr_per_slab, fresh = percpu__arena.fresh[percpu__slab_index(slab)];
+	const uint32_t nr = cache->nr_per_slab,
+		       fresh = percpu__arena.fresh[percpu__slab_index(slab)];
 	uint32_t nr_free = 0;
 
 	for (uint32_t i = 0; i < nr; i += 64) {

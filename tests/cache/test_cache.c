@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What one caller sees of a cache, in every mode; and where objects go when another CPU frees them. */
-#include "cache/cache.h"
+#include "cache/cpu_cache.h"
 #include "cache/world.h"
 #include "harness/filter.h"
 

@@ -2,7 +2,10 @@
 /* The walker of caches says yes to what caches do, and no to each thing that is damaged. */
 #include "cache/world.h"
 
-#include "cache/free_list.h"
+#include "cache/depot.h"
+#include "cache/invariants.h"
+#include "cache/remote.h"
+#include "cache/slab.h"
 
 static const struct setting {
 	const char *options;

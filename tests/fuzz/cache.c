@@ -10,7 +10,7 @@
 #include <sched.h>
 #include <string.h>
 
-#include "cache/cache.h"
+#include "cache/invariants.h"
 
 #define NR_SLOTS 200
 #define NR_CACHES 3

@@ -4,7 +4,7 @@
  * allocated, whichever CPU wrote it first, also after a remote free; and the objects of a CPU that
  * goes offline are not lost.
  */
-#include "cache/cache.h"
+#include "cache/cpu_cache.h"
 #include "vm/nodes.h"
 
 #define OBJECT_BYTES 1000

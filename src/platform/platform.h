@@ -22,9 +22,11 @@
 #define percpu__likely(x) __builtin_expect(!!(x), 1)
 #define percpu__unlikely(x) __builtin_expect(!!(x), 0)
 
-/* ---- memory.c: address ranges, page by page ---- */
+/* ---- page.c ---- */
 
 size_t percpu__page_bytes(void);
+
+/* ---- vm.c: address ranges, page by page ---- */
 
 /*
  * Address space without memory behind it, inaccessible, and in no core file before it is committed. The

@@ -14,15 +14,6 @@
 
 #define MAPPING_LIMIT_DEFAULT 65530
 
-size_t percpu__page_bytes(void)
-{
-	static size_t bytes; /* every writer writes the same */
-
-	if (!__atomic_load_n(&bytes, __ATOMIC_RELAXED))
-		__atomic_store_n(&bytes, (size_t)sys_sysconf(_SC_PAGESIZE), __ATOMIC_RELAXED);
-	return bytes;
-}
-
 /* It can fail only for want of mappings (a split): then the range stays reserved, its memory given back. */
 static void give_back(void *start, size_t bytes)
 {

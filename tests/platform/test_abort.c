@@ -228,7 +228,8 @@ static int check_under_filter(void)
 }
 
 /*
- * The check makes no system call under a seccomp filter, because the filter may kill the process.
+ * Under a seccomp filter the check clones no thread, because the filter may kill the process for
+ * it.
  */
 START_TEST(not_tried_under_a_seccomp_filter)
 {

@@ -82,7 +82,6 @@ struct percpu_pool {
 	size_t limit_granules;            /* SIZE_MAX: none; for ever */
 	uint64_t epoch_ms;                /* half the time in which memory ages; UINT64_MAX: it does not; for ever */
 	size_t kept_pages;                /* idle ones that stay however old they are; for ever */
-	struct percpu__gone gone;         /* when the pool is destroyed */
 	struct percpu__chunk_index chunk_index; /* this and all below but next: lock */
 	size_t idle_pages;                /* free and dirty ones, over all chunks */
 	struct percpu__pool_age age;
@@ -91,6 +90,7 @@ struct percpu_pool {
 	size_t nr_unplaced, nr_huge;      /* chunks */
 	size_t purged_bytes;
 	struct percpu_pool *next;         /* registry lock */
+	struct percpu__gone gone;         /* after the pool was destroyed */
 };
 
 /* ---- pagemap.c ---- */

@@ -24,12 +24,12 @@ build()
 
 try "it is built" build
 if ! "$everything" rseq >/dev/null 2>&1; then
-	try "as it comes" "$everything" any
-	skip "what rseq mode needs" "$("$everything" 2>&1 | tail -n 1)"
+	try "default options" "$everything" any
+	skip "rseq mode where something is missing" "$("$everything" 2>&1 | tail -n 1)"
 	finish
 	exit
 fi
-try "as it comes" "$everything" rseq
+try "default options" "$everything" rseq
 
 # ---- libc does not register ----
 

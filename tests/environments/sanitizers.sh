@@ -34,19 +34,19 @@ for cc in gcc clang; do
 		continue
 	fi
 	try "$cc: built with AddressSanitizer" $cc $flags -fsanitize=address "$top_srcdir/tests/environments/freed.c" -o "$program" $library
-	try "$cc: a program that is good" env ASAN_OPTIONS=detect_leaks=0 "$program" good
-	words="use-after-poison which.were freed.here allocated.here in.free_them in.allocate_them"
+	try "$cc: a correct program" env ASAN_OPTIONS=detect_leaks=0 "$program" good
+	words="use-after-poison of.the.freed.allocation freed.here allocated.here in.free_them in.allocate_them"
 	for what in first fallback write operation; do
-		report "$cc: used after the free: $what" "$(reports env ASAN_OPTIONS=detect_leaks=0 "$program" $what)"
+		report "$cc: use after free: $what" "$(reports env ASAN_OPTIONS=detect_leaks=0 "$program" $what)"
 	done
-	words="use-after-poison which.were freed.here allocated.here in.main"
-	report "$cc: used after the free, by two owners" "$(reports env ASAN_OPTIONS=detect_leaks=0 "$program" reused)"
+	words="use-after-poison of.the.freed.allocation freed.here allocated.here in.main"
+	report "$cc: use after free, of two owners" "$(reports env ASAN_OPTIONS=detect_leaks=0 "$program" reused)"
 	words=leaked
 	found=$(reports "$program" lost)
 	if [ -z "$found" ]; then
-		try "$cc: what only copies point to is no leak" "$program" good
+		try "$cc: no leak is reported for blocks that only copies point to" "$program" good
 	else
-		skip "$cc: what only copies point to is no leak" "LeakSanitizer finds nothing here"
+		skip "$cc: no leak is reported for blocks that only copies point to" "LeakSanitizer finds nothing here"
 	fi
 done
 
@@ -59,21 +59,21 @@ for cc in gcc clang; do
 		continue
 	fi
 	for way in list pointers cache areas; do
-		try "$cc: what goes from thread to thread is no race: $way" "$program" $way
+		try "$cc: no race is reported for memory passed on: $way" "$program" $way
 	done
 done
 
 # shellcheck disable=SC2086
 if command -v valgrind >/dev/null && grep -q 'define HAVE_VALGRIND_MEMCHECK_H 1' "$top_builddir/config.h"; then
 	try "built for Valgrind" ${CC:-cc} $flags "$top_srcdir/tests/environments/freed.c" -o "$program" $library
-	try "Valgrind: a program that is good, and has no leaks" valgrind -q --leak-check=full --error-exitcode=9 "$program" good
+	try "Valgrind: a correct program, and no leaks" valgrind -q --leak-check=full --error-exitcode=9 "$program" good
 	words="Invalid.read free'd free_them Block.was.alloc'd allocate_them"
 	for what in first fallback; do
-		report "Valgrind: used after the free: $what" "$(reports valgrind -q --error-exitcode=9 "$program" $what)"
+		report "Valgrind: use after free: $what" "$(reports valgrind -q --error-exitcode=9 "$program" $what)"
 	done
 	words="Invalid free'd free_them allocate_them"
 	for what in write operation; do
-		report "Valgrind: used after the free: $what" "$(reports valgrind -q --error-exitcode=9 "$program" $what)"
+		report "Valgrind: use after free: $what" "$(reports valgrind -q --error-exitcode=9 "$program" $what)"
 	done
 else
 	skip "Valgrind" "not installed, or without headers when the library was built"

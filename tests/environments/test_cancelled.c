@@ -111,10 +111,10 @@ int main(void)
 	}
 	if (pthread_create(&thread, NULL, use_all, &nr_read) || pthread_join(thread, &result))
 		return 1;
-	printf("%sok 1 - it came through all functions\n", came_to ? "not " : "");
+	printf("%sok 1 - no function of the library is a cancellation point\n", came_to ? "not " : "");
 	if (came_to)
 		printf("# cancelled in %s\n", came_to);
-	printf("%sok 2 - it read a pool twice, and was cancelled then\n", nr_read >= 2 && result == PTHREAD_CANCELED ? "" : "not ");
+	printf("%sok 2 - the thread read a pool twice, and then was cancelled\n", nr_read >= 2 && result == PTHREAD_CANCELED ? "" : "not ");
 	printf("%sok 3 - no descriptor is left\n", nr_descriptors() == before ? "" : "not ");
 	pool = percpu_pool_create("cancelled", &attr);
 	with_pool = nr_descriptors();
@@ -123,8 +123,8 @@ int main(void)
 		    result != PTHREAD_CANCELED || nr_descriptors() != with_pool)
 			are_fine = false;
 	percpu_pool_destroy(pool);
-	printf("%sok 4 - nor one by a callback that is cancelled\n", are_fine ? "" : "not ");
+	printf("%sok 4 - no descriptor is left by a cancelled callback\n", are_fine ? "" : "not ");
 	percpu_free(percpu_alloc(100000, 8)); /* hangs if a lock was left taken */
-	printf("ok 5 - nor a lock\n1..5\n");
+	printf("ok 5 - no lock is left taken\n1..5\n");
 	return 0;
 }

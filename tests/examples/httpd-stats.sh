@@ -64,22 +64,22 @@ within()
 
 report "all its processes share the pool" "$("$percpu" list "$server" | awk 'NR == 2 { print $2 }' | grep -vx 4)"
 load "" 16
-report "wrk was served" "$([ "$requests" -gt 100 ] && [ "$statuses" = 0 ] && [ "$errors" = 0 ] || cat "$tap_dir/wrk")"
+report "wrk got responses" "$([ "$requests" -gt 100 ] && [ "$statuses" = 0 ] && [ "$errors" = 0 ] || cat "$tap_dir/wrk")"
 report "connections are closed" "$(settles)"
 first=$requests
 count=$(value "$ok")
-within "requests are wrk's" "$count" "$first" $((first + 16))
-report "none was lost" "$(value "$lost" | grep -vx 0)"
-within "each was timed" "$(value "$times")" "$first" "$count"
+within "as many requests as wrk counts" "$count" "$first" $((first + 16))
+report "no request is counted as missing" "$(value "$lost" | grep -vx 0)"
+within "each request is in the histogram of times" "$(value "$times")" "$first" "$count"
 report "bytes are those of the requests" "$(value "$bytes" | grep -vx $((count * 34)))"
 report "every process took part" "$("$percpu" show "$server" --by cpu | grep -q '^http_requests.*200' || echo "nothing")"
 load missing 8
 report "connections are closed again" "$(settles)"
-report "what is missing is that for wrk, too" "$([ "$requests" = "$statuses" ] || cat "$tap_dir/wrk")"
-within "and is counted so" "$(value "$lost")" "$requests" $((requests + 8))
-report "what was found stays" "$(value "$ok" | grep -vx "$count")"
+report "wrk gets an error for each missing page" "$([ "$requests" = "$statuses" ] || cat "$tap_dir/wrk")"
+within "and they are counted as missing" "$(value "$lost")" "$requests" $((requests + 8))
+report "the number of found pages is unchanged" "$(value "$ok" | grep -vx "$count")"
 if command -v promtool >/dev/null; then
-	try "promtool has nothing to say" sh -c "'$percpu' export $server | promtool check metrics 2>&1 | { ! grep .; }"
+	try "promtool accepts the metrics" sh -c "'$percpu' export $server | promtool check metrics 2>&1 | { ! grep .; }"
 else
 	skip "promtool" "not installed"
 fi

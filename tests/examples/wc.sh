@@ -135,7 +135,7 @@ done
 same "standard input" "" lines
 same "standard input by name" "-j 3" lines -
 same "standard input twice" "-j 3" lines - unended -
-report "standard input from where it stands" "$(
+report "standard input from its offset" "$(
 	want=$({ head -c 12345 >/dev/null; wc -; } <lines)
 	have=$({ dd bs=12345 count=1 of=head 2>/dev/null; "$wc" --block 100 -j 5 -; } <lines)
 	[ "$want" = "$have" ] || printf '%s\n%s\n' "$want" "$have")"
@@ -160,7 +160,7 @@ if truncate -s 4200M huge 2>/dev/null; then
 fi
 # At each moment the number of bytes determines the number of words: one, or one more for two more
 # bytes.
-report "a file that grows meanwhile" "$(
+report "a file that grows during the count" "$(
 	for start in word lines; do
 		cp $start growing
 		[ $start = word ] && piece=ww || piece='w '

@@ -100,6 +100,6 @@ int main(int argc, char **argv)
 			bytes[at] = chance();
 		LLVMFuzzerTestOneInput(bytes, size);
 	}
-	printf("ok 2 - %u inputs by chance\n", nr);
+	printf("ok 2 - %u pseudo-random inputs\n", nr);
 	return 0;
 }

@@ -320,7 +320,7 @@ want=$(PERCPU_OPTIONS=mode:atomic stepped ./steps0 next "$first" 100 /dev/null)
 passes "in atomic mode GDB alone comes to the end" "came by $first .* $last exited normally" "$want"
 for command in next until; do
 	said=$(stepped ./steps0 $command "$first" 100)
-	report "$command comes by every line" "$([ "$said" = "$want" ] || echo "$said (wanted: $want)")"
+	report "$command stops at every line" "$([ "$said" = "$want" ] || echo "$said (wanted: $want)")"
 	said=$(stepped ./steps2 $command "$first" 100)
 	passes "$command comes to the end of what was optimised" "came by .* $last exited normally" "$said"
 done

@@ -25,9 +25,9 @@ holds()
 	grep -q 'errors: 0$' "$tap_dir/pan" && ! grep -qE 'max search depth too small|out of memory|reached -DMEMLIM' "$tap_dir/pan"
 }
 
-try "the remote list and the batches lose nothing" holds ""
+try "the remote free list and the remote batches lose nothing" holds ""
 for rule in CAS FENCE ORDER COUNT WHOLE PAIR; do
 	report "without $rule the model fails" "$(holds -DWITHOUT_$rule >/dev/null && echo "it does not")"
-	report "without $rule it is an assertion that fails" "$(grep -q 'assertion violated' "$tap_dir/pan" || cat "$tap_dir/pan")"
+	report "without $rule an assertion fails" "$(grep -q 'assertion violated' "$tap_dir/pan" || cat "$tap_dir/pan")"
 done
 finish

@@ -95,17 +95,17 @@ without_variables()
 	for flags in -O0 -O2 "-O2 -flto" "-O2 -fPIC"; do
 		build other.o $CC $with_flags $include -DOTHER_FILE $flags -c "$here/none.c" &&
 			build none $CC $with_flags $include $flags "$here/none.c" "$tap_dir/other.o" $shared &&
-			try "the kernel's spelling without a variable, $flags" "$tap_dir/none"
+			try "the kernel's names without a variable, $flags" "$tap_dir/none"
 	done
 	for linker in bfd gold lld; do
 		printf 'int main(void) { return 0; }\n' >"$tap_dir/any.c"
 		if ! $CC -fuse-ld=$linker -o "$tap_dir/any" "$tap_dir/any.c" 2>/dev/null; then
-			skip "the kernel's spelling without a variable, $linker collects" "no such linker here"
+			skip "the kernel's names without a variable, $linker --gc-sections" "no such linker here"
 			continue
 		fi
 		build none $CC $with_flags $include -O2 -ffunction-sections -fdata-sections -fuse-ld=$linker -Wl,--gc-sections \
 			"$here/none.c" "$tap_dir/other.o" $shared &&
-			try "the kernel's spelling without a variable, $linker collects" "$tap_dir/none"
+			try "the kernel's names without a variable, $linker --gc-sections" "$tap_dir/none"
 	done
 }
 
@@ -161,7 +161,7 @@ early()
 {
 	build early $CC $with_flags -O2 $include "$here/early.c" $shared && try "before any constructor" "$tap_dir/early"
 	build early $CC $with_flags -O2 $include "$here/early.c" $static &&
-		try "before any constructor, the library inside" "$tap_dir/early"
+		try "before any constructor, linked into the program" "$tap_dir/early"
 	try "before any constructor, atomic" env PERCPU_OPTIONS=mode:atomic "$tap_dir/early"
 	if [ -z "$sanitized" ] && build early $CC -O2 -static $include "$here/early.c" $static 2>/dev/null; then
 		try "before any constructor, fully static" "$tap_dir/early"
@@ -191,16 +191,16 @@ plugins()
 	build survive $CC $with_flags -O2 $include "$here/survive.c" -ldl || return
 	"$tap_dir/survive" "$tap_dir/plugin.so" >"$tap_dir/said" 2>&1
 	case $? in
-	0) report "a thread outlives the plugin that it was in" ;;
-	77) skip "a thread outlives the plugin that it was in" "one CPU here" ;;
-	*) report "a thread outlives the plugin that it was in" "status $?
+	0) report "a thread outlives the plugin that it ran in" ;;
+	77) skip "a thread outlives the plugin that it ran in" "one CPU here" ;;
+	*) report "a thread outlives the plugin that it ran in" "status $?
 $(cat "$tap_dir/said")" ;;
 	esac
 	"$tap_dir/survive" "$tap_dir/plugin-inside.so" >"$tap_dir/said" 2>&1
 	case $? in
-	0) report "a thread outlives the plugin with the library inside" ;;
-	77) skip "a thread outlives the plugin with the library inside" "one CPU here" ;;
-	*) report "a thread outlives the plugin with the library inside" "it did not
+	0) report "a thread outlives a plugin that contains the library" ;;
+	77) skip "a thread outlives a plugin that contains the library" "one CPU here" ;;
+	*) report "a thread outlives a plugin that contains the library" "it did not
 $(cat "$tap_dir/said")" ;;
 	esac
 

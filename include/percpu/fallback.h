@@ -35,16 +35,28 @@ PERCPU__FALLBACK(add)
 PERCPU__FALLBACK(and)
 PERCPU__FALLBACK(or)
 
-#define percpu_fallback_add(p, v)                                                                             \
-	percpu__number_op(p, percpu__fallback_add(percpu__untyped(p), percpu__term(p, v), percpu__size(p)))
-#define percpu_fallback_sub(p, v)                                                                             \
-	percpu__number_op(p, percpu__fallback_add(percpu__untyped(p), 0 - percpu__term(p, v), percpu__size(p)))
-#define percpu_fallback_inc(p) percpu_fallback_add(p, 1)
-#define percpu_fallback_dec(p) percpu_fallback_sub(p, 1)
-#define percpu_fallback_and(p, v)                                                                             \
-	percpu__bit_op(p, percpu__fallback_and(percpu__untyped(p), percpu__mask(p, v), percpu__size(p)))
-#define percpu_fallback_or(p, v)                                                                              \
-	percpu__bit_op(p, percpu__fallback_or(percpu__untyped(p), percpu__term(p, (v) | 0), percpu__size(p)))
+#define percpu__fallback_op(q, p, name, term)                                                      \
+	percpu__op(q, p, percpu__is_number(q), name PERCPU__NEED_INTEGER,                          \
+		   percpu__fallback_add(percpu__verified(q), term, percpu__size(q)))
+#define percpu__fallback_add_v(q, p, name, v)                                                      \
+	percpu__op(q, p, percpu__is_number(q), name PERCPU__NEED_INTEGER, percpu__integer_local(q, v); \
+		   percpu__fallback_add(percpu__verified(q), percpu__term(q), percpu__size(q)))
+#define percpu__fallback_sub_v(q, p, name, v)                                                      \
+	percpu__op(q, p, percpu__is_number(q), name PERCPU__NEED_INTEGER, percpu__integer_local(q, v); \
+		   percpu__fallback_add(percpu__verified(q), 0 - percpu__term(q), percpu__size(q)))
+#define percpu__fallback_and_v(q, p, name, v)                                                      \
+	percpu__op(q, p, percpu__is_bits(q), name PERCPU__NEED_BITS,                               \
+		   percpu__fallback_and(percpu__verified(q), percpu__mask(q, v), percpu__size(q)))
+#define percpu__fallback_or_v(q, p, name, v)                                                       \
+	percpu__op(q, p, percpu__is_bits(q), name PERCPU__NEED_BITS, percpu__integer_local(q, (v) | 0); \
+		   percpu__fallback_or(percpu__verified(q), percpu__term(q), percpu__size(q)))
+
+#define percpu_fallback_add(p, v) percpu__fallback_add_v(percpu__local, p, "percpu_fallback_add", v)
+#define percpu_fallback_sub(p, v) percpu__fallback_sub_v(percpu__local, p, "percpu_fallback_sub", v)
+#define percpu_fallback_inc(p) percpu__fallback_op(percpu__local, p, "percpu_fallback_inc", 1)
+#define percpu_fallback_dec(p) percpu__fallback_op(percpu__local, p, "percpu_fallback_dec", UINT64_MAX)
+#define percpu_fallback_and(p, v) percpu__fallback_and_v(percpu__local, p, "percpu_fallback_and", v)
+#define percpu_fallback_or(p, v) percpu__fallback_or_v(percpu__local, p, "percpu_fallback_or", v)
 
 #ifdef __cplusplus
 }

@@ -219,65 +219,76 @@ PERCPU__INLINE void *percpu__stack_pop(struct percpu__stack __percpu *s)
 }
 #endif
 
-/* The operation behind checks of *p; to its type, or from v as `*p += v` and `*p = v` convert. */
-#define percpu__word_op(p, operation)                                                                        \
-	__extension__({                                                                                      \
-		percpu__assert(percpu__is_word(p), "a per-CPU operation takes integers, enums and pointers"); \
-		percpu__assert(sizeof(*(p)) == 1 || sizeof(*(p)) == 2 || sizeof(*(p)) == 4 || sizeof(*(p)) == 8, \
-			       "a per-CPU operation takes 1, 2, 4 or 8 bytes");                              \
-		operation;                                                                                   \
-	})
-#define percpu__store_op(p, operation)                                                                       \
-	__extension__({                                                                                      \
-		percpu__assert(!percpu__is_const(p), "this per-CPU operation writes");                       \
-		percpu__word_op(p, operation);                                                               \
-	})
-#define percpu__bit_op(p, operation)                                                                         \
-	__extension__({                                                                                      \
-		percpu__assert(!percpu__is_pointer(p), "no per-CPU arithmetic on pointers");                 \
-		percpu__store_op(p, operation);                                                              \
-	})
-#define percpu__number_op(p, operation)                                                                      \
-	__extension__({                                                                                      \
-		percpu__assert(!percpu__is_bool(p), "no per-CPU arithmetic on bools");                       \
-		percpu__bit_op(p, operation);                                                                \
-	})
-#define percpu__size(p) sizeof(*(p))
-#define percpu__typed(p, result) ((percpu__plain_type(p))(result))
-#define percpu__term(p, v) ((uint64_t)(percpu__plain_type(p))percpu__integer(+(v)))
-#define percpu__mask(p, v) ((uint64_t)(percpu__plain_type(p))((v) & (percpu__is_bool(p) ? 1ULL : ~0ULL)))
+/*
+ * Conversions of v as in `*p += v`, `*p &= v` and `*p = v`, where q is the local of the frame (types.h), and of the
+ * result. A pointer that is stored or read takes with it the object that it points to.
+ */
+#define percpu__size(q) sizeof(percpu__type(q))
+#define percpu__term(q) percpu__u64(percpu__as(percpu__type(q), percpu__value(q)))
+#define percpu__mask(q, v)                                                                         \
+	percpu__u64(percpu__as(percpu__type(q), (v) & (percpu__is_bool(percpu__type(q)) ? 1ULL : ~0ULL)))
+#define percpu__given(q, v)                                                                        \
+	percpu__hand_over_value(percpu__assigned(percpu__type(q), v), percpu__is_pointer(percpu__type(q)))
+#define percpu__typed(q, result) percpu__from_u64(percpu__type(q), result)
+#define percpu__taken(q, result)                                                                   \
+	percpu__typed(q, percpu__take_over_value(result, percpu__is_pointer(percpu__type(q))))
 
-#define percpu_add(p, v) percpu__number_op(p, percpu__add(percpu__untyped(p), percpu__term(p, v), percpu__size(p)))
-#define percpu_sub(p, v)                                                                                     \
-	percpu__number_op(p, percpu__add(percpu__untyped(p), 0 - percpu__term(p, v), percpu__size(p)))
-#define percpu_inc(p) percpu_add(p, 1)
-#define percpu_dec(p) percpu_sub(p, 1)
-#define percpu_and(p, v) percpu__bit_op(p, percpu__and(percpu__untyped(p), percpu__mask(p, v), percpu__size(p)))
-#define percpu_or(p, v)                                                                                      \
-	percpu__bit_op(p, percpu__or(percpu__untyped(p), percpu__term(p, (v) | 0), percpu__size(p)))
+/* The frame around each operation; q is its local, name what its message begins with. */
+#define percpu__add_op(q, p, name, term)                                                           \
+	percpu__op(q, p, percpu__is_number(q), name PERCPU__NEED_INTEGER,                          \
+		   percpu__add(percpu__verified(q), term, percpu__size(q)))
+#define percpu__add_return_op(q, p, name, term)                                                    \
+	percpu__op(q, p, percpu__is_number(q), name PERCPU__NEED_INTEGER,                          \
+		   percpu__typed(q, percpu__add_return(percpu__verified(q), term, percpu__size(q))))
+#define percpu__add_v(q, p, name, v)                                                               \
+	percpu__op(q, p, percpu__is_number(q), name PERCPU__NEED_INTEGER, percpu__integer_local(q, v); \
+		   percpu__add(percpu__verified(q), percpu__term(q), percpu__size(q)))
+#define percpu__sub_v(q, p, name, v)                                                               \
+	percpu__op(q, p, percpu__is_number(q), name PERCPU__NEED_INTEGER, percpu__integer_local(q, v); \
+		   percpu__add(percpu__verified(q), 0 - percpu__term(q), percpu__size(q)))
+#define percpu__add_return_v(q, p, name, v)                                                        \
+	percpu__op(q, p, percpu__is_number(q), name PERCPU__NEED_INTEGER, percpu__integer_local(q, v); \
+		   percpu__typed(q, percpu__add_return(percpu__verified(q), percpu__term(q),       \
+						       percpu__size(q))))
+#define percpu__sub_return_v(q, p, name, v)                                                        \
+	percpu__op(q, p, percpu__is_number(q), name PERCPU__NEED_INTEGER, percpu__integer_local(q, v); \
+		   percpu__typed(q, percpu__add_return(percpu__verified(q), 0 - percpu__term(q),   \
+						       percpu__size(q))))
+#define percpu__and_v(q, p, name, v)                                                               \
+	percpu__op(q, p, percpu__is_bits(q), name PERCPU__NEED_BITS,                               \
+		   percpu__and(percpu__verified(q), percpu__mask(q, v), percpu__size(q)))
+#define percpu__or_v(q, p, name, v)                                                                \
+	percpu__op(q, p, percpu__is_bits(q), name PERCPU__NEED_BITS, percpu__integer_local(q, (v) | 0); \
+		   percpu__or(percpu__verified(q), percpu__term(q), percpu__size(q)))
+#define percpu__read_of(q, p, name)                                                                \
+	percpu__op(q, p, percpu__is_word(q), name PERCPU__NEED_WORD,                               \
+		   percpu__taken(q, percpu__read(percpu__verified(q), percpu__size(q))))
+#define percpu__write_v(q, p, name, v)                                                             \
+	percpu__op(q, p, percpu__is_store(q), name PERCPU__NEED_WORD,                              \
+		   percpu__write(percpu__verified(q), percpu__given(q, v), percpu__size(q)))
+#define percpu__xchg_v(q, p, name, v)                                                              \
+	percpu__op(q, p, percpu__is_store(q), name PERCPU__NEED_WORD,                              \
+		   percpu__taken(q, percpu__xchg(percpu__verified(q), percpu__given(q, v), percpu__size(q))))
+#define percpu__cmpxchg_v(q, p, name, old, v)                                                      \
+	percpu__op(q, p, percpu__is_store(q), name PERCPU__NEED_WORD,                              \
+		   percpu__taken(q, percpu__cmpxchg(percpu__verified(q),                           \
+						    percpu__assigned(percpu__type(q), old),        \
+						    percpu__given(q, v), percpu__size(q))))
 
-#define percpu_add_return(p, v)                                                                              \
-	percpu__number_op(p, percpu__typed(p, percpu__add_return(percpu__untyped(p), percpu__term(p, v),     \
-								 percpu__size(p))))
-#define percpu_sub_return(p, v)                                                                              \
-	percpu__number_op(p, percpu__typed(p, percpu__add_return(percpu__untyped(p), 0 - percpu__term(p, v), \
-								 percpu__size(p))))
-#define percpu_inc_return(p) percpu_add_return(p, 1)
-#define percpu_dec_return(p) percpu_sub_return(p, 1)
-
-/* A value that leaves, and one that comes: a pointer brings what it points to along. */
-#define percpu__given(p, v) percpu__hand_over_value(percpu__assigned(p, v), percpu__is_pointer(p))
-#define percpu__taken(p, v) percpu__typed(p, percpu__take_over_value(v, percpu__is_pointer(p)))
-
-#define percpu_read(p) percpu__word_op(p, percpu__taken(p, percpu__read(percpu__untyped(p), percpu__size(p))))
-#define percpu_write(p, v)                                                                                   \
-	percpu__store_op(p, percpu__write(percpu__untyped(p), percpu__given(p, v), percpu__size(p)))
-#define percpu_xchg(p, v)                                                                                    \
-	percpu__store_op(p, percpu__taken(p, percpu__xchg(percpu__untyped(p), percpu__given(p, v),           \
-							  percpu__size(p))))
-#define percpu_cmpxchg(p, old, v)                                                                            \
-	percpu__store_op(p, percpu__taken(p, percpu__cmpxchg(percpu__untyped(p), percpu__assigned(p, old),   \
-							     percpu__given(p, v), percpu__size(p))))
+#define percpu_add(p, v) percpu__add_v(percpu__local, p, "percpu_add", v)
+#define percpu_sub(p, v) percpu__sub_v(percpu__local, p, "percpu_sub", v)
+#define percpu_inc(p) percpu__add_op(percpu__local, p, "percpu_inc", 1)
+#define percpu_dec(p) percpu__add_op(percpu__local, p, "percpu_dec", UINT64_MAX)
+#define percpu_and(p, v) percpu__and_v(percpu__local, p, "percpu_and", v)
+#define percpu_or(p, v) percpu__or_v(percpu__local, p, "percpu_or", v)
+#define percpu_add_return(p, v) percpu__add_return_v(percpu__local, p, "percpu_add_return", v)
+#define percpu_sub_return(p, v) percpu__sub_return_v(percpu__local, p, "percpu_sub_return", v)
+#define percpu_inc_return(p) percpu__add_return_op(percpu__local, p, "percpu_inc_return", 1)
+#define percpu_dec_return(p) percpu__add_return_op(percpu__local, p, "percpu_dec_return", UINT64_MAX)
+#define percpu_read(p) percpu__read_of(percpu__local, p, "percpu_read")
+#define percpu_write(p, v) percpu__write_v(percpu__local, p, "percpu_write", v)
+#define percpu_xchg(p, v) percpu__xchg_v(percpu__local, p, "percpu_xchg", v)
+#define percpu_cmpxchg(p, old, v) percpu__cmpxchg_v(percpu__local, p, "percpu_cmpxchg", old, v)
 
 /*
  * percpu_list_push - node becomes the first of this CPU's list.

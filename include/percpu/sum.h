@@ -17,18 +17,11 @@ extern "C" {
  * percpu_sum - the sum over all copies, in the counter's own integer type, modulo its width.
  * Context: MT-safe, async-signal-safe.
  */
-#define percpu_sum(p)                                                                                        \
-	percpu__sum_of(p, (percpu__plain_type(p))percpu_sum_integer(percpu__untyped(p), sizeof(*(p))))
-
-/* The sum behind checks of *p. */
-#define percpu__sum_of(p, sum)                                                                               \
-	__extension__({                                                                                      \
-		percpu__assert(percpu__is_word(p) && !percpu__is_pointer(p) && !percpu__is_bool(p),          \
-			       "a per-CPU sum is one of integers");                                          \
-		percpu__assert(sizeof(*(p)) == 1 || sizeof(*(p)) == 2 || sizeof(*(p)) == 4 || sizeof(*(p)) == 8, \
-			       "a per-CPU sum is one of 1, 2, 4 or 8 bytes");                                \
-		sum;                                                                                         \
-	})
+#define percpu_sum(p) percpu__sum_of(percpu__local, p)
+#define percpu__sum_of(q, p)                                                                       \
+	percpu__op(q, p, percpu__is_term(q), "percpu_sum" PERCPU__NEED_INTEGER,                    \
+		   percpu__from_u64(percpu__type(q), percpu_sum_integer(percpu__verified(q),       \
+									sizeof(percpu__type(q)))))
 
 /*
  * percpu_sum_u64 - dst[i] = sum over all copies of p[i], for a struct of n counters of 64 bits.
@@ -65,9 +58,11 @@ PERCPU_API int percpu_domain_number(enum percpu_level level, unsigned domain);
  * percpu_nr_domains(level) or more; those beyond stay as they are. Together they are percpu_sum.
  * Returns: 0; -ERANGE (nr is too small) or as percpu_nr_domains, and sums is as it was.
  */
-#define percpu_sum_by(p, level, sums, nr)                                                                    \
-	percpu__sum_of(p, percpu_sum_integer_by(percpu__untyped(p), sizeof(*(p)), (level),                   \
-						(void *)(1 ? (sums) : (percpu__plain_type(p) *)0), (nr)))
+#define percpu_sum_by(p, level, sums, nr) percpu__sum_by(percpu__local, p, level, sums, nr)
+#define percpu__sum_by(q, p, level, sums, nr)                                                      \
+	percpu__op(q, p, percpu__is_term(q), "percpu_sum_by" PERCPU__NEED_INTEGER,                 \
+		   percpu_sum_integer_by(percpu__verified(q), sizeof(percpu__type(q)), (level),    \
+					 1 ? (sums) : (percpu__type(q) *)0, (nr)))
 
 /* percpu_sum_u64_by - dst[g * n + i] = sum over the copies of domain g of p[i]; the rest as percpu_sum_by. */
 PERCPU_API int percpu_sum_u64_by(uint64_t *dst, const uint64_t __percpu *p, size_t n, enum percpu_level level, size_t nr);

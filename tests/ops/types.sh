@@ -49,7 +49,7 @@ compilers() {
 # What the compiler rejects of plain uses: mark is "both", "passing" or "none"; and what it says then. Whether its
 # types tell what is a per-CPU pointer, and what it says of one that is none.
 know_mark() {
-	mark=none says="address space" in_types=no refusal="this points to a plain object\|percpu__plain_pointer"
+	mark=none says="address space" in_types=no refusal="one points to a plain object\|percpu__plain_pointer"
 	case $compiler in
 	clang*) mark=both says="noderef\|address space" ;;
 	gcc*)
@@ -57,7 +57,7 @@ know_mark() {
 		$compiler -fsyntax-only "$dir/mark.c" >/dev/null 2>&1 || mark=passing
 		;;
 	esac
-	[ $mark = none ] || [ $suffix = cc ] || in_types=yes refusal="address space"
+	[ $mark = none ] || [ $suffix = cc ] || in_types=yes refusal="address space\|need a per-CPU pointer"
 }
 
 compilers >"$dir/compilers"
@@ -67,14 +67,14 @@ while read -r compiler; do
 	good "bool" "percpu_or(p, true); percpu_and(p, false); percpu_write(p, true)"
 	good "char *" "percpu_write(p, 0); (void)percpu_xchg(p, 0)"
 	good "long" "percpu_add(p, percpu_add_return(p, percpu_read(p)))"
-	bad "const int" "percpu_inc(p)" "this per-CPU operation writes"
-	bad "bool" "percpu_add(p, 1)" "no per-CPU arithmetic on bools"
-	bad "char *" "percpu_add(p, 1)" "no per-CPU arithmetic on pointers"
-	bad "double" "percpu_read(p)" "takes integers, enums and pointers"
-	bad "float" "percpu_add(p, 1)" "takes integers, enums and pointers"
-	bad "struct big" "percpu_read(p)" "takes integers, enums and pointers"
-	bad "struct small" "percpu_read(p)" "takes integers, enums and pointers"
-	bad "__int128" "percpu_inc(p)" "takes 1, 2, 4 or 8 bytes"
+	bad "const int" "percpu_inc(p)" "percpu_inc: need a per-CPU pointer to an integer"
+	bad "bool" "percpu_add(p, 1)" "percpu_add: need a per-CPU pointer to an integer"
+	bad "char *" "percpu_add(p, 1)" "percpu_add: need a per-CPU pointer to an integer"
+	bad "double" "percpu_read(p)" "percpu_read: need a per-CPU pointer to an integer, a bool or a pointer"
+	bad "float" "percpu_add(p, 1)" "percpu_add: need a per-CPU pointer to an integer"
+	bad "struct big" "percpu_read(p)" "percpu_read: need a per-CPU pointer to an integer, a bool or a pointer"
+	bad "struct small" "percpu_read(p)" "percpu_read: need a per-CPU pointer to an integer, a bool or a pointer"
+	bad "__int128" "percpu_inc(p)" "percpu_inc: need a per-CPU pointer to an integer"
 	bad "long" 'percpu_write(p, "text")' "pointer\|const char"
 	bad "int" "percpu_list_pop(p)" "pointer\|incompatible\|convert"
 
@@ -91,13 +91,13 @@ while read -r compiler; do
 	good "unsigned char" "percpu_add(p, -1LL); percpu_sub(p, ({ long v = 3; v; }))"
 
 	# Sums are of integers.
-	bad "double" "(void)percpu_sum(p)" "a per-CPU sum is one of integers"
-	bad "float" "(void)percpu_sum(p)" "a per-CPU sum is one of integers"
-	bad "char *" "(void)percpu_sum(p)" "a per-CPU sum is one of integers"
-	bad "bool" "(void)percpu_sum(p)" "a per-CPU sum is one of integers"
-	bad "struct big" "(void)percpu_sum(p)" "a per-CPU sum is one of integers"
-	bad "__int128" "(void)percpu_sum(p)" "a per-CPU sum is one of 1, 2, 4 or 8 bytes"
-	bad "double" "(void)percpu_sum_by(p, PERCPU_LEVEL_CORE, (double *)0, 1)" "a per-CPU sum is one of integers"
+	bad "double" "(void)percpu_sum(p)" "percpu_sum: need a per-CPU pointer to an integer"
+	bad "float" "(void)percpu_sum(p)" "percpu_sum: need a per-CPU pointer to an integer"
+	bad "char *" "(void)percpu_sum(p)" "percpu_sum: need a per-CPU pointer to an integer"
+	bad "bool" "(void)percpu_sum(p)" "percpu_sum: need a per-CPU pointer to an integer"
+	bad "struct big" "(void)percpu_sum(p)" "percpu_sum: need a per-CPU pointer to an integer"
+	bad "__int128" "(void)percpu_sum(p)" "percpu_sum: need a per-CPU pointer to an integer"
+	bad "double" "(void)percpu_sum_by(p, PERCPU_LEVEL_CORE, (double *)0, 1)" "percpu_sum_by: need a per-CPU pointer to an integer"
 	good "const short" "short sums[9]; (void)percpu_sum(p); (void)percpu_sum_by(p, PERCPU_LEVEL_CORE, sums, 9)"
 
 	# The address of a plain object, and a copy's, are no per-CPU pointers.

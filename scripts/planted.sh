@@ -101,6 +101,20 @@ finds messages "DIAGNOSTICS in percpu(7) lists the catalogue" "planted free of P
 echo '/* The floor below does it. */' >>"$tree/src/area/area.h"
 finds words 'no "floors?"' "src/area/area.h"
 
+# A circle shows in objects, so there is a build of two files that call one another, and nothing else.
+built=$top_builddir
+top_builddir=$tap_dir/built
+export top_builddir
+mkdir -p "$top_builddir/src/area"
+for planted in one:two two:one; do
+	file=planted_${planted%:*}
+	printf 'void %s(void);\nvoid %s(void);\nvoid %s(void)\n{\n\t%s();\n}\n' "$file" "planted_${planted#*:}" "$file" \
+		"planted_${planted#*:}" >"$tree/src/area/$file.c"
+	${CC:-cc} -c "$tree/src/area/$file.c" -o "$top_builddir/src/area/libpercpu_la-$file.o"
+done
+finds circles "no circle of calls between files of the library" "src/area/planted_one.c -> src/area/planted_two.c"
+top_builddir=$built
+
 sed -i 1,2d "$tree/examples/counters.c"
 finds spdx "SPDX lines" "examples/counters.c"
 # shellcheck disable=SC2016

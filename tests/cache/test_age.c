@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory that a program swings by stays; what nobody needs goes back, in the stated time of the next operations of
- * anyone. The clock is the test's own, and madvise is counted.
+ * Memory that a program needs again soon stays; memory that is no longer needed goes back to the
+ * kernel within the decay, on the next operations of any thread. The test sets the clock and counts
+ * madvise.
  */
 #include "cache/cache.h"
 #include "cache/world.h"
@@ -80,7 +81,7 @@ static long nr_faults(void)
 	return usage.ru_minflt;
 }
 
-/* What lists, stocks and what comes home keep in any case. */
+/* Bytes that magazines, depots and remote free lists keep in any case. */
 static size_t held_bytes(struct percpu_cache *cache)
 {
 	const struct percpu_cache_stats stats = stats_of(cache);
@@ -132,7 +133,9 @@ START_TEST(a_swing_faults_once)
 }
 END_TEST
 
-/* What a part of the swings alone needs stays as long as such swings come: the waves are 900 ms apart. */
+/*
+ * Memory that only some of the swings need stays as long as such swings come: they are 900 ms apart.
+ */
 START_TEST(a_large_swing_among_small_ones)
 {
 	struct percpu_cache *cache;
@@ -181,7 +184,7 @@ START_TEST(idle_memory_goes_back_in_the_time_stated)
 		later(100);
 		come_by(cache);
 	}
-	/* What comes by takes 600 KiB; list and stock keep half a MiB. */
+	/* The objects in use take 600 KiB; magazine and depot keep half a MiB. */
 	ck_assert_uint_le(held_bytes(cache), 2 * MIB);
 	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
 }
@@ -235,7 +238,10 @@ static void come_by_watched(struct percpu_cache *cache, struct lot *lot)
 	}
 }
 
-/* One gives back 16 MiB of its home and of all homes, and 4 more for each millisecond since somebody did; others go on. */
+/*
+ * One operation gives back 16 MiB of its own CPU cache and 16 MiB of all, and 4 more for each
+ * millisecond since the last one; later operations continue.
+ */
 START_TEST(no_operation_gives_back_much)
 {
 	struct percpu_cache *cache;
@@ -339,7 +345,7 @@ START_TEST(a_cpu_gone_quiet)
 END_TEST
 
 /* It had given all away, and others freed it: that lies in its remote list, and in their batches. */
-START_TEST(what_came_home_to_a_quiet_cpu)
+START_TEST(remote_frees_to_a_quiet_cpu)
 {
 	struct percpu_cache *cache, *other;
 	struct lot lot;
@@ -536,7 +542,7 @@ int main(void)
 		the_first_after_a_pause_finds_all, no_operation_gives_back_much, slabs_go_back_in_runs, a_cache_gone_quiet,
 		a_list_in_use_stays, kept_bytes_stay, decay_is_as_the_cache_says, decay_of_a_moment,
 	};
-	const TTest *const of_two_cpus[] = { a_cpu_gone_quiet, what_came_home_to_a_quiet_cpu };
+	const TTest *const of_two_cpus[] = { a_cpu_gone_quiet, remote_frees_to_a_quiet_cpu };
 
 	tcase_set_timeout(tcase, 300);
 	tcase_add_test(tcase, options_are_what_caches_do_that_say_nothing);

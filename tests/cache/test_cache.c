@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What one caller sees of a cache, in every mode; and where objects go when another CPU frees them. */
+/* Caches as a single caller sees them, in every mode, and the way of remote frees. */
 #include "cache/cpu_cache.h"
 #include "cache/world.h"
 #include "harness/filter.h"
@@ -204,7 +204,7 @@ START_TEST(a_pair_writes_two_lines_at_most)
 	bytes = percpu__cpu_cache_bytes(percpu__cache_of(cache)->nr_batches);
 	cpu_cache = percpu_ptr(percpu__cache_of(cache)->cpu_caches, percpu_this_cpu());
 	before = malloc(bytes);
-	ck_assert_int_ge(percpu_cache_shrink(cache), 0); /* what was cut ahead goes back to its slab */
+	ck_assert_int_ge(percpu_cache_shrink(cache), 0); /* refilled objects return to their slab */
 	for (size_t nr = 1; nr <= NR_LISTED; nr++) {
 		void *first = lot.objects[nr], *object;
 
@@ -249,14 +249,14 @@ START_TEST(constructors)
 	}
 	before = nr_constructed;
 	ck_assert_uint_ge(before, 500);
-	ck_assert_uint_le(before, 500 + 512); /* each once, and those cut ahead */
+	ck_assert_uint_le(before, 500 + 512); /* each once, and the refilled ones */
 	/* Back in their slab, which one object keeps, they stay as they are. */
 	lot = lot_of(cache, 500);
 	before = nr_constructed;
 	percpu_cache_free_bulk(cache, 499, lot.objects + 1);
 	ck_assert_int_eq(percpu_cache_shrink(cache), 0);
 	ck_assert_int_eq(percpu_cache_alloc_bulk(cache, 499, lot.objects + 1), 0);
-	ck_assert_uint_le(nr_constructed, before + 128); /* some more were cut ahead */
+	ck_assert_uint_le(nr_constructed, before + 128); /* and some more by refills */
 	free_lot(&lot);
 	free(lot.objects);
 	ck_assert_int_gt(percpu_cache_shrink(cache), 0);
@@ -318,7 +318,7 @@ START_TEST(destroy_busy)
 }
 END_TEST
 
-/* What waits for no time to pass, so that these tests do not either. */
+/* A cache whose memory ages at once, so that tests need not wait. */
 static struct percpu_cache *hasty_cache(size_t size)
 {
 	const struct percpu_cache_attr attr = { .size = sizeof(attr), .decay_ms = 1 };
@@ -338,7 +338,7 @@ START_TEST(empty_slabs_are_bounded)
 	lot = lot_of(cache, 128 * 64);
 	free_lot(&lot);
 	ck_assert_uint_eq(stats_of(cache).nr_objects, 0);
-	/* Of 64 slabs: the list keeps 127 KiB and its stock 256, which is six, or seven in part. */
+	/* Of 64 slabs: the magazine keeps 127 KiB and the depot 256, six slabs or parts of seven. */
 	ck_assert_uint_le(stats_of(cache).nr_slabs, 8);
 	ck_assert_uint_ge(stats_of(cache).nr_returned_slabs, 54);
 	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
@@ -388,7 +388,7 @@ static struct lot all_of(struct percpu_cache *cache)
 	return lot_of(cache, stats.nr_slabs * (stats.slab_bytes / stats.object_bytes) - stats.nr_objects);
 }
 
-START_TEST(objects_go_home)
+START_TEST(remote_frees_return_to_the_owner)
 {
 	struct percpu_cache *cache;
 	struct lot lot, again;
@@ -451,7 +451,7 @@ START_TEST(shrink_reaches_idle_cpus)
 	free_lot(&other);          /* and one here */
 	ck_assert_int_eq(percpu_cache_shrink(cache), 2 * 65536);
 	ck_assert_uint_eq(stats_of(cache).nr_slabs, 0);
-	/* What was closed opens again. */
+	/* Stopped magazines start again. */
 	lot = lot_of(cache, 20);
 	on_cpu(1, free_lot, &lot);
 	ck_assert_int_eq(percpu_cache_destroy(cache), 0);
@@ -466,8 +466,8 @@ static void free_lot_to(void *arg)
 		percpu_cache_free_to(lot->cache, lot->objects[i], lot->to);
 }
 
-/* Who only allocates finds all that others freed at once, and needs little of it. */
-START_TEST(what_came_home_is_bounded)
+/* A CPU that only allocates takes a long remote free list at once, and keeps little of it. */
+START_TEST(a_long_remote_free_list_is_bounded)
 {
 	struct percpu_cache *cache;
 	struct lot lot;
@@ -480,7 +480,7 @@ START_TEST(what_came_home_is_bounded)
 	lot.nr = 128 * 16;
 	alloc_lot(&lot);
 	ck_assert_uint_eq(stats_of(cache).nr_objects, lot.nr);
-	/* The list keeps up to 256 KiB, its stock twice as much, and an eighth of the slabs may be empty. */
+	/* The magazine keeps up to 256 KiB, the depot twice that; an eighth of the slabs may be empty. */
 	ck_assert_uint_le(stats_of(cache).nr_slabs, 16 + 4 + 8 + 8);
 	ck_assert_uint_gt(stats_of(cache).nr_returned_slabs, 20);
 	free_lot(&lot);
@@ -498,7 +498,7 @@ START_TEST(free_to_a_cpu)
 	cache = cache_of(64);
 	lot = lot_of(cache, 50);
 	lot.to = nth_cpu(1);
-	free_lot_to(&lot); /* from its home to another CPU */
+	free_lot_to(&lot); /* from its owner to another CPU */
 	other = (struct lot){ cache, 50, calloc(50, sizeof(void *)), nth_cpu(1) };
 	on_cpu(1, alloc_lot, &other);
 	for (size_t i = 0; i < lot.nr; i++)
@@ -507,7 +507,7 @@ START_TEST(free_to_a_cpu)
 	on_cpu(1, alloc_lot, &other);
 	for (size_t i = 0; i < lot.nr; i++)
 		ck_assert(has(&other, lot.objects[i]));
-	on_cpu(1, free_lot, &other); /* and home */
+	on_cpu(1, free_lot, &other); /* and back to its owner */
 	other = all_of(cache);
 	for (size_t i = 0; i < lot.nr; i++)
 		ck_assert(has(&other, lot.objects[i]));
@@ -633,7 +633,7 @@ int main(void)
 		handlers_of_the_program_may_use_a_cache, forks,
 	};
 	const TTest *const of_two_cpus[] = {
-		objects_go_home, elsewhere_memory_does_not_wander, shrink_reaches_idle_cpus, what_came_home_is_bounded,
+		remote_frees_return_to_the_owner, elsewhere_memory_does_not_wander, shrink_reaches_idle_cpus, a_long_remote_free_list_is_bounded,
 		free_to_a_cpu,
 	};
 

@@ -299,9 +299,9 @@ START_TEST(readers_see_it_without_grace)
 }
 END_TEST
 
-/* ---- children, in which nobody calls back ---- */
+/* ---- children, in which no callback runs ---- */
 
-static struct rcu_head *asked, **asked_end = &asked; /* calls that were asked for, in their order */
+static struct rcu_head *asked, **asked_end = &asked; /* registered callbacks, in order */
 static unsigned nr_asked, nr_barriers;
 
 static void note_call(struct rcu_head *head, void (*function)(struct rcu_head *head))
@@ -360,7 +360,7 @@ static void live_in_child(const struct rcu_flavor_struct *flavor)
 	struct percpu_cache *own = cache_with(flavor);
 	const unsigned nr_before = nr_asked;
 
-	alarm(60); /* a wait for nobody */
+	alarm(60); /* if it waits for a thread that does not exist */
 	for (unsigned i = 0; i < 2; i++) {
 		struct percpu_cache *one = i ? own : cache;
 		const uint64_t nr_returned = stats_of(one).nr_returned_slabs;
@@ -405,7 +405,7 @@ START_TEST(caches_end_in_a_child)
 }
 END_TEST
 
-/* What waited when the process forked: never called, or called late. */
+/* Callbacks that were pending when the process forked never run in the child, or run late. */
 START_TEST(calls_of_the_parent_do_not_come_or_come_late)
 {
 	static struct rcu_flavor_struct waiting;

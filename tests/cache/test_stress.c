@@ -21,7 +21,7 @@ struct object {
 };
 
 static struct percpu_cache *cache;
-static struct object *slots[NR_SLOTS]; /* whoever swaps an object out owns it */
+static struct object *slots[NR_SLOTS]; /* a thread owns the object that it swaps out */
 static uint64_t nr_allocs, nr_frees;
 static bool over;
 
@@ -110,7 +110,7 @@ static void storm(const char *options, bool disturbed, bool forked)
 		const pid_t child = fork();
 		int status;
 
-		/* Whole lists, whatever the other threads were about. No assertion: they may hold Check's lock. */
+		/* Magazines are whole in the child. No assertion: another thread may hold Check's lock. */
 		if (!child) {
 			alarm(PATIENCE_SECONDS);
 			for (int n = 0; n < 3000; n++)
@@ -175,8 +175,8 @@ START_TEST(while_forking)
 END_TEST
 
 /*
- * Objects that wander from one home to the other while both are read: one that is counted as free twice must not make
- * the number of objects negative. There are at most as many as the slots hold, and one in each hand.
+ * Objects move from one CPU cache to the other while statistics read both. One that is counted as
+ * free twice must not make the number of objects negative. The slots and the threads' hands bound it.
  */
 #define NR_WANDERING 64
 

@@ -39,7 +39,7 @@ static bool is_valid(void)
 		ck_assert(is_valid());                                                                       \
 	} while (0)
 
-/* What CPU 1 does: an object of its own stays in use, another goes to CPU 0; the lot goes home. */
+/* On CPU 1: an object of its own stays in use, another is freed to CPU 0, the lot is freed remotely. */
 static void work_elsewhere(void *arg)
 {
 	struct lot *lot = arg;
@@ -50,7 +50,7 @@ static void work_elsewhere(void *arg)
 	free_lot(lot);
 }
 
-/* Objects everywhere: in use; in the list, the stock and the slabs of one CPU; in its remote list; in a batch. */
+/* Objects in every place: in use, magazine, depot, slabs, remote free list and remote batch. */
 static void setup(size_t size)
 {
 	const size_t nr = size > 1000 ? 1000 : size > 8 ? 20000 : 80000;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What tests of caches share: where a thread runs, work done on another CPU, and statistics. */
+/* Helpers for tests of caches: pinning threads, running work on another CPU, and statistics. */
 #ifndef TESTS_CACHE_WORLD_H
 #define TESTS_CACHE_WORLD_H
 

@@ -145,34 +145,9 @@ static void apply_policy(struct percpu__chunk *chunk, const struct percpu_pool *
 	chunk->huge = advise(chunk, pool);
 }
 
-/* A base whose units are accessible: private memory, or the pool's file. NULL: there is none. */
-static char *obtain(struct percpu_pool *pool)
-{
-	const size_t bytes = percpu__chunk_reservation_bytes();
-	char *base;
-
-	if (pool->shared)
-		return percpu__shared_take(pool->shared);
-	/* The huge page is to begin where CPU 0's unit does, not where the guard does. */
-	base = pool->huge ? percpu__reserve(bytes, PERCPU__HUGE_BYTES, PERCPU_STRIDE) : percpu__reserve(bytes, PERCPU_STRIDE, 0);
-	if (base && percpu__commit(base + PERCPU_STRIDE, units_bytes() - PERCPU_STRIDE) < 0) {
-		percpu__release(base, bytes);
-		return NULL;
-	}
-	return base;
-}
-
-static void unobtain(struct percpu_pool *pool, char *base)
-{
-	if (pool->shared)
-		percpu__shared_untake(pool->shared);
-	else
-		percpu__release(base, percpu__chunk_reservation_bytes());
-}
-
 struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool)
 {
-	char *const base = obtain(pool);
+	char *const base = pool->backing->map(pool);
 	struct percpu__chunk *chunk;
 	char *own;
 
@@ -182,8 +157,6 @@ struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool)
 	chunk = (struct percpu__chunk *)own;
 	if (percpu__commit(own, own_bytes()) < 0)
 		goto give_back;
-	if (pool->shared)
-		percpu__lock_touched(base + PERCPU_STRIDE, units_bytes() - PERCPU_STRIDE);
 	percpu__area_map_init(&chunk->area_map, &chunk->bitmaps, (union percpu__area_tag *)(own + TAGS_OFFSET));
 	__atomic_store_n(&percpu__tags_distance, (size_t)(own + TAGS_OFFSET - base), __ATOMIC_RELAXED);
 	chunk->pool = pool;
@@ -201,23 +174,15 @@ struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool)
 	percpu__debug_chunk(chunk, true);
 	return chunk;
 give_back:
-	unobtain(pool, base);
+	pool->backing->unmap(pool, base);
 	return NULL;
 }
 
 void percpu__chunk_destroy(struct percpu__chunk *chunk)
 {
-	const size_t of_units = (char *)chunk - chunk->base;
-
 	percpu__debug_chunk(chunk, false);
 	budget_give(chunk->nr_mappings);
-	if (chunk->pool->shared) {
-		chunk->pool->shared->last_gone = &chunk->gone;
-		unobtain(chunk->pool, chunk->base);
-		return;
-	}
-	percpu__release(chunk->base, of_units);
-	percpu__gone_put(chunk, own_bytes(), &chunk->gone, true);
+	chunk->pool->backing->unmap_chunk(chunk);
 }
 
 void percpu__chunk_purge_tags(const struct percpu__chunk *chunk, uint64_t pages)

@@ -90,6 +90,7 @@ struct percpu_pool *percpu_pool_create(const char *name, const struct percpu_poo
 	if (error)
 		goto release;
 	if (attr.published == PERCPU_ON) {
+		pool->backing = &percpu__backing_memfd;
 		pool->huge = false; /* the machine decides alone whether shared memory gets huge pages */
 		error = percpu__shared_create(&pool->shared, name, attr.limit_bytes, percpu__chunk_reservation_bytes());
 	}

@@ -5,9 +5,9 @@
  */
 #include "percpu/percpu.h"
 
-_Static_assert(PERCPU__WIRE_MAP_WORDS * 64 == PERCPU__UNIT_GRANULES, "one bit per granule");
+_Static_assert(PERCPU__LIVE_MAP_WORDS * 64 == PERCPU__UNIT_GRANULES, "one bit per granule");
 
-struct percpu__wire_map *percpu__live_map_of(const struct percpu__shared *shared, uintptr_t address)
+struct percpu__live_map *percpu__live_map_of(const struct percpu__shared *shared, uintptr_t address)
 {
 	return &shared->maps[(address - (uintptr_t)shared->slots) / shared->slot_bytes];
 }
@@ -25,10 +25,10 @@ static void set(uint64_t *word, uint32_t granule, bool on)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* in this order for whoever survives us, even in the middle */
 }
 
-void percpu__shared_note(struct percpu__shared *shared, const struct percpu__chunk *chunk, uint32_t offset,
+void percpu__shared_note(struct percpu_pool *pool, const struct percpu__chunk *chunk, uint32_t offset,
 			 uint32_t granules, bool lives)
 {
-	struct percpu__wire_map *map = percpu__live_map_of(shared, (uintptr_t)chunk->base);
+	struct percpu__live_map *map = percpu__live_map_of(pool->shared, (uintptr_t)chunk->base);
 	const uint32_t end = offset + granules - 1;
 
 	if (lives) {
@@ -45,7 +45,7 @@ void percpu__shared_note(struct percpu__shared *shared, const struct percpu__chu
 enum which { FIRST, LAST };
 
 /* The first granule at or after `at` whose bit is set; PERCPU__UNIT_GRANULES: none. */
-static uint32_t next(const struct percpu__wire_map *map, enum which which, uint32_t at)
+static uint32_t next(const struct percpu__live_map *map, enum which which, uint32_t at)
 {
 	while (at < PERCPU__UNIT_GRANULES) {
 		const uint64_t *word = which == FIRST ? &map->live[at / 64].first : &map->live[at / 64].last;
@@ -59,7 +59,7 @@ static uint32_t next(const struct percpu__wire_map *map, enum which which, uint3
 }
 
 /* Where the area that begins at `first` ends; where the map contradicts itself, later rather than sooner. */
-static uint32_t end_of(const struct percpu__wire_map *map, uint32_t first)
+static uint32_t end_of(const struct percpu__live_map *map, uint32_t first)
 {
 	const uint32_t last = next(map, LAST, first), other = next(map, FIRST, first + 1);
 
@@ -68,7 +68,7 @@ static uint32_t end_of(const struct percpu__wire_map *map, uint32_t first)
 
 uint32_t percpu__shared_size(const struct percpu__shared *shared, uintptr_t address)
 {
-	const struct percpu__wire_map *map = percpu__live_map_of(shared, address);
+	const struct percpu__live_map *map = percpu__live_map_of(shared, address);
 	const uint32_t granule = address % PERCPU_STRIDE / PERCPU__GRANULE;
 
 	if (address % PERCPU__GRANULE || !test(&map->live[granule / 64].first, granule))
@@ -76,7 +76,7 @@ uint32_t percpu__shared_size(const struct percpu__shared *shared, uintptr_t addr
 	return end_of(map, granule) - granule;
 }
 
-uint32_t percpu__live_map_next(const struct percpu__wire_map *map, uint32_t at, uint32_t *end)
+uint32_t percpu__live_map_next(const struct percpu__live_map *map, uint32_t at, uint32_t *end)
 {
 	const uint32_t first = next(map, FIRST, at);
 
@@ -84,7 +84,7 @@ uint32_t percpu__live_map_next(const struct percpu__wire_map *map, uint32_t at, 
 	return first;
 }
 
-void percpu__live_map_repair(struct percpu__wire_map *map)
+void percpu__live_map_repair(struct percpu__live_map *map)
 {
 	uint32_t end = 0;
 

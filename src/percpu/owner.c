@@ -3,7 +3,7 @@
  * Owns which of the processes that share a published pool changes it: allocates, frees and publishes. At first it is
  * the one that made the pool. What it knows of the pool lies in its private memory, of which a child has a copy,
  * as it was at the fork. So that a child can go on when the owner is gone (daemon(3) ends the process that made the pool), the
- * file says who the owner is, and which areas live (struct percpu__wire_map).
+ * file says who the owner is, and which areas live (struct percpu__live_map).
  *
  *	claim	the owner's word in the file is exchanged for one's own, by compare-and-swap: of several processes one
  *		succeeds. That the owner is gone must be true of the one in the file, which may be a later one than
@@ -25,19 +25,19 @@
 /* ---- learn; pool lock ---- */
 
 /* To the next owner, what this process keeps lives, too. */
-static void note_own(struct percpu__shared *shared, const struct percpu__chunk *chunk)
+static void note_own(struct percpu_pool *pool, const struct percpu__chunk *chunk)
 {
 	for (uint32_t at = 0; at < PERCPU__UNIT_GRANULES; at = bit_next_relaxed(chunk->area_map.bitmaps->head, at + 1)) {
 		const uint32_t granules = percpu__area_map_size(&chunk->area_map, at);
 
 		if (granules)
-			percpu__shared_note(shared, chunk, at, granules, true);
+			percpu__shared_note(pool, chunk, at, granules, true);
 	}
 }
 
 static void learn_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
 {
-	struct percpu__wire_map *map = percpu__live_map_of(pool->shared, (uintptr_t)chunk->base);
+	struct percpu__live_map *map = percpu__live_map_of(pool->shared, (uintptr_t)chunk->base);
 	const uint64_t fresh = __atomic_load_n(&map->fresh, __ATOMIC_RELAXED);
 
 	percpu__live_map_repair(map);
@@ -47,7 +47,7 @@ static void learn_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
 			percpu__pool_claim(pool, chunk, first, end);
 	}
 	percpu__pool_claimed(pool, chunk, fresh < PERCPU__UNIT_GRANULES ? (uint32_t)fresh : PERCPU__UNIT_GRANULES);
-	note_own(pool->shared, chunk);
+	note_own(pool, chunk);
 }
 
 static int learn(struct percpu_pool *pool)

@@ -5,7 +5,7 @@
  *   pagemap.c which chunk an address belongs to
  *   chunk.c   one reservation: its units, their placement, its bookkeeping
  *   gone.c    what is left of a chunk that somebody may still look at
- *   shared.c  the file of a published pool (wire.h), whose chunks lie in it
+ *   shared.c  the file of a published pool (file.h), whose chunks lie in it
  *   present.c which copies have pages, where a look at the others would make them
  *   owner.c   which of the processes that share it changes it, and how the next one takes over
  *   copies.c  what is done to the same bytes of every copy: zero, poison, verify
@@ -25,7 +25,6 @@
 
 #include "area/area.h"
 #include "ops/ops.h"
-#include "percpu/wire.h"
 #include "platform/platform.h"
 
 #include <percpu/alloc.h>
@@ -78,7 +77,8 @@ struct percpu_pool {
 	const char *name;
 	bool huge, populate, node_policy; /* for ever */
 	bool has_area_cache;                     /* CPUs keep freed areas of this pool ready; for ever */
-	struct percpu__shared *shared;    /* a published pool's; NULL: private memory; for ever */
+	const struct percpu__backing *backing; /* where its memory comes from; immutable */
+	struct percpu__shared *shared;    /* of the backing memfd, a published pool; NULL otherwise; immutable */
 	size_t limit_granules;            /* SIZE_MAX: none; for ever */
 	uint64_t epoch_ms;                /* half the time in which memory ages; UINT64_MAX: it does not; for ever */
 	size_t kept_pages;                /* idle ones that stay however old they are; for ever */
@@ -174,82 +174,6 @@ ssize_t percpu__chunk_misplaced_bytes(const struct percpu__chunk *chunk);
 
 /* Resident bytes of what the chunk keeps for itself. */
 size_t percpu__chunk_bookkeeping_bytes(const struct percpu__chunk *chunk);
-
-/* ---- shared.c ---- */
-
-#define PERCPU__SHARED_CLASSES 96u
-
-struct percpu__shared {
-	struct percpu__memfd file;          /* for ever, as all but what says otherwise */
-	struct percpu__wire_header *header; /* and the directory; written by the owner alone, read by anybody */
-	struct percpu__wire_map *maps;      /* of each slot; as header */
-	uint64_t space;                     /* of the owners' words */
-	uint64_t directory_offset, directory_bytes; /* as the header says: children may write that */
-	uint64_t used_bytes;                /* of the directory; of the publish layer; pool lock */
-	size_t front_bytes;                 /* of the file, before the first chunk */
-	char *slots;
-	size_t slot_bytes, nr_slots;
-	size_t nr_taken;                    /* pool lock */
-	struct percpu__gone *last_gone;     /* of a chunk of it; pool lock */
-	uint64_t generation;                /* of the process that owns it, if that is this one; pool lock, read without */
-	bool is_second_hand;                /* taken over: what lives is what others say; pool lock, read without */
-	uint64_t owner;                     /* its word, as this process last knew; pool lock */
-	uint64_t directory_generation;      /* of the process that knows the directory; of the publish layer; pool lock */
-	uint64_t vacant[PERCPU__SHARED_CLASSES]; /* of the publish layer; pool lock */
-};
-
-/* A file for chunks of chunk_bytes each, with room for limit_bytes of every copy; 0: what is usual. 0 or -errno. */
-int percpu__shared_create(struct percpu__shared **out, const char *name, size_t limit_bytes, size_t chunk_bytes);
-void percpu__shared_destroy(struct percpu__shared *shared);
-
-/* The base of one more chunk, its units accessible; NULL: no room. untake: the last one was of no use. Pool lock. */
-char *percpu__shared_take(struct percpu__shared *shared);
-void percpu__shared_untake(struct percpu__shared *shared);
-
-/* Where in the file an address of a unit lies. */
-uint64_t percpu__shared_offset(const struct percpu__shared *shared, uintptr_t address);
-
-/* As percpu__find_pages, whichever process made the pages; [*start, end) lies in the units of one chunk. */
-int percpu__shared_find_pages(const struct percpu__shared *shared, uintptr_t *start, uintptr_t end,
-			      struct percpu__extent *extents, unsigned capacity);
-
-/* ---- live_map.c ---- */
-
-/* The map of the chunk that an address lies in. */
-struct percpu__wire_map *percpu__live_map_of(const struct percpu__shared *shared, uintptr_t address);
-
-/* Notes for the next owner that an area lives or was freed. Context: the pool's lock is held. */
-void percpu__shared_note(struct percpu__shared *shared, const struct percpu__chunk *chunk, uint32_t offset,
-			 uint32_t granules, bool lives);
-
-/* Returns: granules of the area that lives at an address of the units by the map; 0 if there is none. */
-uint32_t percpu__shared_size(const struct percpu__shared *shared, uintptr_t address);
-
-/* The first live area at or after a granule, and its end. Returns: its start; PERCPU__UNIT_GRANULES if there is none. */
-uint32_t percpu__live_map_next(const struct percpu__wire_map *map, uint32_t at, uint32_t *end);
-
-/* Clears bits of ends without a start, which would cut later areas short. Context: the pool's lock is held. */
-void percpu__live_map_repair(struct percpu__wire_map *map);
-
-/* ---- owner.c ---- */
-
-/* Whether this process may change the pool: no other does while it lives. */
-static inline bool percpu__shared_is_own(const struct percpu__shared *shared)
-{
-	return __atomic_load_n(&shared->generation, __ATOMIC_ACQUIRE) == percpu__generation(); /* pairs with percpu__pool_take_over */
-}
-
-/* Takes the owner's place if that is vacant. 0, -EPERM (the owner lives, or that cannot be told), -ENOMEM. No pool lock held. */
-int percpu__pool_take_over(struct percpu_pool *pool);
-
-/* 0: the caller may change the pool, now if not before. Else as percpu__pool_take_over. No pool lock held. */
-static inline int percpu__pool_own(struct percpu_pool *pool)
-{
-	return percpu__likely(!pool->shared) || percpu__shared_is_own(pool->shared) ? 0 : percpu__pool_take_over(pool);
-}
-
-/* Before the owner gives the pool up: the next may come. */
-void percpu__shared_disown(struct percpu__shared *shared);
 
 /* ---- present.c ---- */
 
@@ -496,5 +420,7 @@ void percpu__static_collect(void);
 
 void percpu__static_lock_for_fork(void);
 void percpu__static_unlock_after_fork(void);
+
+#include "percpu/backing.h"
 
 #endif

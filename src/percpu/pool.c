@@ -34,6 +34,7 @@ int percpu__pool_init(struct percpu_pool *pool, const char *name, const struct p
 	percpu__chunk_index_init(&pool->chunk_index, PERCPU__CHUNK_INDEX_SLOTS, memory);
 	percpu__lock_init(&pool->lock, rank);
 	pool->name = name;
+	pool->backing = &percpu__backing_private;
 	pool->huge = attr->huge_pages == PERCPU_ON || (attr->huge_pages == PERCPU_DEFAULT && options.huge);
 	pool->populate = attr->populate == PERCPU_ON;
 	pool->node_policy = attr->node_policy != PERCPU_OFF;
@@ -143,8 +144,8 @@ bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t ali
 		chunk->fresh = offset + granules;
 	pages = pages_of(offset, granules);
 	set_pages(pool, chunk, chunk->free_pages & ~pages, chunk->dirty_pages | pages);
-	if (percpu__unlikely(pool->shared))
-		percpu__shared_note(pool->shared, chunk, offset, granules, true);
+	if (percpu__unlikely(pool->backing->note))
+		pool->backing->note(pool, chunk, offset, granules, true);
 	*area = (struct percpu__area){ chunk, offset * PERCPU__GRANULE, granules * PERCPU__GRANULE };
 	return true;
 }
@@ -162,8 +163,8 @@ bool percpu__pool_put(struct percpu_pool *pool, void __percpu *p)
 		percpu__fatal("percpu_free",
 			      &(struct percpu__subject){ .pointer = (const void *)(uintptr_t)p, .pool = pool->name },
 			      PERCPU__FAULT_CONCURRENT_FREE);
-	if (percpu__unlikely(pool->shared))
-		percpu__shared_note(pool->shared, chunk, offset, granules, false);
+	if (percpu__unlikely(pool->backing->note))
+		pool->backing->note(pool, chunk, offset, granules, false);
 	pool->nr_empty += percpu__area_map_is_empty(&chunk->area_map);
 	set_pages(pool, chunk, chunk->free_pages | percpu__range_pages(merged), chunk->dirty_pages);
 	return pool->idle_pages || pool->nr_empty > 1;

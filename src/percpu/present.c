@@ -29,7 +29,7 @@ static void settle(void)
 /* Sums look at few copies all the same. */
 bool percpu__looks_make_pages(const struct percpu_pool *pool)
 {
-	if (!pool->shared && (percpu__copies_are_few() || percpu__has_zero_page()))
+	if (!pool->backing->reads_make_pages && (percpu__copies_are_few() || percpu__has_zero_page()))
 		return false;
 	if (!percpu__copies_are_few()) {
 		__atomic_store_n(&some_are_dear, true, __ATOMIC_SEQ_CST);
@@ -93,8 +93,7 @@ static int ask(struct percpu__chunk *chunk, uint64_t pages)
 	struct percpu__extent extents[64];
 
 	while (at < end) {
-		const int nr = chunk->pool->shared ? percpu__shared_find_pages(chunk->pool->shared, &at, end, extents, 1)
-						   : percpu__find_pages(PERCPU__PAGES_MAPPED, &at, end, extents, 64);
+		const int nr = chunk->pool->backing->find_pages(chunk, &at, end, extents, 64);
 
 		if (nr < 0)
 			return nr;

@@ -68,7 +68,7 @@ static void look_for_slots(struct percpu_pool *pool, void *arg)
 {
 	struct search *search = arg;
 
-	if (pool->shared && search->address - (uintptr_t)pool->shared->slots < pool->shared->nr_slots * pool->shared->slot_bytes)
+	if (pool->backing->contains && pool->backing->contains(pool, search->address))
 		search->found = pool;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what a published pool has instead of private memory: a file (wire.h says what it looks like), and
+ * Owns what a published pool has instead of private memory: a file (laid out as file.h says), and
  * address space for all the chunks that it has room for, their units mapped from the file at once. So a
  * worker forked at any time sees what is allocated later.
  *
@@ -31,22 +31,22 @@ static size_t units_bytes(void)
 }
 
 /* Everything but magic, so that readers wait. name_bytes: without the zero byte. */
-static struct percpu__wire_header describe(size_t name_bytes, size_t limit_bytes)
+static struct percpu__file_header describe(size_t name_bytes, size_t limit_bytes)
 {
-	const uint64_t name_end = sizeof(struct percpu__wire_header) + name_bytes + 1;
+	const uint64_t name_end = sizeof(struct percpu__file_header) + name_bytes + 1;
 	const uint64_t directory_offset = round_up(name_end, percpu__page_bytes());
 	const uint64_t wanted = limit_bytes > DIRECTORY_MAX_BYTES / DIRECTORY_SHARE ? DIRECTORY_MAX_BYTES
 										    : limit_bytes * DIRECTORY_SHARE;
 	const uint64_t nr_chunks = limit_bytes / PERCPU_STRIDE + 1;
-	const uint64_t chunks_offset = round_up(directory_offset + wanted + nr_chunks * sizeof(struct percpu__wire_map), PERCPU_STRIDE);
-	const uint64_t maps_offset = chunks_offset - round_up(nr_chunks * sizeof(struct percpu__wire_map), percpu__page_bytes());
+	const uint64_t chunks_offset = round_up(directory_offset + wanted + nr_chunks * sizeof(struct percpu__live_map), PERCPU_STRIDE);
+	const uint64_t maps_offset = chunks_offset - round_up(nr_chunks * sizeof(struct percpu__live_map), percpu__page_bytes());
 
-	return (struct percpu__wire_header){
-		.version = PERCPU__WIRE_VERSION,
+	return (struct percpu__file_header){
+		.version = PERCPU__FILE_VERSION,
 		.nr_copies = percpu_abi.nr_copies,
 		.unit_bytes = PERCPU_STRIDE,
 		.nr_chunks = nr_chunks,
-		.name_offset = sizeof(struct percpu__wire_header),
+		.name_offset = sizeof(struct percpu__file_header),
 		.name_bytes = name_bytes,
 		.directory_offset = directory_offset,
 		.directory_bytes = maps_offset - directory_offset < DIRECTORY_MAX_BYTES ? maps_offset - directory_offset
@@ -60,9 +60,9 @@ static struct percpu__wire_header describe(size_t name_bytes, size_t limit_bytes
 /* The name of the file begins as readers expect; the whole name stands inside. */
 static int create_file(struct percpu__memfd *file, const char *name, uint64_t bytes)
 {
-	char short_name[64] = PERCPU__WIRE_PREFIX;
+	char short_name[64] = PERCPU__FILE_PREFIX;
 
-	strncat(short_name, name, sizeof(short_name) - sizeof(PERCPU__WIRE_PREFIX));
+	strncat(short_name, name, sizeof(short_name) - sizeof(PERCPU__FILE_PREFIX));
 	return percpu__memfd_create(file, short_name, bytes);
 }
 
@@ -85,7 +85,7 @@ static int map_slots(struct percpu__shared *shared)
 	return error;
 }
 
-static void unmap(struct percpu__shared *shared)
+static void release(struct percpu__shared *shared)
 {
 	if (shared->last_gone)
 		percpu__gone_put(shared->slots, shared->nr_slots * shared->slot_bytes, shared->last_gone, false);
@@ -100,7 +100,7 @@ static void unmap(struct percpu__shared *shared)
 int percpu__shared_create(struct percpu__shared **out, const char *name, size_t limit_bytes, size_t chunk_bytes)
 {
 	const size_t room = limit_bytes ? limit_bytes : DEFAULT_LIMIT_BYTES;
-	const struct percpu__wire_header header = describe(strlen(name), room);
+	const struct percpu__file_header header = describe(strlen(name), room);
 	struct percpu__shared *shared = percpu__map(sizeof(*shared));
 	uint64_t file_bytes;
 	int error = -ENOMEM;
@@ -122,38 +122,55 @@ int percpu__shared_create(struct percpu__shared **out, const char *name, size_t 
 	if (!error)
 		error = percpu__memfd_seal(&shared->file);
 	if (error) {
-		unmap(shared);
+		release(shared);
 		return error;
 	}
-	shared->maps = (struct percpu__wire_map *)((char *)shared->header + shared->front_bytes -
+	shared->maps = (struct percpu__live_map *)((char *)shared->header + shared->front_bytes -
 						   round_up(shared->nr_slots * sizeof(*shared->maps), percpu__page_bytes()));
 	shared->owner = header.owner;
 	shared->space = percpu__process_space();
-	shared->generation = shared->directory_generation = percpu__generation();
+	shared->generation = percpu__generation();
 	*shared->header = header;
 	strcpy((char *)(shared->header + 1), name);
-	__atomic_store_n(&shared->header->magic, PERCPU__WIRE_MAGIC, __ATOMIC_RELEASE); /* pairs with read_header */
+	__atomic_store_n(&shared->header->magic, PERCPU__FILE_MAGIC, __ATOMIC_RELEASE); /* pairs with read_header */
 	*out = shared;
 	return 0;
 }
 
 void percpu__shared_destroy(struct percpu__shared *shared)
 {
-	unmap(shared);
+	release(shared);
 }
 
-char *percpu__shared_take(struct percpu__shared *shared)
+static char *map(struct percpu_pool *pool)
 {
+	struct percpu__shared *shared = pool->shared;
+	char *base;
+
 	if (shared->nr_taken == shared->nr_slots)
 		return NULL;
 	if (shared->nr_taken >= __atomic_load_n(&shared->header->nr_taken, __ATOMIC_RELAXED))
 		__atomic_store_n(&shared->header->nr_taken, shared->nr_taken + 1, __ATOMIC_RELAXED);
-	return shared->slots + shared->nr_taken++ * shared->slot_bytes;
+	base = shared->slots + shared->nr_taken++ * shared->slot_bytes;
+	percpu__lock_touched(base + PERCPU_STRIDE, units_bytes());
+	return base;
 }
 
-void percpu__shared_untake(struct percpu__shared *shared)
+static void unmap(struct percpu_pool *pool, char *base)
 {
-	shared->nr_taken--;
+	pool->shared->nr_taken--;
+}
+
+/* The slot stays mapped until the pool is destroyed. */
+static void unmap_chunk(struct percpu__chunk *chunk)
+{
+	chunk->pool->shared->last_gone = &chunk->gone;
+	unmap(chunk->pool, chunk->base);
+}
+
+static bool contains(const struct percpu_pool *pool, uintptr_t address)
+{
+	return address - (uintptr_t)pool->shared->slots < pool->shared->nr_slots * pool->shared->slot_bytes;
 }
 
 uint64_t percpu__shared_offset(const struct percpu__shared *shared, uintptr_t address)
@@ -163,12 +180,14 @@ uint64_t percpu__shared_offset(const struct percpu__shared *shared, uintptr_t ad
 	return shared->front_bytes + at / shared->slot_bytes * units_bytes() + at % shared->slot_bytes - PERCPU_STRIDE;
 }
 
-int percpu__shared_find_pages(const struct percpu__shared *shared, uintptr_t *start, uintptr_t end,
-			      struct percpu__extent *extents, unsigned capacity)
+/* One extent at a time: a caller that learns of one can skip what it knows before the next question. */
+static int find_pages(const struct percpu__chunk *chunk, uintptr_t *start, uintptr_t end,
+		      struct percpu__extent *extents, unsigned capacity)
 {
+	const struct percpu__shared *shared = chunk->pool->shared;
 	unsigned nr = 0;
 
-	while (*start < end && nr < capacity) {
+	while (*start < end && nr < 1) {
 		const uint64_t offset = percpu__shared_offset(shared, *start);
 		const int64_t data = percpu__memfd_seek_data(&shared->file, offset);
 		int64_t hole;
@@ -186,3 +205,13 @@ int percpu__shared_find_pages(const struct percpu__shared *shared, uintptr_t *st
 	}
 	return nr;
 }
+
+const struct percpu__backing percpu__backing_memfd = {
+	.reads_make_pages = true,
+	.map = map,
+	.unmap = unmap,
+	.unmap_chunk = unmap_chunk,
+	.find_pages = find_pages,
+	.note = percpu__shared_note,
+	.contains = contains,
+};

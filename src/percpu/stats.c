@@ -92,7 +92,7 @@ static size_t trim(struct percpu_pool *pool)
 {
 	size_t given_back;
 
-	if (pool->shared)
+	if (!pool->backing->can_purge)
 		return 0;
 	percpu__lock(&pool->lock);
 	percpu_assert(percpu__pool_is_valid(pool));

@@ -258,7 +258,7 @@ void percpu__trim_after_free(struct percpu_pool *pool)
 {
 	uint64_t now_ms;
 
-	if (pool->shared)
+	if (!pool->backing->can_purge)
 		return;
 	now_ms = percpu__now_ms();
 	look_at_age(pool, now_ms, WORTH_PAGES);
@@ -308,7 +308,7 @@ static void age_one(struct percpu_pool *pool, void *arg)
 {
 	struct round *round = arg;
 
-	if (pool->shared)
+	if (!pool->backing->can_purge)
 		return;
 	percpu__lock(&pool->lock);
 	look_at_age(pool, round->now_ms, 1);

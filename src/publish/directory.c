@@ -16,7 +16,7 @@ static int read_image(struct percpu_reader *reader)
 	struct percpu__file_facts facts;
 	uint64_t used_bytes;
 	int error = percpu__reader_read(reader, &used_bytes, sizeof(used_bytes),
-					offsetof(struct percpu__wire_header, used_bytes));
+					offsetof(struct percpu__file_header, used_bytes));
 
 	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with take_record */
 	if (!error)
@@ -43,14 +43,14 @@ static int read_generation(const struct percpu_reader *reader, uint64_t at, uint
 {
 	const uint64_t record_at = reader->header.directory_offset + at;
 	const int error = percpu__reader_read(reader, generation, sizeof(*generation),
-				     record_at + offsetof(struct percpu__wire_record, generation));
+				     record_at + offsetof(struct percpu__record, generation));
 
 	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with turn_generation */
 	return error;
 }
 
 /* Reads one record again under its generation. If it changes meanwhile, it counts as vacant. */
-static int reread_record(const struct percpu_reader *reader, struct percpu__wire_record *record,
+static int reread_record(const struct percpu_reader *reader, struct percpu__record *record,
 			 uint64_t at)
 {
 	const uint64_t bytes = record->bytes;
@@ -69,7 +69,7 @@ static int reread_record(const struct percpu_reader *reader, struct percpu__wire
 	return error;
 }
 
-static int add_entry(struct percpu_reader *reader, const struct percpu__wire_record *record,
+static int add_entry(struct percpu_reader *reader, const struct percpu__record *record,
 		     uint64_t at)
 {
 	struct percpu__entry *entry;
@@ -133,8 +133,8 @@ static int read_entries(struct percpu_reader *reader, bool one_by_one)
 
 	reader->nr = reader->nr_labels = 0;
 	for (uint64_t at = 0; at < reader->image_bytes; at += bytes) {
-		struct percpu__wire_record *record =
-			(struct percpu__wire_record *)((char *)reader->image.memory + at);
+		struct percpu__record *record =
+			(struct percpu__record *)((char *)reader->image.memory + at);
 		int error = 0;
 
 		bytes = reader->image_bytes - at < sizeof(*record)
@@ -159,7 +159,7 @@ static int read_entries(struct percpu_reader *reader, bool one_by_one)
 static int read_changes(const struct percpu_reader *reader, uint64_t *changes)
 {
 	const int error = percpu__reader_read(reader, changes, sizeof(*changes),
-					      offsetof(struct percpu__wire_header, changes));
+					      offsetof(struct percpu__file_header, changes));
 
 	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with begin_change and end_change */
 	return error;
@@ -196,7 +196,7 @@ struct window {
 static int look_again(const struct percpu_reader *reader, struct window *window, uint64_t at,
 		      uint64_t *generation)
 {
-	const uint64_t from = at + offsetof(struct percpu__wire_record, generation);
+	const uint64_t from = at + offsetof(struct percpu__record, generation);
 
 	if (from < window->at || from + sizeof(*generation) > window->at + window->bytes) {
 		const uint64_t left = reader->image_bytes - from, unit = reader->header.unit_bytes;

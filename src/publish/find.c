@@ -12,7 +12,7 @@
 
 #include "publish/publish.h"
 
-#define LINK_PREFIX "/memfd:" PERCPU__WIRE_PREFIX
+#define LINK_PREFIX "/memfd:" PERCPU__FILE_PREFIX
 #define LINK_SUFFIX " (deleted)"
 
 struct search {

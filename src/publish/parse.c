@@ -16,11 +16,11 @@ static bool fits(uint64_t offset, uint64_t bytes, uint64_t end)
 	return offset <= end && bytes <= end - offset;
 }
 
-bool percpu__header_is_valid(const struct percpu__wire_header *header, uint64_t file_bytes)
+bool percpu__header_is_valid(const struct percpu__file_header *header, uint64_t file_bytes)
 {
 	uint64_t copies_bytes;
 
-	return header->magic == PERCPU__WIRE_MAGIC && header->version == PERCPU__WIRE_VERSION &&
+	return header->magic == PERCPU__FILE_MAGIC && header->version == PERCPU__FILE_VERSION &&
 	       header->nr_copies >= 2 && header->nr_copies <= MAX_COPIES &&
 	       header->unit_bytes == PERCPU_STRIDE && header->name_offset >= sizeof(*header) &&
 	       header->name_bytes < PERCPU__READER_MAX_BYTES &&
@@ -34,7 +34,7 @@ bool percpu__header_is_valid(const struct percpu__wire_header *header, uint64_t 
 	       fits(header->chunks_offset, copies_bytes, file_bytes);
 }
 
-uint64_t percpu__record_bytes(const struct percpu__wire_record *record, uint64_t at,
+uint64_t percpu__record_bytes(const struct percpu__record *record, uint64_t at,
 			      uint64_t used_bytes)
 {
 	if (record->bytes < sizeof(*record) || record->bytes % sizeof(uint64_t) ||
@@ -44,7 +44,7 @@ uint64_t percpu__record_bytes(const struct percpu__wire_record *record, uint64_t
 }
 
 /* Returns: true if the words lie in copy 0 of one chunk. */
-static bool words_are_valid(const struct percpu__wire_header *header, uint64_t value,
+static bool words_are_valid(const struct percpu__file_header *header, uint64_t value,
 			    uint64_t nr_words)
 {
 	const uint64_t chunk_bytes = header->nr_copies * header->unit_bytes,
@@ -56,7 +56,7 @@ static bool words_are_valid(const struct percpu__wire_header *header, uint64_t v
 }
 
 /* Returns: true if kind and number of words agree; sets *shape for a histogram. */
-static bool kind_is_valid(const struct percpu__wire_record *record,
+static bool kind_is_valid(const struct percpu__record *record,
 			  struct percpu_histogram_shape *shape)
 {
 	if (record->kind == PERCPU_METRIC_COUNTER || record->kind == PERCPU_METRIC_GAUGE)
@@ -81,8 +81,8 @@ static const char *take_string(const char **at, const char *end)
 	return zero ? text : NULL;
 }
 
-bool percpu__record_read(const struct percpu__wire_header *header,
-			 const struct percpu__wire_record *record, struct percpu__entry *entry)
+bool percpu__record_read(const struct percpu__file_header *header,
+			 const struct percpu__record *record, struct percpu__entry *entry)
 {
 	const char *at = record->text, *end;
 	struct percpu_metric *metric = &entry->metric;
@@ -114,7 +114,7 @@ bool percpu__record_read(const struct percpu__wire_header *header,
 	return at == end;
 }
 
-void percpu__record_labels(const struct percpu__wire_record *record, struct percpu_label *labels)
+void percpu__record_labels(const struct percpu__record *record, struct percpu_label *labels)
 {
 	const char *at = record->text, *end = at + record->text_bytes;
 

@@ -4,7 +4,7 @@
  * of a few size classes, so that a vacant record serves another metric; vacant records of a class
  * are linked in a free list. Changes happen under the pool's lock, in the process that owns the
  * pool (src/percpu/owner.c). Readers in other processes take no lock: the directory has a seqcount,
- * `changes`, and each record another, its generation (wire.h).
+ * `changes`, and each record another, its generation (format.h).
  *
  * Children of the owner can write the directory, and may be hostile: nothing in it is trusted.
  * Writing there garbles descriptions, and nothing else.
@@ -17,6 +17,21 @@
 #define CLASS_STEP_BITS 2 /* four lengths for each power of two */
 #define CLASS_STEPS (1u << CLASS_STEP_BITS)
 #define FIRST_BYTES ((uint64_t)64)
+#define NR_CLASSES 96u
+
+/* What this process knows of a pool's directory, kept in the room that the pool has for it; pool lock. */
+struct directory {
+	uint64_t used_bytes;
+	uint64_t generation;         /* of the process that learned this */
+	uint64_t vacant[NR_CLASSES]; /* 1 + offset of the first vacant record of each class; 0: none */
+};
+_Static_assert(sizeof(struct directory) <= sizeof(((struct percpu__shared *)NULL)->publish_state),
+	       "the pool has room for it");
+
+static struct directory *directory_of(struct percpu__shared *shared)
+{
+	return (struct directory *)shared->publish_state;
+}
 
 /* [doc:class_bytes] */
 static uint64_t class_bytes(unsigned class)
@@ -26,37 +41,37 @@ static uint64_t class_bytes(unsigned class)
 }
 /* [doc:end] */
 
-/* Returns: the smallest class with room for bytes; PERCPU__SHARED_CLASSES if there is none. */
+/* Returns: the smallest class with room for bytes; NR_CLASSES if there is none. */
 static unsigned class_of(uint64_t bytes)
 {
 	unsigned class = 0;
 
-	while (class < PERCPU__SHARED_CLASSES && class_bytes(class) < bytes)
+	while (class < NR_CLASSES && class_bytes(class) < bytes)
 		class++;
 	return class;
 }
 
-static struct percpu__wire_record *record_at(const struct percpu__shared *shared, uint64_t at)
+static struct percpu__record *record_at(const struct percpu__shared *shared, uint64_t at)
 {
-	return (struct percpu__wire_record *)((char *)shared->header + shared->directory_offset +
+	return (struct percpu__record *)((char *)shared->header + shared->directory_offset +
 					      at);
 }
 
 static uint64_t place_of(const struct percpu__shared *shared,
-			 const struct percpu__wire_record *record)
+			 const struct percpu__record *record)
 {
 	return (const char *)record - (const char *)record_at(shared, 0);
 }
 
 /* ---- the seqcounts; read_changes and read_generation are the reading side ---- */
 
-static void begin_change(struct percpu__wire_header *header)
+static void begin_change(struct percpu__file_header *header)
 {
 	__atomic_store_n(&header->changes, header->changes + 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
-static void end_change(struct percpu__wire_header *header)
+static void end_change(struct percpu__file_header *header)
 {
 	__atomic_store_n(&header->changes, header->changes + 1, __ATOMIC_RELEASE);
 }
@@ -65,7 +80,7 @@ static void end_change(struct percpu__wire_header *header)
  * Makes an even generation odd, so that readers ignore the record, or an odd one even: the record
  * is whole.
  */
-static void turn_generation(struct percpu__wire_record *record)
+static void turn_generation(struct percpu__record *record)
 {
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	__atomic_store_n(&record->generation, record->generation + 1, __ATOMIC_RELAXED);
@@ -75,59 +90,59 @@ static void turn_generation(struct percpu__wire_record *record)
 /* ---- records ---- */
 
 /* Returns: true if a record of the class fits at offset `at`. */
-static bool is_place(const struct percpu__shared *shared, uint64_t at, unsigned class)
+static bool is_place(struct percpu__shared *shared, uint64_t at, unsigned class)
 {
-	return at % sizeof(uint64_t) == 0 && at < shared->used_bytes &&
-	       class_bytes(class) <= shared->used_bytes - at;
+	return at % sizeof(uint64_t) == 0 && at < directory_of(shared)->used_bytes &&
+	       class_bytes(class) <= directory_of(shared)->used_bytes - at;
 }
 
 /* Returns: a vacant record, reused or new; NULL if the directory is full. */
-static struct percpu__wire_record *take_record(struct percpu__shared *shared, uint64_t bytes)
+static struct percpu__record *take_record(struct percpu__shared *shared, uint64_t bytes)
 {
 	const unsigned class = class_of(bytes);
-	struct percpu__wire_record *record;
+	struct percpu__record *record;
 
-	if (class == PERCPU__SHARED_CLASSES)
+	if (class == NR_CLASSES)
 		return NULL;
-	if (is_place(shared, shared->vacant[class] - 1, class)) { /* 0: the list is empty */
-		record = record_at(shared, shared->vacant[class] - 1);
-		shared->vacant[class] = record->next_vacant;
+	if (is_place(shared, directory_of(shared)->vacant[class] - 1, class)) { /* 0: the list is empty */
+		record = record_at(shared, directory_of(shared)->vacant[class] - 1);
+		directory_of(shared)->vacant[class] = record->next_vacant;
 		return record;
 	}
-	if (class_bytes(class) > shared->directory_bytes - shared->used_bytes)
+	if (class_bytes(class) > shared->directory_bytes - directory_of(shared)->used_bytes)
 		return NULL;
-	record = record_at(shared, shared->used_bytes);
+	record = record_at(shared, directory_of(shared)->used_bytes);
 	record->generation = 1;
 	record->bytes = class_bytes(class);
-	shared->used_bytes += class_bytes(class);
-	__atomic_store_n(&shared->header->used_bytes, shared->used_bytes,
+	directory_of(shared)->used_bytes += class_bytes(class);
+	__atomic_store_n(&shared->header->used_bytes, directory_of(shared)->used_bytes,
 			 __ATOMIC_RELEASE); /* pairs with read_image */
 	return record;
 }
 
-/* Returns: the class of a record in use; PERCPU__SHARED_CLASSES if it is not a record in use. */
-static unsigned class_in_use(const struct percpu__shared *shared,
-			     const struct percpu__wire_record *record)
+/* Returns: the class of a record in use; NR_CLASSES if it is not a record in use. */
+static unsigned class_in_use(struct percpu__shared *shared,
+			     const struct percpu__record *record)
 {
 	const uint64_t at = place_of(shared, record);
 	uint64_t bytes;
 	unsigned class;
 
 	if (!is_place(shared, at, 0) || record->generation % 2)
-		return PERCPU__SHARED_CLASSES;
+		return NR_CLASSES;
 	bytes = __atomic_load_n(&record->bytes, __ATOMIC_RELAXED);
 	class = class_of(bytes);
-	return class < PERCPU__SHARED_CLASSES && class_bytes(class) == bytes &&
+	return class < NR_CLASSES && class_bytes(class) == bytes &&
 			       is_place(shared, at, class)
 		       ? class
-		       : PERCPU__SHARED_CLASSES;
+		       : NR_CLASSES;
 }
 
-static void vacate_record(struct percpu__shared *shared, struct percpu__wire_record *record,
+static void vacate_record(struct percpu__shared *shared, struct percpu__record *record,
 			  unsigned class)
 {
-	record->next_vacant = shared->vacant[class];
-	shared->vacant[class] = place_of(shared, record) + 1; /* 0 ends the list */
+	record->next_vacant = directory_of(shared)->vacant[class];
+	directory_of(shared)->vacant[class] = place_of(shared, record) + 1; /* 0 ends the list */
 }
 
 /* ---- taking over from another owner ---- */
@@ -139,32 +154,32 @@ static void vacate_record(struct percpu__shared *shared, struct percpu__wire_rec
  */
 static void learn(struct percpu__shared *shared)
 {
-	struct percpu__wire_header *header = shared->header;
+	struct percpu__file_header *header = shared->header;
 	const uint64_t claimed = __atomic_load_n(&header->used_bytes, __ATOMIC_RELAXED);
 	const uint64_t end = claimed < shared->directory_bytes ? claimed : shared->directory_bytes;
 	uint64_t at = 0;
 
-	if (percpu__likely(shared->directory_generation == percpu__generation()))
+	if (percpu__likely(directory_of(shared)->generation == percpu__generation()))
 		return;
 	__atomic_store_n(&header->changes, header->changes | 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_RELEASE);
-	memset(shared->vacant, 0, sizeof(shared->vacant));
-	shared->used_bytes = end;
+	memset(directory_of(shared)->vacant, 0, sizeof(directory_of(shared)->vacant));
+	directory_of(shared)->used_bytes = end;
 	while (at < end && is_place(shared, at, 0)) {
-		struct percpu__wire_record *record = record_at(shared, at);
+		struct percpu__record *record = record_at(shared, at);
 		const uint64_t bytes = __atomic_load_n(&record->bytes, __ATOMIC_RELAXED);
 		const unsigned class = class_of(bytes);
 
-		if (class == PERCPU__SHARED_CLASSES || class_bytes(class) != bytes ||
+		if (class == NR_CLASSES || class_bytes(class) != bytes ||
 		    !is_place(shared, at, class))
 			break;
 		if (record->generation % 2)
 			vacate_record(shared, record, class);
 		at += bytes;
 	}
-	shared->used_bytes = at;
+	directory_of(shared)->used_bytes = at;
 	__atomic_store_n(&header->used_bytes, at, __ATOMIC_RELEASE); /* pairs with read_image */
-	shared->directory_generation = percpu__generation();
+	directory_of(shared)->generation = percpu__generation();
 	end_change(header);
 }
 
@@ -258,11 +273,11 @@ static struct percpu_published *fail(int error)
  * Context: the caller holds the pool's lock.
  * Returns: the new record; NULL if the directory is full.
  */
-static struct percpu__wire_record *describe(struct percpu__shared *shared, const void __percpu *p,
+static struct percpu__record *describe(struct percpu__shared *shared, const void __percpu *p,
 					    const struct percpu_metric *metric)
 {
 	const uint64_t bytes = text_bytes(metric);
-	struct percpu__wire_record *record;
+	struct percpu__record *record;
 
 	begin_change(shared->header);
 	record = take_record(shared, sizeof(*record) + bytes);
@@ -285,7 +300,7 @@ static struct percpu__wire_record *describe(struct percpu__shared *shared, const
 struct percpu_published *percpu_publish(const void __percpu *p, const struct percpu_metric *metric)
 {
 	struct percpu_pool *pool = is_valid(metric) ? published_pool(p, nr_words(metric)) : NULL;
-	struct percpu__wire_record *record;
+	struct percpu__record *record;
 	int error;
 
 	if (!pool)
@@ -301,7 +316,7 @@ struct percpu_published *percpu_publish(const void __percpu *p, const struct per
 }
 
 struct find_pool {
-	const struct percpu__wire_record *record;
+	const struct percpu__record *record;
 	struct percpu_pool *pool;
 };
 
@@ -316,7 +331,7 @@ static void match_pool(struct percpu_pool *pool, void *arg)
 
 int percpu_unpublish(struct percpu_published *published)
 {
-	struct percpu__wire_record *record = (struct percpu__wire_record *)published;
+	struct percpu__record *record = (struct percpu__record *)published;
 	struct find_pool find = { .record = record };
 	unsigned class;
 	int error;
@@ -332,12 +347,12 @@ int percpu_unpublish(struct percpu_published *published)
 	percpu__lock(&find.pool->lock);
 	learn(find.pool->shared);
 	class = class_in_use(find.pool->shared, record);
-	if (class < PERCPU__SHARED_CLASSES) {
+	if (class < NR_CLASSES) {
 		begin_change(find.pool->shared->header);
 		turn_generation(record);
 		vacate_record(find.pool->shared, record, class);
 		end_change(find.pool->shared->header);
 	}
 	percpu__unlock(&find.pool->lock);
-	return class < PERCPU__SHARED_CLASSES ? 0 : -EINVAL;
+	return class < NR_CLASSES ? 0 : -EINVAL;
 }

@@ -13,7 +13,7 @@
  *   io.c          memory, bytes of the file and time of a reader
  *
  * Writer and reader synchronise by seqcounts: `changes` of the header, and a generation in each
- * record. src/percpu/wire.h has the layout of the file and the protocol.
+ * record. src/publish/format.h has the layout of the file and the protocol.
  */
 #ifndef PERCPU_PUBLISH_FLOOR_H
 #define PERCPU_PUBLISH_FLOOR_H
@@ -21,6 +21,7 @@
 #include "counter/counter.h"
 #include "percpu/percpu.h"
 #include "platform/platform.h"
+#include "publish/format.h"
 
 #include <percpu/publish.h>
 
@@ -53,14 +54,14 @@ struct percpu__entry {
 };
 
 /* Returns: true if the header is valid for a file of file_bytes. */
-bool percpu__header_is_valid(const struct percpu__wire_header *header, uint64_t file_bytes);
+bool percpu__header_is_valid(const struct percpu__file_header *header, uint64_t file_bytes);
 
 /*
  * percpu__record_bytes - validates the length of the record at offset `at` of a directory of
  * used_bytes.
  * Returns: the length; 0 if it is invalid.
  */
-uint64_t percpu__record_bytes(const struct percpu__wire_record *record, uint64_t at,
+uint64_t percpu__record_bytes(const struct percpu__record *record, uint64_t at,
 			      uint64_t used_bytes);
 
 /*
@@ -68,11 +69,11 @@ uint64_t percpu__record_bytes(const struct percpu__wire_record *record, uint64_t
  * not vacant.
  * Returns: true if the record is valid; it is not trusted in any respect.
  */
-bool percpu__record_read(const struct percpu__wire_header *header,
-			 const struct percpu__wire_record *record, struct percpu__entry *entry);
+bool percpu__record_read(const struct percpu__file_header *header,
+			 const struct percpu__record *record, struct percpu__entry *entry);
 
 /* Reads the nr_labels labels of a record that percpu__record_read accepted. */
-void percpu__record_labels(const struct percpu__wire_record *record, struct percpu_label *labels);
+void percpu__record_labels(const struct percpu__record *record, struct percpu_label *labels);
 
 /* ---- reader.c ---- */
 
@@ -123,7 +124,7 @@ struct percpu_reader {
 	int watch; /* pidfd of the process; negative: not supported by this kernel */
 	struct percpu__file_id fd_id,
 		watch_id; /* the program may have closed them behind our back */
-	struct percpu__wire_header header;
+	struct percpu__file_header header;
 	char *name;
 	uint64_t image_bytes;
 	size_t nr;

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "percpu/wire.h"
+#include "publish/format.h"
 
 #define LIAR_UNIT_BYTES UINT64_C(262144)
 #define LIAR_DIRECTORY_AT UINT64_C(4096)
@@ -29,7 +29,7 @@ static inline void liar_put(int fd, const void *bytes, size_t size, off_t at)
 struct liar {
 	char *directory;
 	uint64_t used_bytes, room_bytes;
-	struct percpu__wire_header header;
+	struct percpu__file_header header;
 };
 
 static inline void liar_begin(struct liar *liar, uint32_t nr_copies, uint64_t room_bytes)
@@ -37,8 +37,8 @@ static inline void liar_begin(struct liar *liar, uint32_t nr_copies, uint64_t ro
 	*liar = (struct liar){ .directory = calloc(1, room_bytes), .room_bytes = room_bytes };
 	if (!liar->directory)
 		exit(1);
-	liar->header = (struct percpu__wire_header){
-		.magic = PERCPU__WIRE_MAGIC, .version = PERCPU__WIRE_VERSION, .nr_copies = nr_copies,
+	liar->header = (struct percpu__file_header){
+		.magic = PERCPU__FILE_MAGIC, .version = PERCPU__FILE_VERSION, .nr_copies = nr_copies,
 		.unit_bytes = LIAR_UNIT_BYTES, .nr_chunks = 1, .name_offset = sizeof(liar->header), .name_bytes = 1,
 		.directory_offset = LIAR_DIRECTORY_AT, .directory_bytes = (room_bytes + 4095) / 4096 * 4096, .pid = getpid(),
 	};
@@ -49,12 +49,12 @@ static inline void liar_begin(struct liar *liar, uint32_t nr_copies, uint64_t ro
 static inline void liar_add(struct liar *liar, uint32_t kind, uint32_t nr_words, uint64_t at, uint32_t nr_labels, const char *text,
 			    size_t text_bytes)
 {
-	struct percpu__wire_record *record = (void *)(liar->directory + liar->used_bytes);
+	struct percpu__record *record = (void *)(liar->directory + liar->used_bytes);
 	const uint64_t bytes = (sizeof(*record) + text_bytes + 7) / 8 * 8;
 
 	if (liar->used_bytes + bytes > liar->room_bytes)
 		abort();
-	*record = (struct percpu__wire_record){
+	*record = (struct percpu__record){
 		.generation = 2, .bytes = bytes, .value = liar->header.chunks_offset + at, .kind = kind, .nr_words = nr_words,
 		.nr_labels = nr_labels, .precision_bits = nr_words > 1 ? 14 : 0, .scale = 1, .text_bytes = text_bytes,
 	};

@@ -152,8 +152,8 @@ static void nonsense(size_t bytes)
 static void long_name(size_t bytes)
 {
 	char *name = malloc(bytes + 1);
-	struct percpu__wire_header header = {
-		.magic = PERCPU__WIRE_MAGIC, .version = PERCPU__WIRE_VERSION, .nr_copies = 2, .unit_bytes = LIAR_UNIT_BYTES,
+	struct percpu__file_header header = {
+		.magic = PERCPU__FILE_MAGIC, .version = PERCPU__FILE_VERSION, .nr_copies = 2, .unit_bytes = LIAR_UNIT_BYTES,
 		.nr_chunks = 1, .name_offset = sizeof(header), .name_bytes = bytes, .pid = getpid(),
 	};
 	int fd = memfd_create("percpu:name", MFD_ALLOW_SEALING | MFD_CLOEXEC);

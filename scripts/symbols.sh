@@ -28,6 +28,12 @@ sed 's,/\*.*\*/,,; s,#.*,,' "$map" | sed "s/[{};]/\n/g" | awk '
 report "the map names percpu_ functions and data alone" "$(grep -v '^percpu_[a-z0-9]' "$tap_dir/map")"
 report "the map has no wildcard" "$(grep '[*?]' "$tap_dir/map" | grep -v '^\*@@$')"
 report "the map's nodes are releases" "$(sed 's/.*@@//' "$tap_dir/map" | sort -u | grep -Ev '^(LIB)?PERCPU_[0-9]+(\.[0-9]+)+$')"
+printf '#include <percpu/ops.h>\n#define NAME(shape, op, bits) percpu_op_##op##_u##bits\n@ PERCPU__OPERATIONS(NAME)\n' |
+	${CC:-cc} -E -P -I"$top_srcdir/include" -x c - | sed -n '/^@/,$p' | grep -o 'percpu_op_[a-z0-9_]*' | sort >"$tap_dir/list"
+sed -n 's/@@.*//; /^percpu_op_.*_u[0-9]*$/p' "$tap_dir/map" | sort >"$tap_dir/words"
+report "the list of operations has found names" "$([ -s "$tap_dir/list" ] || echo "none in include/percpu/ops.h")"
+report "the map has the operations of the list in include/percpu/ops.h" "$(diff "$tap_dir/list" "$tap_dir/words" |
+	sed -n 's/^</in the list, not in the map:/p; s/^>/in the map, not in the list:/p')"
 report "the map is not empty" "$([ -s "$tap_dir/map" ] || echo "nothing found in $map")"
 
 if [ -e "$shared" ]; then

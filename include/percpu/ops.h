@@ -74,8 +74,8 @@ struct percpu__stack {
 #endif
 
 /*
- * The slow halves, exported: each is the complete operation, cold start, atomic mode and fallback copy
- * included. They are all that the generic machine has.
+ * The slow paths, exported. Each is the complete operation, including cold start, atomic mode and the
+ * fallback copy. A generic machine has no other path.
  */
 #define PERCPU__SLOW_UPDATE(op, bits) PERCPU_API PERCPU__OUTLINE void percpu_op_##op##_u##bits(void *p, uint##bits##_t v);
 #define PERCPU__SLOW_READ(op, bits) PERCPU_API PERCPU__OUTLINE uint##bits##_t percpu_op_##op##_u##bits(void *p);
@@ -91,7 +91,10 @@ PERCPU_API PERCPU__OUTLINE struct percpu_list_node *percpu_op_list_pop(struct pe
 PERCPU_API PERCPU__OUTLINE struct percpu_list_node *percpu_op_list_pop_all(struct percpu_list *list);
 PERCPU_API PERCPU__OUTLINE unsigned percpu_op_this_cpu(void);
 
-/* The fast halves, one per width, as bool percpu__try_<op>_u<bits>(): false sends the caller to the slow one. */
+/*
+ * The fast paths, one for each width: bool percpu__try_<op>_u<bits>().
+ * Returns: true if done; false if the caller must take the slow path.
+ */
 #define PERCPU__TRY(shape, op, bits) PERCPU__TRY_##shape(op, bits)
 PERCPU__OPERATIONS(PERCPU__TRY)
 
@@ -108,7 +111,7 @@ PERCPU__INLINE unsigned percpu_this_cpu(void)
 /* The typed address of that copy: a hint, for the caller may be elsewhere already. */
 #define percpu_this_ptr(p) percpu_ptr((p), percpu_this_cpu())
 
-/* Both halves of an operation, the width chosen by a constant size: percpu__<op>(p, ..., size). */
+/* Both paths of an operation; a constant size chooses the width: percpu__<op>(p, ..., size). */
 #define PERCPU__BOTH_UPDATE(op, bits)                                                                        \
 	if (__builtin_expect(!percpu__try_##op##_u##bits(p, (uint##bits##_t)v), 0))                          \
 		percpu_op_##op##_u##bits(p, (uint##bits##_t)v);                                              \

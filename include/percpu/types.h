@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What macros ask the compiler about a per-CPU pointer: whether it is one, what it points to, and the same without the
- * mark; and about a value, whether it is an integer.
+ * The frame of operations, and what it asks the compiler: whether p is a per-CPU pointer, what it
+ * points to, the same type without the mark, and whether a value is an integer.
  *
- * A plain pointer is refused as far as the compiler can know. Where there is a mark (compiler.h), in C, that is always:
- * percpu__address takes no pointer without it. Elsewhere, with optimization, it is where the object is in sight that
- * the pointer points into: per-CPU pointers point into guard units, where there is none.
+ * The compiler rejects a plain pointer as far as its types tell. In C with a mark (compiler.h) that
+ * is always, with the message of the operation. In C++ and for gcc before 14 no type tells: with
+ * optimization, a pointer into an object in sight is rejected, for a per-CPU pointer points into a
+ * guard unit, where no object is; any other plain pointer compiles.
  */
 #ifndef PERCPU_TYPES_H
 #define PERCPU_TYPES_H

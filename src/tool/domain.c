@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns which CPUs count together, as the library knows this machine. The fallback copy is a domain of its own, and so
- * are CPUs that are in no such thing here, which a publisher may have made up.
+ * Owns the domains by which values are shown, from the library's view of this machine. The fallback copy is a
+ * domain of its own. So are, together, CPUs that are in no domain here; a publisher may have made them up.
  */
 #include <stdlib.h>
 #include <string.h>

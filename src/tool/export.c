@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * percpu export: the Prometheus text format, version 0.0.4. All series of a name stand together under one HELP and one
- * TYPE, whichever process they are of, so they are kept as text, pool by pool, and sorted. Every series says of which pool
- * and process it is; two of one pool that have all in common cannot be told apart, and the second is left out. What was
- * left out is the page's last family, and its last line is "# EOF", so that a page that was cut off is known for one.
+ * percpu export: the Prometheus text format, version 0.0.4. All series of a name stand under one HELP and one TYPE,
+ * whichever process publishes them, so they are kept as text, pool by pool, and sorted. The labels of a series name
+ * its pool and process; of two series with equal labels the second is left out. The last family of a page counts
+ * the series that were left out, and its last line is "# EOF", so that a truncated page is recognised.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -205,7 +205,7 @@ static int by_family(const void *a, const void *b)
 	return order ? order : strcmp(x->labels, y->labels);
 }
 
-/* What all users who say something say; where they do not agree, nobody speaks for the others. */
+/* Returns: the help text on which all users who publish one agree, or a neutral one if they differ. */
 static const char *help_of(const struct series *series, size_t nr)
 {
 	const struct series *first = NULL;
@@ -231,7 +231,7 @@ static void begin_family(FILE *out, const char *name, const char *suffix, const 
 	fprintf(out, "# TYPE %s%s %s\n", name, suffix, type);
 }
 
-/* Of each series the lines whose name has that suffix. */
+/* Writes the lines of each series whose name has the suffix. */
 static void put_lines(FILE *out, const struct series *series, size_t nr, const char *suffix)
 {
 	const size_t name_bytes = strlen(series->family), suffix_bytes = strlen(suffix);
@@ -246,7 +246,7 @@ static void put_lines(FILE *out, const struct series *series, size_t nr, const c
 		}
 }
 
-/* Histograms of a name that gauges have, too: their samples are what they would be, as families without a type. */
+/* Histograms whose name is also that of gauges: their samples are unchanged, in families without a type. */
 static void put_parts(FILE *out, const struct series *series, size_t nr)
 {
 	static const char *const suffixes[] = { "_bucket", "_sum", "_count" };
@@ -279,7 +279,7 @@ static void drop_duplicates(struct page *page)
 	page->nr = kept;
 }
 
-/* All of them, sorted. */
+/* Writes all families; the series are sorted. */
 static void put_families(FILE *out, const struct page *page)
 {
 	const struct series *series = page->series;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what a command spends on whom, and what it left out. A look at what is published has so much time and so much room
- * for text. Users who hold little come first, and each may take what is left, divided by the number of users that are
- * left: so what one user publishes never keeps another from being shown, and one who is alone may have all.
+ * Owns the budget of a command, per user, and the account of what was left out. Time and text are limited. Users
+ * who hold little memory come first, and each may use the rest divided by the number of users that remain. So one
+ * user's metrics never displace another's, and a single user may use the whole budget.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -53,11 +53,11 @@ void ledger_close(struct ledger *ledger)
 	ledger->nr = 0;
 }
 
-/* ---- what may be spent ---- */
+/* ---- the budget ---- */
 
 void ledger_begin(struct ledger *ledger, size_t nr_users_left)
 {
-	if (!ledger->wall_end) /* the first has its turn, however long the search was */
+	if (!ledger->wall_end) /* the first user has a turn however long the search took */
 		ledger->wall_end = wall_seconds() + WALL_SECONDS;
 	ledger->begun_ns = thread_ns();
 	ledger->ns = wall_seconds() < ledger->wall_end ? ledger->ns_left / nr_users_left : 0;
@@ -151,7 +151,7 @@ int ledger_end_of(struct ledger *ledger, int status)
 	return status ? status : is_whole ? STATUS_OK : STATUS_FAILED;
 }
 
-/* The exporter's own series, where there is something to say. */
+/* Writes the exporter's own series, if anything was left out. */
 void ledger_put(FILE *out, struct ledger *ledger)
 {
 	if (!ledger->nr)

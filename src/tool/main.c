@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the command line: every mistake in it is one line and status 2, every failure one line and status 1. */
+/* Owns the command line. A mistake in it gives one line and status 2, any other failure one line and status 1. */
 #include <getopt.h>
 #include <locale.h>
 #include <stdlib.h>
@@ -47,7 +47,7 @@ static const struct command {
 	const char *name;
 	int (*run)(const struct options *options);
 	unsigned knobs;
-	bool is_of_machine; /* and of no process */
+	bool is_of_machine; /* takes no process */
 } commands[] = {
 	{ "list", command_list, JSON, false },
 	{ "show", command_show, BY | JSON, false },
@@ -136,7 +136,7 @@ static int read_options(const struct command *command, int argc, char **argv, st
 	return status;
 }
 
-/* What cannot be written is a failure, whatever came of the rest. */
+/* Output that cannot be written is a failure, whatever the command returned. */
 static int finish(int status)
 {
 	return fflush(stdout) || ferror(stdout) ? complain("cannot write the output") : status;

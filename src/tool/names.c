@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what metrics and labels are called in an export. What a metric is called depends on itself alone, never on what others
- * publish, and yet no two kinds make samples of the same name:
+ * Owns the names of metrics and labels in an export. A name depends on its metric alone, never on other metrics, and
+ * yet no two kinds make samples of the same name:
  *
  *	counter     end in _total, and nothing else does
  *	histogram   makes NAME_bucket, NAME_sum and NAME_count, and no other name ends so
@@ -27,7 +27,7 @@ static char *fit_name(const char *name, bool colons)
 	return text;
 }
 
-/* Cuts the suffix off where name has it. */
+/* Removes the suffix if name has it. */
 static bool cut_suffix(char *name, const char *suffix)
 {
 	const size_t length = strlen(name), cut = strlen(suffix);
@@ -45,7 +45,7 @@ static bool ends_in(const char *name, const char *suffix)
 	return length >= cut && !strcmp(name + length - cut, suffix);
 }
 
-/* Whether samples of another kind may end so. */
+/* Returns: true if samples of another kind may end so. */
 static bool is_taken(const char *name)
 {
 	return ends_in(name, "_total") || ends_in(name, "_bucket") || ends_in(name, "_sum") || ends_in(name, "_count");
@@ -154,7 +154,7 @@ void put_series_labels(FILE *out, const struct source *source, const struct perc
 	put_label_value(out, percpu_reader_name(source->reader));
 	fprintf(out, "\",pid=\"%d\"", source->pid);
 	/* A descriptor may have been handed to another's process: what is counted there is not that process's word. */
-	if (source->is_fallback)
+	if (source->is_other_user)
 		fprintf(out, ",pool_uid=\"%u\"", source->user);
 	put_labels(out, metric, by);
 }

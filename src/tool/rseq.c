@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which rseq this process has: what libc registered for its threads, and what the kernel has to offer. Of the library's
- * choice percpu_mode_reason tells; this is what it chose from.
+ * Owns the facts about rseq in this process: what libc registered for its threads and what the kernel offers.
+ * percpu_mode_reason explains the library's choice; these are its inputs.
  */
 #include <stddef.h>
 #include <sys/auxv.h>

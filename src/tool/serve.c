@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * percpu export --listen: what export writes, by HTTP, for Prometheus to scrape. Whoever may connect may ask, and keep
- * asking, so nobody's connections or requests keep others from being answered:
+ * percpu export --listen: serves pages of export by HTTP for Prometheus to scrape. Any client that can connect may
+ * send requests without end, so no client's connections or requests may starve the others:
  *
- *	connections   so many; when one more comes the oldest is shut, and so is each that lives too long
- *	pages         made at most once a second, and given to all who ask meanwhile; who still fetches one of several
- *	              pages ago is shut
+ *	connections   limited; a new one shuts the oldest, and each is shut at a maximum age
+ *	pages         made at most once a second, and shared by all requests meanwhile; a connection that still
+ *	              fetches a page several pages old is shut
  *	names         on a loopback address a request that calls us by a name is answered where the name is known, so that a
  *	              page of somebody's browser cannot read here under a name of its own (DNS rebinding)
  */
@@ -30,18 +30,18 @@
 #define CONNECTION_SECONDS 30.0
 #define CONNECTIONS_MAX 64u
 #define CONNECTIONS_ROOM 128u /* the library's own limit, beyond which new ones are not taken */
-#define PAGE_SECONDS 1.0     /* that a page is given for */
-#define PAGES_MAX 3u         /* that are kept for those who still fetch them */
+#define PAGE_SECONDS 1.0     /* for which a page is served */
+#define PAGES_MAX 3u         /* kept for connections that still fetch them */
 
 struct connection {
 	int fd;              /* -1: free */
 	bool is_shut;
 	bool has_asked;
 	double begun_at;
-	uint64_t page;       /* number of the one that it fetches; 0: none */
+	uint64_t page;       /* number of the page that it fetches; 0: none */
 };
 
-/* All of it under the lock but what never changes; the library's thread and the main one take it. */
+/* The lock protects all that changes; libmicrohttpd's thread and the main thread take it. */
 struct server {
 	const struct options *options;
 	page_writer *write_page;
@@ -64,7 +64,7 @@ static double seconds_of_clock(void)
 
 /* ---- connections ---- */
 
-/* The library sees its end, and closes it. */
+/* libmicrohttpd then sees end of file and closes the socket. */
 static void shut(struct connection *connection)
 {
 	shutdown(connection->fd, SHUT_RDWR);
@@ -85,7 +85,7 @@ static void shut_late(struct server *server)
 	}
 }
 
-/* Of those that have not asked, or of all if each has. */
+/* Shuts the oldest of the connections without a request, or of all if each had one. */
 static void shut_oldest(struct server *server)
 {
 	struct connection *oldest = NULL;
@@ -150,7 +150,7 @@ static bool is_listed(const char *names, const char *name, size_t bytes)
 	return false;
 }
 
-/* Whether we answer to it: NAME, NAME:PORT, an address, or nothing, as old clients send. */
+/* Returns: true for a Host that is answered: NAME, NAME:PORT, an address, or none, as old clients send. */
 static bool is_our_name(const struct server *server, const char *host)
 {
 	struct in_addr v4;
@@ -223,7 +223,7 @@ static enum MHD_Result answer_line(struct MHD_Connection *connection, unsigned s
 	return result;
 }
 
-/* The text of a page, exactly as long as it is. Returns: whether there is one; else why not. */
+/* Writes a page into memory. Returns: true if there is one. */
 static bool write_text(const struct server *server, char **text, size_t *size)
 {
 	FILE *out = open_memstream(text, size);
@@ -245,7 +245,7 @@ static void make_page(struct server *server)
 	const bool is_there = write_text(server, &text, &size);
 
 	if (server->page)
-		MHD_destroy_response(server->page); /* once the last one has it */
+		MHD_destroy_response(server->page); /* freed when its last connection is done */
 	server->page = is_there ? MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE)
 				: MHD_create_response_from_buffer(strlen(nothing), (char *)nothing, MHD_RESPMEM_PERSISTENT);
 	if (!is_there || !server->page)
@@ -259,7 +259,7 @@ static void make_page(struct server *server)
 	server->nr_pages++;
 }
 
-/* Who still fetches a page of so many pages ago has it no longer. */
+/* Shuts connections that still fetch a page PAGES_MAX pages old. */
 static void shut_those_behind(struct server *server)
 {
 	for (unsigned i = 0; i < CONNECTIONS_ROOM; i++) {
@@ -294,7 +294,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
 	struct server *server = arg;
 	struct connection *known = connection_of(connection);
 
-	/* The first call of a request has its head alone, and that is enough to refuse a body. */
+	/* The first call for a request has its head alone, which suffices to refuse a body. */
 	pthread_mutex_lock(&server->lock);
 	if (known)
 		known->has_asked = true;
@@ -326,7 +326,7 @@ static void announce(struct MHD_Daemon *daemon, const union address *address)
 		info ? info->port : 0);
 }
 
-/* Shuts what is late, until a signal comes. */
+/* Shuts late connections until a signal comes. */
 static void wait_for_signal(struct server *server, const sigset_t *signals)
 {
 	const struct timespec second = { 1, 0 };
@@ -355,7 +355,7 @@ int serve(const struct options *options, page_writer *write_page)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
-	pthread_sigmask(SIG_BLOCK, &signals, NULL); /* the server's thread has it so, too */
+	pthread_sigmask(SIG_BLOCK, &signals, NULL); /* inherited by the server's thread */
 	daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | (address.any.sa_family == AF_INET6 ? MHD_USE_IPv6 : 0), 0,
 				  NULL, NULL, handle, &server, MHD_OPTION_SOCK_ADDR, &address.any,
 				  MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_ROOM,
@@ -363,7 +363,7 @@ int serve(const struct options *options, page_writer *write_page)
 	if (!daemon)
 		return complain("cannot listen on %s", options->listen);
 	announce(daemon, &address);
-	complaint_keep(true); /* what each look leaves out stands on its page */
+	complaint_keep(true); /* each page reports what it leaves out */
 	wait_for_signal(&server, &signals);
 	complaint_keep(false);
 	MHD_stop_daemon(daemon);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns text that is written pool by pool in the order in which they are read, and shown in another: in slices of which each
- * is kept or not as a whole.
+ * Owns text that is written in the order in which pools are read and shown in another order, in slices that are
+ * kept or left out as a whole.
  */
 #include <stdlib.h>
 

@@ -119,7 +119,7 @@ static void json_domains(FILE *out, const struct source *source, size_t i, const
 	putc('}', out);
 }
 
-/* A name that comes twice would be one of JSON's that does, too: the first stands. */
+/* JSON objects should not repeat a name: the first of two equal labels is kept. */
 static bool is_given_again(const struct percpu_metric *metric, uint32_t label)
 {
 	for (uint32_t i = 0; i < label; i++)

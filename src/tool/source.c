@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns which pools a command is about, and in which order they are read: user by user, those who hold little first, and of
- * a user the small ones first. Each is opened once, through its creator if that still lives, read, shown and closed before
- * the next, so that one is open at a time, however many there are.
+ * Owns the choice of pools and the order in which they are read: users who hold little memory first, and the small
+ * pools of a user first. Each pool is opened once, through its creator if that is alive, read, shown and closed
+ * before the next, so that at most one is open at a time.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,8 +10,8 @@
 
 #include "tool/tool.h"
 
-#define SEARCH_NS UINT64_C(2000000000)       /* of this thread, to find who publishes */
-#define READER_BYTES ((size_t)128 << 20)     /* that one pool may take while it is read */
+#define SEARCH_NS UINT64_C(2000000000)       /* of this thread, to find publishers */
+#define READER_BYTES ((size_t)128 << 20)     /* for reading one pool */
 #define PROCESSES_MAX 64u                    /* of a pool, that are remembered one by one */
 #define NAME_BYTES_MAX 4096u                 /* of a pool that is shown */
 
@@ -45,7 +45,7 @@ static int by_file(const void *a, const void *b)
 	return x->pid != y->pid ? (x->pid > y->pid) - (x->pid < y->pid) : (x->fd > y->fd) - (x->fd < y->fd);
 }
 
-/* A process that has several descriptors of a pool is one, and of many processes the later ones are but counted. */
+/* Several descriptors of one process count once; processes beyond PROCESSES_MAX are only counted. */
 static void tidy(struct hits *hits)
 {
 	size_t kept = 0, first = 0;
@@ -71,7 +71,7 @@ static int note(const struct percpu_publisher *publisher, void *arg)
 {
 	struct hits *hits = arg;
 
-	/* What /proc shows may be the beginning of the name. */
+	/* /proc may show only the beginning of the name. */
 	if (hits->name && strncmp(hits->name, publisher->name, strlen(publisher->name)))
 		return 0;
 	if (hits->nr >= 2 * hits->nr_sorted + 4096)
@@ -149,7 +149,7 @@ static size_t sort_by_user(struct hits *hits)
 
 	tidy(hits);
 	for (size_t first = 0; first < hits->nr; first = end) {
-		/* What several looks saw of one file is one. */
+		/* Merges the hits of one file. */
 		for (end = first; end < hits->nr && hits->hit[end].file == hits->hit[first].file; end++)
 			hits->hit[end].held_bytes = hits->hit[first].held_bytes;
 	}
@@ -285,7 +285,7 @@ static void look_at(struct look *look, const struct hit *hit, size_t nr)
 		return;
 	}
 	source.pid = through->pid;
-	source.is_fallback = hit->user && hit->user != through->process_user;
+	source.is_other_user = hit->user && hit->user != through->process_user;
 	if (!look->name || !strcmp(percpu_reader_name(source.reader), look->name)) {
 		if (strnlen(percpu_reader_name(source.reader), NAME_BYTES_MAX + 1) > NAME_BYTES_MAX) {
 			ledger_leave_out(look->ledger, hit->user, LEFT_FOR_LABELS, 1);
@@ -314,7 +314,7 @@ static void look_at_all(struct look *look, struct hits *hits)
 	}
 }
 
-/* A process number; 0: it is none. */
+/* Returns: the process number; 0 if the text is not one. */
 static pid_t pid_of(const char *target)
 {
 	char *end;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns how text that others wrote is shown: nothing of it acts on a terminal, ends a string or breaks a line. */
+/* Owns the escaping of untrusted text: it cannot control a terminal, end a string or break a line. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tool/tool.h"
 
-/* Bytes of the UTF-8 character that text begins with; 0: it does not begin with one. */
+/* Returns: bytes of the UTF-8 character that text begins with; 0 if it does not begin with one. */
 static size_t utf8_bytes(const char *text)
 {
 	const unsigned char *at = (const unsigned char *)text;
@@ -174,6 +174,6 @@ FILE *open_text(char **text, size_t *size)
 	FILE *out = open_memstream(text, size);
 
 	if (!out)
-		grow(NULL, SIZE_MAX, 1); /* says so, and ends */
+		grow(NULL, SIZE_MAX, 1); /* complains and exits */
 	return out;
 }

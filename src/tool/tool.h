@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The command percpu(1). It is a program like any other: of the library it uses the public interface alone.
+ * The command percpu(1). It is a program like any other: of the library it uses the public
+ * interface alone.
  *
  *   main.c     arguments
  *   complain.c messages, and the end without memory
- *   text.c     strings of others made fit for terminals, JSON and the Prometheus format
- *   ledger.c   what a look spends on whom, and what it leaves out
- *   source.c   the published pools that a command is about, one after the other
+ *   text.c     untrusted strings, escaped for terminals, JSON and the Prometheus format
+ *   ledger.c   the budget of each user, and what was left out
+ *   source.c   the published pools that a command shows, one after the other
  *   value.c    which of their metrics there is room for, and their values
- *   sheet.c    text of pools and metrics, kept until it stands in its order
- *   domain.c    which CPUs count together
+ *   sheet.c    text of pools and metrics, put in order
+ *   domain.c   CPUs that are summed together
  *   list.c, show.c, export.c, top.c, topo.c, selftest.c    a command each
  *   names.c    names and labels as Prometheus allows them
  *   rseq.c     which rseq this process has
@@ -38,12 +39,15 @@ enum status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 __attribute__((format(printf, 1, 2))) int complain(const char *format, ...);
 __attribute__((format(printf, 1, 2))) int complain_of_usage(const char *format, ...);
 
-/* While a screen is drawn, complaints are kept instead: the last one, "" for none. */
+/*
+ * While keep is true, complaints are kept instead of printed; complaint returns the last one, or
+ * "".
+ */
 void complaint_keep(bool keep);
 void complaint_clear(void);
 const char *complaint(void);
 
-/* Never NULL: without memory the command ends. */
+/* Returns: never NULL; out of memory, the command exits. */
 void *grow(void *memory, size_t nr, size_t bytes);
 
 /* ---- main.c ---- */
@@ -71,10 +75,10 @@ bool top_sort_is_known(const char *column);
 
 /* ---- text.c ---- */
 
-/* What a terminal shows as it stands; the rest as \xNN. */
+/* Writes printable characters as they are and others as \xNN. */
 void put_plain(FILE *out, const char *text);
 
-/* In quotes, as JSON has it; what is no UTF-8 as U+FFFD. */
+/* Writes a JSON string in quotes; invalid UTF-8 becomes U+FFFD. */
 void put_json(FILE *out, const char *text);
 
 /* A label's value, without its quotes, and the text of a HELP line. */
@@ -114,14 +118,14 @@ void put_rseq_as_json(const struct rseq_facts *facts);
 
 /* ---- domain.c ---- */
 
-/* CPUs that count together, and what to call them. */
+/* CPUs that are summed together, and their names. */
 struct domains {
 	uint32_t nr;       /* 0: nothing is told apart */
 	uint32_t *of_copy; /* nr_copies of them */
 	char **name;       /* "0", "fallback"; of domains */
 };
 
-/* Whether there is such a way to domain; NULL is one. */
+/* Returns: true if CPUs can be grouped by that; NULL is valid. */
 bool domain_is_known(const char *by);
 
 /* For a reader of so many copies. */
@@ -131,19 +135,26 @@ void domain_free(struct domains *domains);
 /* ---- ledger.c ---- */
 
 enum reason {
-	LEFT_FOR_TIME, LEFT_FOR_MEMORY, LEFT_FOR_TEXT, LEFT_FOR_LABELS, LEFT_FOR_DESCRIPTORS, LEFT_AS_DUPLICATE,
-	LEFT_AS_NONSENSE, LEFT_AS_UNREADABLE, NR_REASONS
+	LEFT_FOR_TIME,
+	LEFT_FOR_MEMORY,
+	LEFT_FOR_TEXT,
+	LEFT_FOR_LABELS,
+	LEFT_FOR_DESCRIPTORS,
+	LEFT_AS_DUPLICATE,
+	LEFT_AS_NONSENSE,
+	LEFT_AS_UNREADABLE,
+	NR_REASONS
 };
 
 #define COMPLAINTS_MAX 4u /* of single pools of a user */
-#define EXPORTER_NAMES "percpu_exporter_" /* what the names of the exporter's own series begin with */
+#define EXPORTER_NAMES "percpu_exporter_" /* prefix of the exporter's own series */
 
 struct left_out {
 	uid_t uid;
 	size_t nr[NR_REASONS];
 };
 
-/* Of one look at what is published. */
+/* The budget and account of one pass over all pools. */
 struct ledger {
 	uint64_t ns_left, bytes_left;
 	double wall_end;
@@ -156,21 +167,24 @@ struct ledger {
 struct ledger ledger_open(void);
 void ledger_close(struct ledger *ledger);
 
-/* A user's turn, of so many users who have not had theirs. */
+/* Begins the turn of one of nr_users_left users; ends it. */
 void ledger_begin(struct ledger *ledger, size_t nr_users_left);
 void ledger_end(struct ledger *ledger);
 
-/* Of the user whose turn it is: the time that is left, whether there is room for so much more text, and less room from now on. */
+/*
+ * Of the user whose turn it is: the time that is left, whether there is room for so much more text,
+ * and less room from now on.
+ */
 uint64_t ledger_ns(const struct ledger *ledger);
 bool ledger_has_room(const struct ledger *ledger, size_t bytes);
 void ledger_take(struct ledger *ledger, size_t bytes);
 
 void ledger_leave_out(struct ledger *ledger, uid_t uid, enum reason reason, size_t nr);
 
-/* Whether nothing is missing that could have been shown, had its user not published so much. */
+/* Returns: true if nothing was left out for want of budget. */
 bool ledger_is_whole(const struct ledger *ledger);
 
-/* Whether one more pool of this user may be complained of by itself. */
+/* Returns: true if one more pool of this user may have a complaint of its own. */
 bool ledger_complains(struct ledger *ledger);
 
 /* A line on standard error for each user and reason. */
@@ -191,26 +205,29 @@ struct source {
 	uint64_t file;
 	unsigned nr_processes;  /* that have it open */
 	uid_t user;             /* whose memory it is */
-	bool is_fallback;        /* another user than the process's, and not root */
+	bool is_other_user; /* the memory belongs neither to the user of the process nor to root */
 	struct domains domains;
 	bool has_ended;         /* the process, at the update */
 	struct ledger *ledger;
 };
 
 /*
- * sources_visit - calls visit for each pool that options name, domained as they say, with its values. Users who hold little
- * come first. Those that cannot be read are complained of.
+ * sources_visit - calls visit for each pool that options name, with domains as they say, with its
+ * values. Users who hold little come first. Complains of pools that cannot be read.
  * Returns: a status; with a target, finding nothing is STATUS_FAILED.
  */
-int sources_visit(const struct options *options, struct ledger *ledger, void (*visit)(struct source *source, void *arg),
-		  void *arg);
+int sources_visit(const struct options *options, struct ledger *ledger,
+		  void (*visit)(struct source *source, void *arg), void *arg);
 
 /* ---- value.c ---- */
 
-/* Whether there is a place for a metric in what is shown; one with too many labels is left out. */
+/* Returns: true if the metric is shown; one with too many labels is left out. */
 bool source_takes(const struct source *source, const struct percpu_metric *metric);
 
-/* Whether the user whose turn it is has time and room for so many bytes more. If not, nr metrics are left out. */
+/*
+ * Returns: true if the user whose turn it is has time and room for so many more bytes. If not, nr
+ * metrics are left out.
+ */
 bool source_goes_on(const struct source *source, size_t bytes, size_t nr);
 
 /* What counters and gauges come to in their unit, as a number for people. */
@@ -220,7 +237,8 @@ double metric_value(const struct percpu_metric *metric, uint64_t word);
 void put_value(FILE *out, const struct percpu_metric *metric, uint64_t word);
 
 /* The histogram of a domain; free counts. */
-struct percpu_histogram_data source_histogram(const struct source *source, size_t metric, uint32_t domain);
+struct percpu_histogram_data source_histogram(const struct source *source, size_t metric,
+					      uint32_t domain);
 
 /* All domains together. */
 struct percpu_histogram_data source_histogram_total(const struct source *source, size_t metric);
@@ -231,7 +249,7 @@ uint32_t source_nr_domains(const struct source *source);
 
 /* ---- sheet.c ---- */
 
-/* What was written of one pool or metric. */
+/* The text of one pool or metric. */
 struct slice {
 	pid_t pid;
 	uint64_t file;
@@ -248,11 +266,17 @@ struct sheet {
 	char **block;     /* the texts of pools */
 };
 
-/* A pool's text goes to sheet->out from here on, and slices of it are what is between a begin and a keep. */
+/*
+ * A pool's text goes to sheet->out from here on, and slices of it are what is between a begin and a
+ * keep.
+ */
 void sheet_open(struct sheet *sheet);
 void sheet_begin(struct sheet *sheet);
 
-/* Whether there is room for what was written since; it is kept only then. nr: what is left out if not; 0: it is kept. */
+/*
+ * Whether there is room for what was written since; it is kept only then. nr: what is left out if
+ * not; 0: it is kept.
+ */
 bool sheet_keep(struct sheet *sheet, const struct source *source, size_t nr);
 void sheet_close(struct sheet *sheet);
 
@@ -261,16 +285,21 @@ void sheet_put(FILE *out, struct sheet *sheet, const char *between);
 
 /* ---- names.c ---- */
 
-/* What a metric of this kind is called in an export: no two kinds have the same name, but for gauges and histograms. */
+/*
+ * What a metric of this kind is called in an export: no two kinds have the same name, but for
+ * gauges and histograms.
+ */
 char *family_name(const struct percpu_metric *metric);
 
 /* The labels of a series without braces, those of its source first. */
-void put_series_labels(FILE *out, const struct source *source, const struct percpu_metric *metric, const char *by);
+void put_series_labels(FILE *out, const struct source *source, const struct percpu_metric *metric,
+		       const char *by);
 
 /* ---- export.c ---- */
 
 /*
- * export_to - writes a page of all values that are published now. *is_whole: false if some had to be left out.
+ * export_to - writes a page of all values that are published now. *is_whole: false if some had to
+ * be left out.
  * Returns: a status.
  */
 int export_to(FILE *out, const struct options *options, bool *is_whole);

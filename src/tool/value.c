@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what there is of an open pool to be shown: which of its metrics there is room for, and what their values come to. */
+/* Owns the values of an open pool: which of its metrics there is room for, and their sums. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #define LABELS_MAX 128u           /* of a metric that is shown */
 #define METRIC_BYTES_MAX 65536u   /* of all its text */
 
-/* Adds the text's length. false: that is too much. */
+/* Adds the text's length. Returns: true if the sum is within the limit. */
 static bool add_length(size_t *bytes, const char *text)
 {
 	*bytes += strnlen(text, METRIC_BYTES_MAX + 1);

@@ -13,7 +13,7 @@ static struct percpu__cpu_cache *make_ready(struct percpu__cache *cache,
 {
 	percpu__lock(&cache->lock);
 	if (!cpu_cache->ready) {
-		percpu__lock_init(&cpu_cache->lock, PERCPU__RANK_HOME);
+		percpu__lock_init(&cpu_cache->lock, PERCPU__RANK_CPU_CACHE);
 		percpu__lock_made_in_fork(&cpu_cache->lock, &cache->lock);
 		cpu_cache->copy = copy;
 		cpu_cache->next_used = cache->used;

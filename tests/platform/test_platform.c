@@ -303,7 +303,7 @@ static void lock_for_fork(void *arg)
 	struct percpu__lock registry = PERCPU__LOCK_INIT(PERCPU__RANK_REGISTRY), pool, made;
 
 	percpu__lock_init(&pool, PERCPU__RANK_POOL);
-	percpu__lock_init(&made, PERCPU__RANK_HOME);
+	percpu__lock_init(&made, PERCPU__RANK_CPU_CACHE);
 	for (int i = 0; i < 2; i++) {
 		percpu__lock_for_fork(&registry);
 		percpu__lock_for_fork(&pool);

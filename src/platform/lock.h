@@ -13,7 +13,7 @@
  * nest only through percpu__lock_nested, in an order that the caller defines.
  *
  *	rank      lock                          protects
- *	CACHES    static, cache/registry.cthe   list of all caches, their states, vacant handles
+ *	CACHES    static, cache/registry.c      the list of all caches, their states, vacant handles
  *	CACHE     cache->lock                   starting and stopping magazines and remote batches
  *	CPU_CACHE cpu_cache->lock               one CPU's depot and slab lists; pushes of its batches
  *	ARENA     static, cache/arena.c         the arena's ranges and the lists of their descriptors

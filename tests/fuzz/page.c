@@ -52,7 +52,7 @@ int sources_visit(const struct options *options, struct ledger *ledger, void (*v
 {
 	for (unsigned i = 0; i < nr_files; i++) {
 		struct source source = { .reader = percpu_reader_open(getpid(), files[i].fd), .pid = i & 1, .file = i,
-					 .nr_processes = 1, .user = files[i].user, .is_other_user = files[i].is_fallback,
+					 .nr_processes = 1, .user = files[i].user, .is_other_user = files[i].is_other_user,
 					 .ledger = ledger };
 
 		ledger_begin(ledger, nr_files - i);

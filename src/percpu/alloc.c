@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the public entries of allocation, and the verdict on a pointer given to free: fault_of is the list of
- * rules, in the order in which they are tried. Nothing is read from the memory that the pointer names.
+ * Owns the public functions that allocate and free, and the validation of pointers: fault_of is the
+ * list of rules, in the order in which they are checked. Validation does not access the memory that
+ * the pointer names.
  *
- * The common way of a small area is percpu__area_cache_alloc and percpu__area_cache_free, without a lock; the
- * others end at the pool, under its lock, zeroing outside of it.
+ * Fast path: small areas come from the CPU's area cache and return to it, without a lock. Slow
+ * path: the pool, under its lock; zeroing follows after the unlock.
  */
 #include <errno.h>
 #include <string.h>
@@ -15,8 +16,9 @@
 
 /* ---- requests ---- */
 
-/* 0 and the request in granules, or the error. */
-static inline int read_request(size_t size, size_t align, uint32_t *granules, uint32_t *align_granules)
+/* Validates a request and converts it to granules. Returns: 0 or -errno. */
+static inline int read_request(size_t size, size_t align, uint32_t *granules,
+			       uint32_t *align_granules)
 {
 	if (percpu__unlikely(!size || !align || (align & (align - 1)) || align > PERCPU_MAX_ALIGN))
 		return -EINVAL;
@@ -33,7 +35,8 @@ static void __percpu *fail(int error)
 	return NULL;
 }
 
-static void __percpu *take(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules, const void *caller)
+static void __percpu *take(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules,
+			   const void *caller)
 {
 	void __percpu *p = pool ? percpu__pool_take_zeroed(pool, granules, align_granules) : NULL;
 
@@ -45,7 +48,7 @@ static void __percpu *take(struct percpu_pool *pool, uint32_t granules, uint32_t
 	return p;
 }
 
-/* All of percpu_alloc, the default pool included. */
+/* Slow path of percpu_alloc: every request, and creation of the default pool. */
 static __attribute__((noinline)) void __percpu *alloc(size_t size, size_t align, const void *caller)
 {
 	uint32_t granules, align_granules;
@@ -60,20 +63,19 @@ static __attribute__((noinline)) void __percpu *alloc(size_t size, size_t align,
 	return p ? p : take(pool, granules, align_granules, caller);
 }
 
-/* [doc:alloc] */
 void __percpu *percpu_alloc(size_t size, size_t align)
 {
-	/* The usual sizes and alignments; all others, bad ones too, are judged in alloc. */
-	if (percpu__likely(size - 1 < PERCPU__AREA_CACHE_GRANULES * PERCPU__GRANULE && align - 1 < PERCPU__GRANULE &&
-			   !(align & (align - 1)))) {
-		void __percpu *p = percpu__area_cache_alloc((size + PERCPU__GRANULE - 1) / PERCPU__GRANULE);
+	/* The usual sizes and alignments; alloc validates and serves all others. */
+	if (percpu__likely(size - 1 < PERCPU__AREA_CACHE_GRANULES * PERCPU__GRANULE &&
+			   align - 1 < PERCPU__GRANULE && !(align & (align - 1)))) {
+		const uint32_t granules = (size + PERCPU__GRANULE - 1) / PERCPU__GRANULE;
+		void __percpu *p = percpu__area_cache_alloc(granules);
 
 		if (percpu__likely(p != NULL))
 			return p;
 	}
 	return alloc(size, align, __builtin_return_address(0));
 }
-/* [doc:end] */
 
 void __percpu *percpu_alloc_array(size_t n, size_t size, size_t align)
 {
@@ -101,8 +103,10 @@ void __percpu *percpu_pool_alloc(struct percpu_pool *pool, size_t size, size_t a
 
 /* ---- frees ---- */
 
-/* The policy: a pointer passes all rules or the process ends. Neighbours may come and go meanwhile. */
-/* [doc:fault_of] */
+/*
+ * The policy: a pointer that breaks a rule ends the process. Neighbouring areas may be allocated
+ * and freed meanwhile.
+ */
 static enum percpu__fault fault_of(const struct percpu__chunk *chunk, uintptr_t address)
 {
 	const uint32_t offset_bytes = address & (PERCPU_STRIDE - 1);
@@ -113,30 +117,42 @@ static enum percpu__fault fault_of(const struct percpu__chunk *chunk, uintptr_t 
 		return PERCPU__FAULT_COPY;
 	if (percpu__unlikely(offset_bytes % PERCPU__GRANULE))
 		return PERCPU__FAULT_MISALIGNED;
-	if (percpu__unlikely(!percpu__area_map_is_live(&chunk->area_map, offset_bytes / PERCPU__GRANULE)))
+	if (percpu__unlikely(
+		    !percpu__area_map_is_live(&chunk->area_map, offset_bytes / PERCPU__GRANULE)))
 		return PERCPU__FAULT_NOT_LIVE;
-	if (percpu__unlikely(__atomic_load_n(percpu__tag_of((const void __percpu *)address), __ATOMIC_RELAXED) & PERCPU__KEPT))
+	if (percpu__unlikely(__atomic_load_n(percpu__tag_of((const void __percpu *)address),
+					     __ATOMIC_RELAXED) &
+			     PERCPU__KEPT))
 		return PERCPU__FAULT_DOUBLE_FREE;
 	return PERCPU__NO_FAULT;
 }
-/* [doc:end] */
 
-/* A pointer that is none may be into a chunk that another thread unmaps meanwhile. Returns: what is wrong, or 0. */
+/*
+ * Finds the area of p. An invalid pointer may lie in a chunk that another thread is unmapping,
+ * hence the lookup. Returns: the rule that p breaks; PERCPU__NO_FAULT if none.
+ */
 static enum percpu__fault judge(const void __percpu *p, struct percpu__area *area)
 {
 	const unsigned mine = percpu__lookup_begin();
 	enum percpu__fault fault;
 
-	*area = (struct percpu__area){ percpu__pagemap_find((uintptr_t)p), (uintptr_t)p & (PERCPU_STRIDE - 1), 0 };
+	*area = (struct percpu__area){ percpu__pagemap_find((uintptr_t)p),
+				       (uintptr_t)p & (PERCPU_STRIDE - 1), 0 };
 	fault = fault_of(area->chunk, (uintptr_t)p);
 	if (percpu__likely(!fault))
-		area->bytes = percpu__area_map_size(&area->chunk->area_map, area->offset_bytes / PERCPU__GRANULE) * PERCPU__GRANULE;
+		area->bytes = percpu__area_map_size(&area->chunk->area_map,
+						    area->offset_bytes / PERCPU__GRANULE) *
+			      PERCPU__GRANULE;
 	percpu__lookup_end(mine);
 	return fault;
 }
 
-/* Ends the process. The pool may be destroyed meanwhile, so its name is copied while judging keeps it mapped. */
-static __attribute__((cold)) _Noreturn void refuse(const void __percpu *p, const char *call, enum percpu__fault fault)
+/*
+ * Ends the process. Another thread may destroy the pool, so the name is copied during a lookup,
+ * which keeps it mapped.
+ */
+static __attribute__((cold)) _Noreturn void refuse(const void __percpu *p, const char *call,
+						   enum percpu__fault fault)
 {
 	const unsigned mine = percpu__lookup_begin();
 	const struct percpu__chunk *chunk = percpu__pagemap_find((uintptr_t)p);
@@ -146,10 +162,12 @@ static __attribute__((cold)) _Noreturn void refuse(const void __percpu *p, const
 		strncpy(name, chunk->pool->name, sizeof(name) - 1);
 	percpu__lookup_end(mine);
 	percpu__fatal(call,
-		      &(struct percpu__subject){ .pointer = (const void *)(uintptr_t)p, .pool = name[0] ? name : NULL },
+		      &(struct percpu__subject){ .pointer = (const void *)(uintptr_t)p,
+						 .pool = name[0] ? name : NULL },
 		      fault);
 }
 
+/* Returns: the area of p; ends the process if p is invalid. */
 static struct percpu__area validate(const void __percpu *p, const char *who)
 {
 	struct percpu__area area;
@@ -161,8 +179,9 @@ static struct percpu__area validate(const void __percpu *p, const char *who)
 }
 
 /*
- * Whether p is for others to free: it lies in a published pool whose owner lives, or in one taken over, where what lives
- * is what other processes said. There nothing proves that the caller is wrong.
+ * Returns: true if p is to be ignored: it lies in a published pool that another process owns, or in
+ * one that this process has taken over. There the live areas are known from the file, which other
+ * processes write, so a pointer that seems invalid proves no error of the caller.
  */
 static __attribute__((cold)) bool is_of_others(const void __percpu *p)
 {
@@ -173,22 +192,27 @@ static __attribute__((cold)) bool is_of_others(const void __percpu *p)
 		return false;
 	if (percpu__pool_own(pool))
 		return true;
-	return __atomic_load_n(&pool->shared->is_second_hand, __ATOMIC_RELAXED) && judge(p, &area) && area.chunk &&
-	       (uintptr_t)p % PERCPU__GRANULE == 0 && (uintptr_t)p - (uintptr_t)area.chunk->base < PERCPU_STRIDE;
+	return __atomic_load_n(&pool->shared->is_second_hand, __ATOMIC_RELAXED) &&
+	       judge(p, &area) && area.chunk && (uintptr_t)p % PERCPU__GRANULE == 0 &&
+	       (uintptr_t)p - (uintptr_t)area.chunk->base < PERCPU_STRIDE;
 }
 
-/* The area to free; false: there is nothing to do. No lock held. */
-static inline bool validate_for_free(const void __percpu *p, struct percpu__area *area, const char *who)
+/*
+ * Finds the area to free; ends the process if p is invalid.
+ * Returns: false if there is nothing to free. Context: no lock is held.
+ */
+static inline bool validate_for_free(const void __percpu *p, struct percpu__area *area,
+				     const char *who)
 {
 	if (percpu__likely(!judge(p, area) && !area->chunk->pool->shared))
 		return true;
 	if (is_of_others(p))
 		return false;
-	*area = validate(p, who); /* anew: the pool may have been taken over by now */
+	*area = validate(p, who); /* again: is_of_others may have taken the pool over */
 	return true;
 }
 
-/* All of percpu_free. */
+/* Slow path of percpu_free: every pointer. */
 static __attribute__((noinline)) void free_any(void __percpu *p)
 {
 	struct percpu__area area;
@@ -214,8 +238,10 @@ static __attribute__((noinline)) void free_any(void __percpu *p)
 	percpu__pools_age(percpu__now_ms());
 }
 
-/* [doc:free] */
-/* Granules of a live area that was on a stack before, by its tag; 0: any other pointer, good or bad. */
+/*
+ * Returns: granules of a live area that the area cache held before, from its tag; 0 for any other
+ * pointer, valid or not.
+ */
 static inline uint32_t known_granules(const void __percpu *p)
 {
 	const uintptr_t address = (uintptr_t)p;
@@ -236,7 +262,6 @@ void percpu_free(void __percpu *p)
 	if (percpu__unlikely(!granules || !percpu__area_cache_free(p, granules)))
 		free_any(p);
 }
-/* [doc:end] */
 
 size_t percpu_usable_size(const void __percpu *p)
 {
@@ -258,7 +283,7 @@ size_t percpu_usable_size(const void __percpu *p)
 	return area.bytes;
 }
 
-/* ---- many at once: one lock and one look at the copies for each batch ---- */
+/* ---- bulk: each batch takes the lock once and visits the copies once ---- */
 
 #define BATCH 64u
 
@@ -271,13 +296,14 @@ void percpu_free_bulk(size_t n, void __percpu **ptrs)
 
 		if (!ptrs[i])
 			continue;
-		if (judge(ptrs[i], &area) || area.chunk->pool != locked || percpu__unlikely(percpu__debug_on())) {
+		if (judge(ptrs[i], &area) || area.chunk->pool != locked ||
+		    percpu__unlikely(percpu__debug_on())) {
 			if (locked)
 				percpu__unlock(&locked->lock);
 			locked = NULL;
 			if (!validate_for_free(ptrs[i], &area, "percpu_free_bulk"))
 				continue;
-			/* Whoever watches is told without the lock. */
+			/* The hooks may call malloc, so no lock is held. */
 			if (percpu__unlikely(percpu__debug_on()))
 				percpu__debug_freed(area);
 			locked = area.chunk->pool;
@@ -291,9 +317,9 @@ void percpu_free_bulk(size_t n, void __percpu **ptrs)
 	percpu__pools_age(percpu__now_ms());
 }
 
-/* Takes up to BATCH areas, zeroed. Returns: how many there were. */
-static size_t take_batch(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules, size_t n,
-			 void __percpu **out, const void *caller)
+/* Allocates up to BATCH zeroed areas. Returns: their number. */
+static size_t take_batch(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules,
+			 size_t n, void __percpu **out, const void *caller)
 {
 	struct percpu__area areas[BATCH];
 	unsigned nr = 0, nr_dirty = 0;
@@ -302,7 +328,8 @@ static size_t take_batch(struct percpu_pool *pool, uint32_t granules, uint32_t a
 
 	percpu__ask_nodes(percpu_abi.nr_copies - 1);
 	percpu__lock(&pool->lock);
-	while (nr < n && nr < BATCH && percpu__pool_take(pool, granules, align_granules, &area, &dirty)) {
+	while (nr < n && nr < BATCH &&
+	       percpu__pool_take(pool, granules, align_granules, &area, &dirty)) {
 		out[nr++] = percpu__area_pointer(area);
 		if (dirty)
 			areas[nr_dirty++] = area;
@@ -326,7 +353,8 @@ int percpu_alloc_bulk(size_t size, size_t align, size_t n, void __percpu **out)
 	if (!pool)
 		return -ENOMEM;
 	for (; done < n; done += taken) {
-		taken = take_batch(pool, granules, align_granules, n - done, out + done, __builtin_return_address(0));
+		taken = take_batch(pool, granules, align_granules, n - done, out + done,
+				   __builtin_return_address(0));
 		if (taken)
 			continue;
 		percpu_free_bulk(done, out);

@@ -1,43 +1,47 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the area cache of the default pool: a few freed areas that every CPU keeps, so that most pairs
- * of alloc and free take no lock. It is per-CPU memory of the library's own kind: a class for each size
- * of up to PERCPU__AREA_CACHE_GRANULES, and in it two bounded stacks, pushed and popped by rseq sections.
+ * Owns the area cache of the default pool: each CPU keeps some freed areas, so that most pairs of
+ * alloc and free take no lock. The cache itself lies in per-CPU memory. It has a size class for
+ * each number of granules up to PERCPU__AREA_CACHE_GRANULES; a class has two bounded stacks, which
+ * rseq critical sections push and pop.
  *
- *	free -> used -> (zeroed, several at a time) -> clean -> alloc		where copies are many
- *	free -> used -> (zeroed) -> alloc					where they are few
+ *	many copies:	free -> used -> (zeroed in batches) -> clean -> alloc
+ *	few copies:	free -> used -> (zeroed) -> alloc
  *
- * An area on a stack still counts as live to its chunk; its tag in the chunk says so, and a
- * second free of it is found out. How many a stack keeps is decided in limit_of.
+ * An area on a stack is still live in its chunk's area map. Its tag has PERCPU__KEPT, by which a
+ * double free is detected. The limit of a stack starts at first_limit and doubles (doubled_limit).
  *
- * A stack whose limit is zero is closed: all is closed at first, and by fork and trim. Who finds this
- * CPU's stacks closed opens them under the pool's lock. Who closes them sets the limits to zero and
- * fences: from then on no section can touch a stack, and whoever holds the lock may.
+ * A stack with limit 0 is stopped. All stacks are stopped at first, and again by fork and trim. A
+ * free that finds the stacks of its CPU stopped starts them, under the pool's lock. Stopping sets
+ * the limits to 0 and then fences: afterwards no critical section can change a stack, and the
+ * holder of the lock may.
  *
- *	who			beside whom		kept apart by
- *	push, pop		others of the CPU	rseq
- *	open, close, drain	one another		pool lock
- *	close, drain		push, pop		limit 0, then fence
+ *	access			concurrent with		excluded by
+ *	push, pop		push, pop of the CPU	rseq
+ *	start, stop, drain	start, stop, drain	pool lock
+ *	stop, drain		push, pop		limit 0, then fence
  */
 #include "percpu/area_cache.h"
 #include "percpu/percpu.h"
 #include "topology/topology.h"
 
+/* All three are written under the default pool's lock; the first is read without it. */
+struct percpu__area_cache __percpu *percpu__area_cache; /* set once */
+static struct percpu_pool own_pool;                     /* holds the area cache */
+static enum state { NEVER, STOPPED, STARTED } *state;   /* [cpu]: of the CPU's stacks */
 
-struct percpu__area_cache __percpu *percpu__area_cache; /* set once, under the default pool's lock */
-static struct percpu_pool own_pool;           /* where it lies; the default pool's lock */
-static enum state { NEVER, CLOSED, OPEN } *state; /* of each CPU's stacks; the default pool's lock */
-
-static struct percpu__stack __percpu *clean_of(struct percpu__area_cache __percpu *cache, uint32_t granules)
+static struct percpu__stack __percpu *clean_of(struct percpu__area_cache __percpu *cache,
+					       uint32_t granules)
 {
 	return &cache->clean[granules - 1].head;
 }
 
 /*
- * How many areas a stack keeps is a matter of two minds. The more, the fewer small gaps are filled: churn of
- * mixed sizes packs to 95.6 % without a cache, 94.8 % with 128 bytes a stack, 92.5 % with 15 areas. The
- * fewer, the more often CPUs meet at the lock. So a stack begins with little, and a CPU that had to wait
- * for the lock doubles the stack that sent it there. A lot for many copies is worth more from the start.
+ * The stack limit is a trade-off. A high limit causes fragmentation: churn of mixed sizes packs to
+ * 95.6 % without a cache, 94.8 % with 128 bytes per stack, 92.5 % with 15 areas. A low limit causes
+ * contention for the lock. So the limit starts low, and a CPU that had to wait for the lock doubles
+ * the limit of the stack that overflowed. With many copies it starts higher, because a large batch
+ * is cheaper to zero.
  */
 static uint32_t first_limit(uint32_t granules)
 {
@@ -52,14 +56,16 @@ static uint32_t doubled_limit(uint32_t limit)
 	return limit < PERCPU__AREA_CACHE_SLOTS / 2 ? 2 * limit + 1 : PERCPU__AREA_CACHE_SLOTS;
 }
 
-/* The limit on the caller's CPU, a hint. */
+/* Returns: the limit on the caller's CPU, a hint. */
 static uint32_t limit_here(struct percpu__area_cache __percpu *cache, uint32_t granules)
 {
-	return __atomic_load_n(&percpu_this_ptr(percpu__area_cache_used(cache, granules))->limit, __ATOMIC_RELAXED);
+	return __atomic_load_n(&percpu_this_ptr(percpu__area_cache_used(cache, granules))->limit,
+			       __ATOMIC_RELAXED);
 }
 
-/* ---- by the lot: zeroing where copies are many, and what the pool is asked for ---- */
+/* ---- refill: zeroing in batches where copies are many, and requests to the pool ---- */
 
+/* Tags the item as allocated, and returns it. */
 static void __percpu *marked(void __percpu *item, uint32_t granules)
 {
 	percpu__area_cache_mark(item, granules);
@@ -75,22 +81,27 @@ void __percpu *percpu__area_cache_hand_out(void __percpu *item, uint32_t granule
 	return marked(item, granules);
 }
 
-/* Keeps clean items but the first, which is handed out. */
-static void __percpu *keep_clean(struct percpu__area_cache __percpu *cache, uint32_t granules, void __percpu **items,
-				 unsigned nr)
+/* Puts all items but the first on a stack, and returns the first as allocated. All are zeroed. */
+static void __percpu *keep_clean(struct percpu__area_cache __percpu *cache, uint32_t granules,
+				 void __percpu **items, unsigned nr)
 {
-	struct percpu__stack __percpu *stack =
-		percpu__copies_are_few() ? percpu__area_cache_used(cache, granules) : clean_of(cache, granules);
+	struct percpu__stack __percpu *stack = percpu__copies_are_few()
+						       ? percpu__area_cache_used(cache, granules)
+						       : clean_of(cache, granules);
 
 	while (--nr) {
 		percpu__area_cache_mark(items[nr], granules | PERCPU__KEPT);
+		/* After a migration to a CPU whose stack is full or stopped. */
 		if (!percpu__area_cache_push(stack, items[nr]))
-			percpu__pool_return(marked(items[nr], granules)); /* moved to a CPU whose stack is full */
+			percpu__pool_return(marked(items[nr], granules));
 	}
 	return marked(items[0], granules);
 }
 
-/* Where there are many copies: from what was zeroed before, or a new lot. NULL: neither. */
+/*
+ * Allocates where copies are many: a clean area, or one of a batch of used areas that it zeroes.
+ * Returns: NULL if there is no clean area and too few used ones.
+ */
 static void __percpu *take_clean(struct percpu__area_cache __percpu *cache, uint32_t granules)
 {
 	struct percpu__stack __percpu *used = percpu__area_cache_used(cache, granules);
@@ -101,8 +112,9 @@ static void __percpu *take_clean(struct percpu__area_cache __percpu *cache, uint
 
 	if (item)
 		return marked(item, granules);
-	/* Half a stack of used ones is a lot that is worth it. */
-	if (__atomic_load_n(&percpu_this_ptr(used)->nr, __ATOMIC_RELAXED) < limit_here(cache, granules) / 2)
+	/* Half a stack of used areas is worth a visit to all copies. */
+	if (__atomic_load_n(&percpu_this_ptr(used)->nr, __ATOMIC_RELAXED) <
+	    limit_here(cache, granules) / 2)
 		return NULL;
 	for (; nr < PERCPU__AREA_CACHE_SLOTS && (item = percpu__area_cache_pop(used)); nr++) {
 		items[nr] = item;
@@ -116,7 +128,9 @@ static void __percpu *take_clean(struct percpu__area_cache __percpu *cache, uint
 
 void __percpu *percpu__area_cache_refill(struct percpu_pool *pool, uint32_t granules)
 {
-	struct percpu__area_cache __percpu *cache = __atomic_load_n(&percpu__area_cache, __ATOMIC_ACQUIRE); /* pairs with make_area_cache */
+	/* pairs with make_area_cache */
+	struct percpu__area_cache __percpu *cache =
+		__atomic_load_n(&percpu__area_cache, __ATOMIC_ACQUIRE);
 	struct percpu__area areas[PERCPU__AREA_CACHE_SLOTS];
 	void __percpu *items[PERCPU__AREA_CACHE_SLOTS];
 	unsigned wanted, nr = 0, nr_dirty = 0;
@@ -134,7 +148,8 @@ void __percpu *percpu__area_cache_refill(struct percpu_pool *pool, uint32_t gran
 		return NULL;
 	percpu__ask_nodes(percpu_abi.nr_copies - 1);
 	percpu__lock(&pool->lock);
-	for (; nr < wanted && percpu__pool_take(pool, granules, 1, &areas[nr_dirty], &dirty); nr++) {
+	for (; nr < wanted && percpu__pool_take(pool, granules, 1, &areas[nr_dirty], &dirty);
+	     nr++) {
 		items[nr] = percpu__area_pointer(areas[nr_dirty]);
 		nr_dirty += dirty;
 	}
@@ -145,11 +160,13 @@ void __percpu *percpu__area_cache_refill(struct percpu_pool *pool, uint32_t gran
 	return keep_clean(cache, granules, items, nr);
 }
 
-/* ---- opening, closing, draining, under the default pool's lock ---- */
+/* ---- start, stop, flush, drain, under the default pool's lock ---- */
 
+/* Makes the area cache at the first call. Returns: true if it exists. */
 static bool make_area_cache(void)
 {
-	static const struct percpu_pool_attr attr = { .size = sizeof(attr), .huge_pages = PERCPU_OFF };
+	static const struct percpu_pool_attr attr = { .size = sizeof(attr),
+						      .huge_pages = PERCPU_OFF };
 	const uint32_t granules = sizeof(struct percpu__area_cache) / PERCPU__GRANULE;
 	static bool tried;
 
@@ -159,24 +176,25 @@ static bool make_area_cache(void)
 	state = percpu__map(percpu_nr_cpus() * sizeof(*state));
 	if (!state || percpu__pool_init(&own_pool, "area cache", &attr, PERCPU__RANK_OWN_POOL) < 0)
 		return false;
-	__atomic_store_n(&percpu__area_cache, percpu__pool_take_zeroed(&own_pool, granules, 64 / PERCPU__GRANULE),
+	__atomic_store_n(&percpu__area_cache,
+			 percpu__pool_take_zeroed(&own_pool, granules, 64 / PERCPU__GRANULE),
 			 __ATOMIC_RELEASE);
 	return percpu__area_cache;
 }
 
-/* In a CPU's copy: its limits, or zero. */
-static void set_limits(unsigned cpu, bool open)
+/* Starts or stops a CPU's stacks; stopping still needs a fence. */
+static void set_limits(unsigned cpu, bool start)
 {
 	struct percpu__area_cache *copy = percpu_ptr(percpu__area_cache, cpu);
 
 	for (uint32_t granules = 1; granules <= PERCPU__AREA_CACHE_GRANULES; granules++) {
-		const uint32_t limit = open ? first_limit(granules) : 0;
+		const uint32_t limit = start ? first_limit(granules) : 0;
 
-		/* After what was done to the stack while it was closed; pairs with percpu__stack_push. */
+		/* Orders changes of the stopped stack before; pairs with percpu__stack_push. */
 		__atomic_store_n(&copy->used[granules - 1].head.limit, limit, __ATOMIC_RELEASE);
 		__atomic_store_n(&copy->clean[granules - 1].head.limit, limit, __ATOMIC_RELEASE);
 	}
-	state[cpu] = open ? OPEN : CLOSED;
+	state[cpu] = start ? STARTED : STOPPED;
 }
 
 void percpu__area_cache_flush(struct percpu_pool *pool, uint32_t granules, bool waited)
@@ -185,10 +203,10 @@ void percpu__area_cache_flush(struct percpu_pool *pool, uint32_t granules, bool 
 	struct percpu__stack *stack;
 
 	if (percpu__unlikely(percpu__is_locked_for_fork(&pool->lock)))
-		return; /* closed for the fork, and stays so */
+		return; /* stopped for the fork, and stays so until it is over */
 	if (granules > PERCPU__AREA_CACHE_GRANULES || !make_area_cache() || cpu >= percpu_nr_cpus())
 		return;
-	if (state[cpu] != OPEN) {
+	if (state[cpu] != STARTED) {
 		set_limits(cpu, true);
 		return;
 	}
@@ -196,7 +214,8 @@ void percpu__area_cache_flush(struct percpu_pool *pool, uint32_t granules, bool 
 	if (waited)
 		__atomic_store_n(&stack->limit, doubled_limit(stack->limit), __ATOMIC_RELAXED);
 	for (uint32_t nr = stack->limit / 2; nr; nr--) {
-		void __percpu *item = percpu__area_cache_pop(percpu__area_cache_used(percpu__area_cache, granules));
+		void __percpu *item = percpu__area_cache_pop(
+			percpu__area_cache_used(percpu__area_cache, granules));
 
 		if (!item)
 			return;
@@ -209,7 +228,7 @@ bool percpu__area_cache_stop(void)
 	if (!percpu__area_cache)
 		return true;
 	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
-		if (state[cpu] == OPEN)
+		if (state[cpu] == STARTED)
 			set_limits(cpu, false);
 	return percpu__fence();
 }
@@ -258,15 +277,17 @@ struct percpu__area_cache_stats percpu__area_cache_stats(void)
 		const struct percpu__area_cache *copy = percpu_ptr(percpu__area_cache, cpu);
 
 		for (uint32_t i = 0; state[cpu] != NEVER && i < PERCPU__AREA_CACHE_GRANULES; i++) {
-			const size_t nr = __atomic_load_n(&copy->used[i].head.nr, __ATOMIC_RELAXED) +
-					  __atomic_load_n(&copy->clean[i].head.nr, __ATOMIC_RELAXED);
+			const size_t nr =
+				__atomic_load_n(&copy->used[i].head.nr, __ATOMIC_RELAXED) +
+				__atomic_load_n(&copy->clean[i].head.nr, __ATOMIC_RELAXED);
 
 			stats.nr += nr;
 			stats.bytes += nr * (i + 1) * PERCPU__GRANULE;
 		}
 		if (state[cpu] != NEVER)
-			stats.bookkeeping_bytes += percpu__resident_bytes((void *)((uintptr_t)copy & ~(percpu__page_bytes() - 1)),
-									  sizeof(*copy));
+			stats.bookkeeping_bytes += percpu__resident_bytes(
+				(void *)((uintptr_t)copy & ~(percpu__page_bytes() - 1)),
+				sizeof(*copy));
 	}
 	return stats;
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The inline part of the area cache: alloc and free without a lock. The concept is described in area_cache.c. */
+/*
+ * The fast path of the area cache: alloc and free without a lock. area_cache.c describes the cache.
+ */
 #ifndef PERCPU_AREA_CACHE_H
 #define PERCPU_AREA_CACHE_H
 
@@ -12,24 +14,26 @@ struct percpu__area_cache_stack {
 	struct percpu__stack head;
 	void *slot[PERCPU__AREA_CACHE_SLOTS];
 };
-_Static_assert(sizeof(struct percpu__area_cache_stack) == 128, "two lines, found by a shift");
+_Static_assert(sizeof(struct percpu__area_cache_stack) == 128, "two cache lines, found by a shift");
 
-/* Stacks by size: [granules - 1]. */
+/* Each CPU's copy: its stacks by size class, [granules - 1]. */
 struct percpu__area_cache {
 	struct percpu__area_cache_stack used[PERCPU__AREA_CACHE_GRANULES];
 	struct percpu__area_cache_stack clean[PERCPU__AREA_CACHE_GRANULES];
 };
 _Static_assert(sizeof(struct percpu__area_cache) <= PERCPU_MAX_SIZE, "one allocation");
 
-/* NULL until it is made; then for ever. */
+/* NULL until it is made; immutable afterwards. */
 extern struct percpu__area_cache __percpu *percpu__area_cache;
 
-static inline struct percpu__stack __percpu *percpu__area_cache_used(struct percpu__area_cache __percpu *cache, uint32_t granules)
+static inline struct percpu__stack __percpu *
+percpu__area_cache_used(struct percpu__area_cache __percpu *cache, uint32_t granules)
 {
 	return &cache->used[granules - 1].head;
 }
 
-static inline bool percpu__area_cache_push(struct percpu__stack __percpu *stack, void __percpu *item)
+static inline bool percpu__area_cache_push(struct percpu__stack __percpu *stack,
+					   void __percpu *item)
 {
 	return percpu__stack_push(stack, percpu__untyped(item));
 }
@@ -40,9 +44,9 @@ static inline void __percpu *percpu__area_cache_pop(struct percpu__stack __percp
 }
 
 /*
- * What the area cache writes into the tag of an area: its granules, so that a free need not look for them,
- * and whether a stack holds it, so that a second free is found out. A word of up to
- * PERCPU__AREA_CACHE_GRANULES, but not 0, is thus that of a live area that was here before.
+ * The area cache writes into the tag of an area its granules, so that a free need not compute them,
+ * and PERCPU__KEPT while a stack holds the area, so that a double free is detected. A tag in
+ * [1, PERCPU__AREA_CACHE_GRANULES] is thus that of a live area that was in the cache before.
  */
 #define PERCPU__KEPT 0x10000u
 
@@ -51,13 +55,20 @@ static inline void percpu__area_cache_mark(const void __percpu *p, uint64_t mark
 	__atomic_store_n(percpu__tag_of(p), mark, __ATOMIC_RELAXED);
 }
 
-/* Makes what was on a stack ready for its owner. */
-__attribute__((returns_nonnull)) void __percpu *percpu__area_cache_hand_out(void __percpu *item, uint32_t granules);
+/* Zeroes an area that was popped from a stack and tags it as allocated. Returns: the area. */
+__attribute__((returns_nonnull)) void __percpu *percpu__area_cache_hand_out(void __percpu *item,
+									    uint32_t granules);
 
-/* A ready area of that size, up to PERCPU__AREA_CACHE_GRANULES, zeroed; NULL: none at hand, or many copies. */
-static inline __attribute__((always_inline)) void __percpu *percpu__area_cache_alloc(uint32_t granules)
+/*
+ * percpu__area_cache_alloc - allocates a zeroed area of 1 to PERCPU__AREA_CACHE_GRANULES granules.
+ * Returns: NULL if the CPU keeps none of this size, or if copies are many.
+ */
+static inline __attribute__((always_inline)) void __percpu *
+percpu__area_cache_alloc(uint32_t granules)
 {
-	struct percpu__area_cache __percpu *cache = __atomic_load_n(&percpu__area_cache, __ATOMIC_ACQUIRE); /* pairs with make_area_cache */
+	/* pairs with make_area_cache */
+	struct percpu__area_cache __percpu *cache =
+		__atomic_load_n(&percpu__area_cache, __ATOMIC_ACQUIRE);
 	void __percpu *item;
 
 	if (percpu__unlikely(!cache || !percpu__copies_are_few()))
@@ -65,7 +76,7 @@ static inline __attribute__((always_inline)) void __percpu *percpu__area_cache_a
 	item = percpu__area_cache_pop(percpu__area_cache_used(cache, granules));
 	if (percpu__unlikely(!item))
 		return NULL;
-	/* A counter and a line of counters are what programs allocate all day. */
+	/* The commonest requests are one counter and a cache line of counters. */
 	if (granules == 1)
 		percpu__copies_zero_few(item, 1);
 	else if (granules == 8 && percpu__likely(!percpu__crosses_page(item, 8)))
@@ -76,10 +87,15 @@ static inline __attribute__((always_inline)) void __percpu *percpu__area_cache_a
 	return item;
 }
 
-/* Keeps a live area of a has_area_cache pool ready. false: the caller gives it back itself. */
+/*
+ * percpu__area_cache_free - frees a live area of a pool that has_area_cache into the cache.
+ * Returns: true if a stack took it; false if the caller has to free it to the pool.
+ */
 static inline bool percpu__area_cache_free(void __percpu *p, uint32_t granules)
 {
-	struct percpu__area_cache __percpu *cache = __atomic_load_n(&percpu__area_cache, __ATOMIC_ACQUIRE); /* pairs with make_area_cache */
+	/* pairs with make_area_cache */
+	struct percpu__area_cache __percpu *cache =
+		__atomic_load_n(&percpu__area_cache, __ATOMIC_ACQUIRE);
 
 	if (percpu__unlikely(!cache || granules > PERCPU__AREA_CACHE_GRANULES))
 		return false;
@@ -90,25 +106,40 @@ static inline bool percpu__area_cache_free(void __percpu *p, uint32_t granules)
 	return false;
 }
 
-/* When percpu__area_cache_alloc had none: several at a time where that is cheaper. NULL: the area cache cannot help. */
+/*
+ * percpu__area_cache_refill - allocates a zeroed area after percpu__area_cache_alloc has failed;
+ * takes several from the pool, or zeroes several, where that is cheaper.
+ * Returns: NULL if the caller has to allocate from the pool. Context: no lock is held.
+ */
 void __percpu *percpu__area_cache_refill(struct percpu_pool *pool, uint32_t granules);
 
-/* After percpu__area_cache_free said no: opens, flushes or widens the stacks of this CPU. Pool lock held. */
+/*
+ * percpu__area_cache_flush - after percpu__area_cache_free has failed: starts this CPU's stacks, or
+ * moves half of the stack to the pool. waited: true if the caller waited for the lock, so that the
+ * limit doubles. Context: the pool's lock is held.
+ */
 void percpu__area_cache_flush(struct percpu_pool *pool, uint32_t granules, bool waited);
 
 /*
- * Stops all use of the stacks until percpu__area_cache_flush opens them again. Pool lock held.
- * Returns: false where the kernel refuses fences: a section that began before may still end.
+ * percpu__area_cache_stop - stops the stacks of all CPUs until percpu__area_cache_flush starts
+ * them.
+ * Returns: false if the kernel refused the fence, so that a critical section may still commit.
+ * Context: the pool's lock is held.
  */
 bool percpu__area_cache_stop(void);
 
-/* What the stacks hold is lost: in a child whose parent could not be kept from using them. Pool lock held. */
+/*
+ * percpu__area_cache_forget - empties all stacks and leaks their areas, in a child that was forked
+ * while the stacks could not be stopped. Context: the pool's lock is held.
+ */
 void percpu__area_cache_forget(void);
 
-/* percpu__area_cache_stop, then gives all areas back, if it could. Pool lock held. */
+/* Stops the stacks and, if that succeeds, frees their areas. Context: the pool's lock is held. */
 void percpu__area_cache_drain(struct percpu_pool *pool);
 
-/* Areas kept now, their bytes, and the resident bytes of the stacks themselves. */
+/*
+ * Areas on all stacks now, their bytes in a copy, and the resident bytes of the stacks themselves.
+ */
 struct percpu__area_cache_stats {
 	size_t nr, bytes, bookkeeping_bytes;
 };

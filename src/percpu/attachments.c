@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the table of attachments: which area the variables of each module have. Its entries lie in blocks of a page,
- * which are never given back. No function calls the loader or malloc, whose locks a caller may hold.
+ * Owns the table of attachments: the area of each module's static per-CPU variables. Entries lie in
+ * blocks of one page, which are never unmapped. No function calls the dynamic loader or malloc,
+ * because a caller may hold their locks.
  */
 #include "percpu/attachments.h"
 #include "percpu/percpu.h"
@@ -9,9 +10,9 @@
 static struct percpu__lock lock = PERCPU__LOCK_INIT(PERCPU__RANK_STATIC);
 static struct percpu__attachment *attachments, *vacant; /* lock */
 static uint64_t last_number;                    /* lock */
-static size_t nr_set_aside;                     /* written under the lock */
+static size_t nr_set_aside;                     /* lock; read without it as a hint */
 
-/* The caller holds the lock. */
+/* Returns: a vacant entry; NULL if there is no memory. Context: the lock is held. */
 static struct percpu__attachment *take_vacant(void)
 {
 	struct percpu__attachment *taken = vacant;
@@ -52,8 +53,11 @@ size_t percpu__attachments_set_aside(void)
 	return __atomic_load_n(&nr_set_aside, __ATOMIC_RELAXED);
 }
 
-/* The caller holds the lock. */
-static struct percpu__attachment *unlink_gone(percpu__is_gone_fn *is_gone, const struct percpu__attachment *arg)
+/*
+ * Removes one attachment that is set aside and gone. Returns: it, or NULL. Context: as take_vacant.
+ */
+static struct percpu__attachment *unlink_gone(percpu__is_gone_fn *is_gone,
+					      const struct percpu__attachment *arg)
 {
 	for (struct percpu__attachment **link = &attachments; *link; link = &(*link)->next) {
 		struct percpu__attachment *found = *link;
@@ -67,7 +71,8 @@ static struct percpu__attachment *unlink_gone(percpu__is_gone_fn *is_gone, const
 	return NULL;
 }
 
-void __percpu *percpu__attachment_take_out(percpu__is_gone_fn *is_gone, const struct percpu__attachment *arg)
+void __percpu *percpu__attachment_take_out(percpu__is_gone_fn *is_gone,
+					   const struct percpu__attachment *arg)
 {
 	void __percpu *area = NULL;
 	struct percpu__attachment *gone;
@@ -88,7 +93,8 @@ bool percpu__attachment_next_set_aside(struct percpu__attachment *copy)
 
 	percpu__lock(&lock);
 	for (const struct percpu__attachment *one = attachments; one; one = one->next)
-		if (one->set_aside && one->number > copy->number && (!next || one->number < next->number))
+		if (one->set_aside && one->number > copy->number &&
+		    (!next || one->number < next->number))
 			next = one;
 	if (next)
 		*copy = *next;
@@ -96,7 +102,10 @@ bool percpu__attachment_next_set_aside(struct percpu__attachment *copy)
 	return next;
 }
 
-/* The caller holds the lock. */
+/*
+ * Returns: the key's attachment that is not set aside; NULL if it has none. Context: as
+ * take_vacant.
+ */
 static struct percpu__attachment *find(const void *key)
 {
 	struct percpu__attachment *found = attachments;

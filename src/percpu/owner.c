@@ -65,7 +65,6 @@ static int learn(struct percpu_pool *pool)
 
 /* ---- claim; pool lock ---- */
 
-/* [doc:claim] */
 static int claim(struct percpu__shared *shared)
 {
 	const uint64_t mine = percpu__process_word();
@@ -85,7 +84,6 @@ static int claim(struct percpu__shared *shared)
 	__atomic_store_n(&shared->header->pid, (int64_t)percpu__own_pid(), __ATOMIC_RELAXED);
 	return 0;
 }
-/* [doc:end] */
 
 int percpu__pool_take_over(struct percpu_pool *pool)
 {

@@ -114,7 +114,6 @@ static bool are_everywhere(const struct percpu__chunk *chunk, uint64_t pages)
 	return true;
 }
 
-/* [doc:percpu__present_find] */
 bool percpu__present_find(struct percpu__chunk *chunk, uint64_t pages)
 {
 	if (!chunk->is_dear || !(pages & ~__atomic_load_n(&chunk->everywhere, __ATOMIC_RELAXED)))
@@ -126,7 +125,6 @@ bool percpu__present_find(struct percpu__chunk *chunk, uint64_t pages)
 	}
 	return true;
 }
-/* [doc:end] */
 
 struct percpu__present percpu__present_asked(const void *p)
 {

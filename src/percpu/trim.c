@@ -153,7 +153,6 @@ static bool is_any_due(const struct percpu_pool *pool)
 	return pool->age.due_pages || pool->age.due_chunks;
 }
 
-/* [doc:policy] */
 /*
  * The policy: what is due to go back. At the end of an epoch, the fewest idle pages and chunks that there were at any
  * moment of it, less what the pool keeps and what could not go the last time (locked memory, parts of larger pages); if
@@ -182,7 +181,6 @@ static void look_at_age(struct percpu_pool *pool, uint64_t now_ms, size_t worth_
 	age->least_empty = pool->nr_empty - age->due_chunks;
 	age->nr_unseen = pool->chunk_index.nr_chunks;
 }
-/* [doc:end] */
 
 /* The lowest of them, up to nr. */
 static uint64_t some_of(uint64_t pages, unsigned nr)

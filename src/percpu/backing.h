@@ -50,10 +50,7 @@ extern const struct percpu__backing percpu__backing_private, percpu__backing_mem
 
 /* ---- shared.c ---- */
 
-/*
- * Immutable, except for the fields that name a lock. Fields marked atomic are also read
- * without it.
- */
+/* Immutable, except for the fields that name a lock. Atomic ones are also read without it. */
 struct percpu__shared {
 	struct percpu__memfd file;
 	struct percpu__file_header *header; /* mapped; the owner process writes, any may read */
@@ -66,7 +63,7 @@ struct percpu__shared {
 	size_t slot_bytes, nr_slots;
 	size_t nr_taken;                    /* slots that have a chunk; pool lock */
 	struct percpu__gone *last_gone;     /* of the chunk destroyed last; pool lock */
-	uint64_t generation;                /* of the owner (percpu__generation); pool lock, atomic */
+	uint64_t generation;                /* fork generation of the owner; pool lock, atomic */
 	bool is_second_hand;                /* was taken over; pool lock, atomic */
 	uint64_t owner;                     /* identity of the last known owner; pool lock */
 	uint64_t publish_state[98];         /* for the publish layer, zeroed at first; pool lock */

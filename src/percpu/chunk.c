@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns one reservation of address space and what its parts are for (the picture is in percpu.h). A
- * chunk is made whole or not at all: reserve, commit, place, in this order, and nothing of it is
- * touched but its own bookkeeping. Placing may be refused; then first touch decides, and the chunk says so.
+ * Owns a chunk, one reservation of address space (percpu.h has the picture). A chunk is made in
+ * three steps: reserve, commit, place. If a step fails there is no chunk, with one exception: the
+ * kernel may refuse placement, then first touch decides, and chunk->placed is false. Apart from
+ * populated pools, making a chunk touches only its metadata.
  */
 #include <string.h>
 
@@ -12,32 +13,37 @@
 #define UNITS_PER_HUGE_PAGE (PERCPU__HUGE_BYTES / PERCPU_STRIDE)
 
 _Static_assert(PERCPU__UNIT_GRANULES * PERCPU__GRANULE == PERCPU_STRIDE, "an area map is a unit");
-_Static_assert(sizeof(union percpu__area_tag) * PERCPU__UNIT_GRANULES == PERCPU_STRIDE, "tags take a unit more");
+_Static_assert(sizeof(union percpu__area_tag) * PERCPU__UNIT_GRANULES == PERCPU_STRIDE,
+	       "the tags take as much as a unit");
 
 static size_t round_up(size_t bytes, size_t to)
 {
 	return (bytes + to - 1) & ~(to - 1);
 }
 
+/* Returns: bytes of the guard unit and of all copies' units. */
 static size_t units_bytes(void)
 {
 	return (1 + (size_t)percpu_abi.nr_copies) * PERCPU_STRIDE;
 }
 
 /*
- * The chunk, the tags behind it, and what is known of each copy's pages. They do not begin on a page, or each tag would share the low
- * bits of its address with the copies that are written about the same time, which cores take for the
- * same memory at first.
+ * The metadata: the chunk, its tags, and the words of chunk->present. The tags do not start on a
+ * page boundary: otherwise each tag would have the same low address bits as the copies that are
+ * written about the same time, and cores would take a load of one for a hit on a store to the other
+ * (4K aliasing).
  */
 #define TAGS_OFFSET ((sizeof(struct percpu__chunk) + 63) & ~(size_t)63)
-_Static_assert(TAGS_OFFSET % 4096 >= 64 && TAGS_OFFSET % 4096 <= 4096 - 64, "tags are clear of their copies");
+_Static_assert(TAGS_OFFSET % 4096 >= 64 && TAGS_OFFSET % 4096 <= 4096 - 64,
+	       "tags are clear of their copies");
 
 static size_t own_bytes(void)
 {
-	return round_up(TAGS_OFFSET + PERCPU_STRIDE + percpu_abi.nr_copies * sizeof(uint64_t), percpu__page_bytes());
+	return round_up(TAGS_OFFSET + PERCPU_STRIDE + percpu_abi.nr_copies * sizeof(uint64_t),
+			percpu__page_bytes());
 }
 
-size_t percpu__tags_distance; /* every writer writes the same */
+size_t percpu__tags_distance; /* relaxed atomic; all writers store the same value */
 
 size_t percpu__chunk_reservation_bytes(void)
 {
@@ -45,15 +51,17 @@ size_t percpu__chunk_reservation_bytes(void)
 }
 
 /*
- * Mappings spent on node policy, by all pools. A quarter of what the kernel grants a process: ten thousand
- * chunks take more than half of it as such, four mappings each, and the rest of the program wants some.
+ * The budget of mappings for node policy, for all pools: a quarter of those that the kernel grants
+ * a process. Ten thousand chunks need more than half of them without any policy, at four mappings
+ * each, and the rest of the program needs some.
  */
 #define POLICY_SHARE 4
 static size_t nr_policy_mappings;
 
 static bool budget_take(size_t nr)
 {
-	if (__atomic_add_fetch(&nr_policy_mappings, nr, __ATOMIC_RELAXED) <= percpu__mapping_limit() / POLICY_SHARE)
+	if (__atomic_add_fetch(&nr_policy_mappings, nr, __ATOMIC_RELAXED) <=
+	    percpu__mapping_limit() / POLICY_SHARE)
 		return true;
 	__atomic_sub_fetch(&nr_policy_mappings, nr, __ATOMIC_RELAXED);
 	return false;
@@ -64,7 +72,10 @@ static void budget_give(size_t nr)
 	__atomic_sub_fetch(&nr_policy_mappings, nr, __ATOMIC_RELAXED);
 }
 
-/* The end of the run of CPUs from first on whose memory is on one node, *node; -1: not known. */
+/*
+ * Finds the CPUs from first on whose memory belongs on one node. *node is set to that node, or to
+ * -1 if it is unknown. Returns: the end of the run.
+ */
 static unsigned run_end(unsigned first, int *node)
 {
 	unsigned cpu = first;
@@ -86,7 +97,10 @@ static unsigned count_runs(void)
 	return nr;
 }
 
-/* One policy a run of CPUs of the same node. On failure the chunk is left to first touch. */
+/*
+ * Sets one policy for each run of CPUs of the same node. If the kernel or the budget refuses,
+ * chunk->placed is false.
+ */
 static void place(struct percpu__chunk *chunk)
 {
 	const unsigned nr_runs = count_runs();
@@ -105,16 +119,22 @@ static void place(struct percpu__chunk *chunk)
 	}
 }
 
-/* Asks for huge pages where the copies [first, end) fill one: they begin with CPU 0's. Returns: whether there are. */
+/*
+ * Asks for huge pages for copies [first, end), if they fill at least one. Huge pages are aligned to
+ * the unit of CPU 0. Returns: true if huge pages are allowed now.
+ */
 static bool ask_for_huge(const struct percpu__chunk *chunk, unsigned first, unsigned end)
 {
 	return round_up(first, UNITS_PER_HUGE_PAGE) + UNITS_PER_HUGE_PAGE <= end &&
-	       percpu__advise_huge((void *)percpu__chunk_unit(chunk, first), (end - first) * PERCPU_STRIDE, true) == 0;
+	       percpu__advise_huge((void *)percpu__chunk_unit(chunk, first),
+				   (end - first) * PERCPU_STRIDE, true) == 0;
 }
 
 /*
- * None is of two nodes: mappings end where the node changes. What is not placed, or belongs to CPUs whose node is
- * not known, gets none: the node of whoever comes first would be that of all his neighbours.
+ * Allows or forbids huge pages. A huge page never spans two nodes, because mappings are split where
+ * the node changes. Copies that are not placed, and copies of CPUs whose node is unknown, get none:
+ * the first toucher's node would decide placement for every CPU that shares the page.
+ * Returns: true if any are allowed.
  */
 static bool advise(const struct percpu__chunk *chunk, const struct percpu_pool *pool)
 {
@@ -122,7 +142,8 @@ static bool advise(const struct percpu__chunk *chunk, const struct percpu_pool *
 	unsigned end;
 	int node;
 
-	percpu__advise_huge((void *)percpu__chunk_unit(chunk, 0), units_bytes() - PERCPU_STRIDE, false);
+	percpu__advise_huge((void *)percpu__chunk_unit(chunk, 0), units_bytes() - PERCPU_STRIDE,
+			    false);
 	if (!pool->huge || !chunk->placed || !percpu__huge_pages_exist())
 		return false;
 	if (!pool->node_policy || !percpu__has_nodes())
@@ -135,6 +156,7 @@ static bool advise(const struct percpu__chunk *chunk, const struct percpu_pool *
 	return any;
 }
 
+/* Sets placed, nr_mappings and huge. */
 static void apply_policy(struct percpu__chunk *chunk, const struct percpu_pool *pool)
 {
 	chunk->placed = !pool->node_policy || percpu__nodes_are_known();
@@ -157,8 +179,10 @@ struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool)
 	chunk = (struct percpu__chunk *)own;
 	if (percpu__commit(own, own_bytes()) < 0)
 		goto give_back;
-	percpu__area_map_init(&chunk->area_map, &chunk->bitmaps, (union percpu__area_tag *)(own + TAGS_OFFSET));
-	__atomic_store_n(&percpu__tags_distance, (size_t)(own + TAGS_OFFSET - base), __ATOMIC_RELAXED);
+	percpu__area_map_init(&chunk->area_map, &chunk->bitmaps,
+			      (union percpu__area_tag *)(own + TAGS_OFFSET));
+	__atomic_store_n(&percpu__tags_distance, (size_t)(own + TAGS_OFFSET - base),
+			 __ATOMIC_RELAXED);
 	chunk->pool = pool;
 	chunk->base = base;
 	chunk->reserved_bytes = percpu__chunk_reservation_bytes();
@@ -166,8 +190,8 @@ struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool)
 	chunk->present = (uint64_t *)(own + TAGS_OFFSET + PERCPU_STRIDE);
 	chunk->is_dear = percpu__looks_make_pages(pool);
 	apply_policy(chunk, pool);
-	if (pool->populate &&
-	    percpu__populate((void *)percpu__chunk_unit(chunk, 0), units_bytes() - 2 * PERCPU_STRIDE) < 0) {
+	if (pool->populate && percpu__populate((void *)percpu__chunk_unit(chunk, 0),
+					       units_bytes() - 2 * PERCPU_STRIDE) < 0) {
 		budget_give(chunk->nr_mappings);
 		goto give_back;
 	}
@@ -187,7 +211,8 @@ void percpu__chunk_destroy(struct percpu__chunk *chunk)
 
 void percpu__chunk_purge_tags(const struct percpu__chunk *chunk, uint64_t pages)
 {
-	const uintptr_t page = percpu__page_bytes(), unit_page = PERCPU__PAGE_GRANULES * PERCPU__GRANULE;
+	const uintptr_t page = percpu__page_bytes(),
+			unit_page = PERCPU__PAGE_GRANULES * PERCPU__GRANULE;
 
 	while (pages) {
 		const unsigned first = __builtin_ctzll(pages);
@@ -203,7 +228,7 @@ void percpu__chunk_purge_tags(const struct percpu__chunk *chunk, uint64_t pages)
 	}
 }
 
-/* The pages of one run of CPUs. */
+/* Returns: bytes in [start, end), the units of one run of CPUs, on other nodes; or -errno. */
 static ssize_t misplaced_bytes(uintptr_t start, uintptr_t end, unsigned node)
 {
 	struct percpu__extent extents[64];
@@ -215,7 +240,8 @@ static ssize_t misplaced_bytes(uintptr_t start, uintptr_t end, unsigned node)
 		if (nr < 0)
 			return nr;
 		for (int i = 0; i < nr; i++) {
-			const ssize_t elsewhere = percpu__bytes_elsewhere(extents[i].start, extents[i].end, node);
+			const ssize_t elsewhere =
+				percpu__bytes_elsewhere(extents[i].start, extents[i].end, node);
 
 			if (elsewhere < 0)
 				return elsewhere;
@@ -237,7 +263,8 @@ ssize_t percpu__chunk_misplaced_bytes(const struct percpu__chunk *chunk)
 		end = run_end(cpu, &node);
 		if (node < 0)
 			continue;
-		of_run = misplaced_bytes(percpu__chunk_unit(chunk, cpu), percpu__chunk_unit(chunk, end), node);
+		of_run = misplaced_bytes(percpu__chunk_unit(chunk, cpu),
+					 percpu__chunk_unit(chunk, end), node);
 		if (of_run < 0)
 			return of_run;
 		bytes += of_run;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what is done to the same bytes of every copy. The point is what is not done: a copy that was
- * never touched has no page, reads as zero, and a look at it would cost a page table, if not a page
- * (present.c). So where there are many copies the kernel is asked once which parts of the chunk have
- * pages, and only those are visited; several areas at a time share the question. Where there are few, or
- * where sums have brought the page tables already, looking is cheaper.
+ * Owns the operations on the same bytes of every copy: zero, poison, verify. The aim is to visit
+ * few copies. A copy that was never touched has no page and reads as zero; reading it would
+ * allocate a page table, or even a page (present.c). So with many copies the kernel is asked once,
+ * for several areas together, which parts of the chunk have pages, and only these are visited. With
+ * few copies, or where sums have already allocated the page tables, reading every copy is cheaper.
  */
 #include <string.h>
 
@@ -12,10 +12,10 @@
 
 #define SMALL_BYTES 512u
 #define PAGE_BYTES ((uintptr_t)PERCPU__PAGE_GRANULES * PERCPU__GRANULE)
-#define MOST_SHARE 8u
+#define MOST_SHARE 8u /* see chunk->is_mapped: one extent for this many copies */
 #define POISON UINT64_C(0x6b6b6b6b6b6b6b6b)
 
-/* bytes is a multiple of a granule, at is aligned to one. */
+/* Acts on bytes at `at`, a part of a copy of the area; both are multiples of a granule. */
 typedef void visit_fn(percpu__user_word *at, size_t bytes, const struct percpu__area *area);
 
 struct percpu__area percpu__area_of(const void __percpu *p)
@@ -27,13 +27,14 @@ struct percpu__area percpu__area_of(const void __percpu *p)
 	return (struct percpu__area){
 		.chunk = chunk,
 		.offset_bytes = offset_bytes,
-		.bytes = percpu__area_map_size(&chunk->area_map, offset_bytes / PERCPU__GRANULE) * PERCPU__GRANULE,
+		.bytes = percpu__area_map_size(&chunk->area_map, offset_bytes / PERCPU__GRANULE) *
+			 PERCPU__GRANULE,
 	};
 }
 
-/* Visits the part of each area's copy that lies in [start, end), addresses in one unit. */
-static void visit_part(uintptr_t unit, uintptr_t start, uintptr_t end, const struct percpu__area *areas,
-		       unsigned nr, visit_fn *visit)
+/* Visits the part of each area that lies in [start, end), addresses in the unit at `unit`. */
+static void visit_part(uintptr_t unit, uintptr_t start, uintptr_t end,
+		       const struct percpu__area *areas, unsigned nr, visit_fn *visit)
 {
 	for (unsigned i = 0; i < nr; i++) {
 		uintptr_t from = unit + areas[i].offset_bytes, to = from + areas[i].bytes;
@@ -45,28 +46,34 @@ static void visit_part(uintptr_t unit, uintptr_t start, uintptr_t end, const str
 	}
 }
 
-static void visit_extent(struct percpu__extent extent, const struct percpu__area *areas, unsigned nr, visit_fn *visit)
+/* Visits the parts of the areas' copies that lie in the extent, which may span units. */
+static void visit_extent(struct percpu__extent extent, const struct percpu__area *areas,
+			 unsigned nr, visit_fn *visit)
 {
 	while (extent.start < extent.end) {
 		const uintptr_t unit = extent.start & ~(PERCPU_STRIDE - 1);
-		const uintptr_t end = extent.end < unit + PERCPU_STRIDE ? extent.end : unit + PERCPU_STRIDE;
+		const uintptr_t end =
+			extent.end < unit + PERCPU_STRIDE ? extent.end : unit + PERCPU_STRIDE;
 
 		visit_part(unit, extent.start, end, areas, nr, visit);
 		extent.start = end;
 	}
 }
 
-static void visit_all(const struct percpu__chunk *chunk, uintptr_t start, const struct percpu__area *areas,
-		      unsigned nr, visit_fn *visit)
+/* Visits all copies from address start on. */
+static void visit_all(const struct percpu__chunk *chunk, uintptr_t start,
+		      const struct percpu__area *areas, unsigned nr, visit_fn *visit)
 {
-	visit_extent((struct percpu__extent){ start, percpu__chunk_unit(chunk, percpu_abi.nr_copies) },
-		     areas, nr, visit);
+	visit_extent(
+		(struct percpu__extent){ start, percpu__chunk_unit(chunk, percpu_abi.nr_copies) },
+		areas, nr, visit);
 }
 
-/* 4 KiB pages that the area lies in, wholly or in part. */
+/* Returns: the 4 KiB pages of a unit that contain any part of the area. */
 static uint64_t pages_of(struct percpu__area area)
 {
-	const unsigned first = area.offset_bytes / PAGE_BYTES, last = (area.offset_bytes + area.bytes - 1) / PAGE_BYTES;
+	const unsigned first = area.offset_bytes / PAGE_BYTES,
+		       last = (area.offset_bytes + area.bytes - 1) / PAGE_BYTES;
 
 	return (~UINT64_C(0) << first) & (~UINT64_C(0) >> (PERCPU__UNIT_PAGES - 1 - last));
 }
@@ -80,8 +87,9 @@ static uint64_t pages_of_all(const struct percpu__area *areas, unsigned nr)
 	return pages;
 }
 
-/* Visits the pages that copies have, where looks make pages. */
-static void visit_present(struct percpu__chunk *chunk, const struct percpu__area *areas, unsigned nr, visit_fn *visit)
+/* Visits the pages that copies have, in a chunk in which reading allocates pages. */
+static void visit_present(struct percpu__chunk *chunk, const struct percpu__area *areas,
+			  unsigned nr, visit_fn *visit)
 {
 	const uint64_t pages = pages_of_all(areas, nr);
 
@@ -101,8 +109,12 @@ static void visit_present(struct percpu__chunk *chunk, const struct percpu__area
 	}
 }
 
-/* Visits the copies that have pages; notes where so many have that asking was not worth it. */
-static void visit_mapped(struct percpu__chunk *chunk, const struct percpu__area *areas, unsigned nr, visit_fn *visit)
+/*
+ * Visits the copies that have page tables. Notes in the chunk if they are so many that asking the
+ * kernel does not pay.
+ */
+static void visit_mapped(struct percpu__chunk *chunk, const struct percpu__area *areas, unsigned nr,
+			 visit_fn *visit)
 {
 	const uintptr_t end = percpu__chunk_unit(chunk, percpu_abi.nr_copies);
 	uintptr_t start = percpu__chunk_unit(chunk, 0);
@@ -125,13 +137,14 @@ static void visit_mapped(struct percpu__chunk *chunk, const struct percpu__area 
 		__atomic_store_n(&chunk->is_mapped, true, __ATOMIC_RELAXED);
 }
 
-/* Whether to look at every copy. */
+/* Returns: true if reading every copy costs less than asking the kernel. */
 static bool looking_is_cheap(const struct percpu__chunk *chunk)
 {
-	return !chunk->is_dear && (percpu__copies_are_few() || __atomic_load_n(&chunk->is_mapped, __ATOMIC_RELAXED));
+	return !chunk->is_dear &&
+	       (percpu__copies_are_few() || __atomic_load_n(&chunk->is_mapped, __ATOMIC_RELAXED));
 }
 
-/* areas: nr of one chunk. */
+/* Visits the copies of nr areas of one chunk. */
 static void visit_copies(const struct percpu__area *areas, unsigned nr, visit_fn *visit)
 {
 	struct percpu__chunk *chunk = areas[0].chunk;
@@ -144,13 +157,14 @@ static void visit_copies(const struct percpu__area *areas, unsigned nr, visit_fn
 		visit_mapped(chunk, areas, nr, visit);
 }
 
-/* Page by page: a page that reads as zero is not written. */
+/* Goes page by page, because a page that reads as zero must not be written. */
 static void zero(percpu__user_word *at, size_t bytes, const struct percpu__area *area)
 {
 	percpu__user_word *const end = at + bytes / sizeof(*at);
 
 	while (at < end) {
-		percpu__user_word *page_end = (percpu__user_word *)(((uintptr_t)at | (PAGE_BYTES - 1)) + 1);
+		percpu__user_word *page_end =
+			(percpu__user_word *)(((uintptr_t)at | (PAGE_BYTES - 1)) + 1);
 
 		page_end = page_end < end ? page_end : end;
 		percpu__zero_words(at, page_end - at);
@@ -168,14 +182,15 @@ static void verify(percpu__user_word *at, size_t bytes, const struct percpu__are
 {
 	for (size_t i = 0; i < bytes / sizeof(*at); i++)
 		if (at[i] != POISON && at[i] != 0)
-			percpu__fatal("percpu_alloc",
-				      &(struct percpu__subject){
-					      .pointer = (const void *)(uintptr_t)percpu__area_pointer(*area),
-					      .pool = area->chunk->pool->name },
-				      PERCPU__FAULT_WRITE_AFTER_FREE);
+			percpu__fatal(
+				"percpu_alloc",
+				&(struct percpu__subject){ .pointer = (const void *)(uintptr_t)
+								   percpu__area_pointer(*area),
+							   .pool = area->chunk->pool->name },
+				PERCPU__FAULT_WRITE_AFTER_FREE);
 }
 
-/* Brings the areas of the first one's chunk to the front. Returns: how many they are. */
+/* Moves the areas that lie in the first area's chunk to the front. Returns: their number. */
 static unsigned gather(struct percpu__area *areas, unsigned nr)
 {
 	unsigned gathered = 1;
@@ -191,12 +206,15 @@ static unsigned gather(struct percpu__area *areas, unsigned nr)
 	return gathered;
 }
 
-/* Makes one area of neighbours, each look at a copy being dear. Returns: how many are left. */
+/*
+ * Sorts areas of one chunk and merges adjacent ones, because every visit to a copy is expensive.
+ * Returns: the number of areas left.
+ */
 static unsigned join(struct percpu__area *areas, unsigned nr)
 {
 	unsigned joined = 0;
 
-	for (unsigned i = 1; i < nr; i++) { /* by offset; nr is small, and mostly in order already */
+	for (unsigned i = 1; i < nr; i++) { /* by offset; they are few and nearly sorted */
 		const struct percpu__area area = areas[i];
 		unsigned at = i;
 
@@ -219,14 +237,18 @@ static bool is_small(struct percpu__area area)
 	       !percpu__crosses_page(percpu__area_pointer(area), area.bytes / PERCPU__GRANULE);
 }
 
-/* areas: nr of one chunk. One small area after the other: that is half the work of copy after copy. */
+/*
+ * Zeroes nr areas of one chunk. Small areas are zeroed area by area, which takes half the time of
+ * copy by copy.
+ */
 static void zero_areas(const struct percpu__area *areas, unsigned nr)
 {
 	unsigned i = 0;
 
 	if (looking_is_cheap(areas[0].chunk))
 		for (; i < nr && is_small(areas[i]); i++)
-			percpu__copies_zero_few(percpu__area_pointer(areas[i]), areas[i].bytes / sizeof(uint64_t));
+			percpu__copies_zero_few(percpu__area_pointer(areas[i]),
+						areas[i].bytes / sizeof(uint64_t));
 	if (i < nr)
 		visit_copies(areas + i, nr - i, zero);
 }

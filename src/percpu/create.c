@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns how pools begin and end: their attributes, the default pool, percpu_pool_create and percpu_pool_destroy.
+ * Owns creation and destruction of pools: the attributes, the default pool, percpu_pool_create and
+ * percpu_pool_destroy.
  */
 #include <errno.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 #include "percpu/percpu.h"
 
 static struct percpu_pool default_pool;
-static bool default_ready; /* written under the registry lock; its release pairs with percpu__pool_default */
+static bool default_ready; /* registry lock; the release pairs with percpu__pool_default */
 
 static int init(struct percpu_pool *pool, const char *name, const struct percpu_pool_attr *attr)
 {
@@ -27,11 +28,11 @@ struct percpu_pool *percpu__pool_default(void)
 		return &default_pool;
 	percpu__fork_init();
 	percpu__start();
-	percpu__debug_on(); /* reads the environment, once */
+	percpu__debug_on(); /* reads the environment before the lock is taken */
 	percpu__pools_lock();
 	if (!default_ready && init(&default_pool, "default", &attr) == 0) {
-		default_pool.has_area_cache = percpu_mode() == PERCPU_MODE_RSEQ && !percpu__debug_on() &&
-				       percpu__fence_ready();
+		default_pool.has_area_cache = percpu_mode() == PERCPU_MODE_RSEQ &&
+					      !percpu__debug_on() && percpu__fence_ready();
 		percpu__pools_enter(&default_pool);
 		__atomic_store_n(&default_ready, true, __ATOMIC_RELEASE);
 	}
@@ -44,7 +45,11 @@ struct percpu_pool *percpu__pool_or_default(struct percpu_pool *pool)
 	return pool ? pool : percpu__pool_default();
 }
 
-/* Older programs pass less than all of the struct, newer ones more, which must then be zero. */
+/*
+ * Reads the attributes of a program that was compiled with another version of the struct: a shorter
+ * one gets defaults; a longer one must have zeros behind the part that is known here.
+ * Returns: true if the attributes are valid.
+ */
 static bool read_attr(const struct percpu_pool_attr *given, struct percpu_pool_attr *attr)
 {
 	const size_t known = sizeof(*attr);
@@ -52,17 +57,18 @@ static bool read_attr(const struct percpu_pool_attr *given, struct percpu_pool_a
 	*attr = (struct percpu_pool_attr)PERCPU_POOL_ATTR_INIT;
 	if (!given)
 		return true;
-	if (given->size < offsetof(struct percpu_pool_attr, limit_bytes) || given->size > PERCPU_STRIDE)
+	if (given->size < offsetof(struct percpu_pool_attr, limit_bytes) ||
+	    given->size > PERCPU_STRIDE)
 		return false;
 	for (size_t i = known; i < given->size; i++)
 		if (((const char *)given)[i])
 			return false;
 	memcpy(attr, given, given->size < known ? given->size : known);
-	return attr->huge_pages <= PERCPU_OFF && attr->populate <= PERCPU_OFF && attr->node_policy <= PERCPU_OFF &&
-	       attr->published <= PERCPU_OFF;
+	return attr->huge_pages <= PERCPU_OFF && attr->populate <= PERCPU_OFF &&
+	       attr->node_policy <= PERCPU_OFF && attr->published <= PERCPU_OFF;
 }
 
-/* The name lies behind the pool, in the same mapping. */
+/* Returns: bytes of the pool's mapping, which holds the name behind the pool. */
 static size_t pool_bytes(const char *name)
 {
 	return sizeof(struct percpu_pool) + strlen(name) + 1;
@@ -91,8 +97,9 @@ struct percpu_pool *percpu_pool_create(const char *name, const struct percpu_poo
 		goto release;
 	if (attr.published == PERCPU_ON) {
 		pool->backing = &percpu__backing_memfd;
-		pool->huge = false; /* the machine decides alone whether shared memory gets huge pages */
-		error = percpu__shared_create(&pool->shared, name, attr.limit_bytes, percpu__chunk_reservation_bytes());
+		pool->huge = false; /* for shared memory, a setting of the system decides */
+		error = percpu__shared_create(&pool->shared, name, attr.limit_bytes,
+					      percpu__chunk_reservation_bytes());
 	}
 	if (error)
 		goto release_chunk_index;

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns PERCPU_OPTIONS check and leaks. With either on, the area cache is off, so that every allocation and
- * free passes here.
+ * Owns PERCPU_OPTIONS check and leaks, and reports allocations to sanitizers and Valgrind. If any
+ * of these is on, the area cache is off, so that every allocation and free calls a hook.
  *
- *   check   poison in every copy on free; on reuse a copy that holds anything else was written after
- *           the free
- *   leaks   who allocated what lives, in a hash table of its own mapping, told once, at exit
- *
- * And what sanitizers and Valgrind hear of allocations, where the program runs under them. For them an
- * entry of the table stays after the free, until there is another allocation with the same start; of several
- * that an address lies in, a report is about the one freed last.
+ *   check   fills every copy with poison on free; anything else but zero in a copy on reuse is a
+ *           write after free
+ *   leaks   keeps the caller of each live allocation in a hash table and prints the leaks at exit
+ *   tools   a table entry stays after the free, with the trace of the free, until an area with the
+ *           same start is allocated; if several entries contain an address, a report names the
+ *           one that was freed last
  */
 #include <stdio.h>
 
@@ -20,7 +19,7 @@ struct entry {
 	const void *caller;
 	size_t bytes;
 	struct percpu__trace *trace;
-	uint64_t freed_at; /* by the count of frees; 0: it lives */
+	uint64_t freed_at; /* number of the free; 0: live */
 };
 
 static struct percpu__lock lock = PERCPU__LOCK_INIT(PERCPU__RANK_DEBUG);
@@ -28,7 +27,7 @@ static struct entry *table; /* linear probing, at most half full; lock */
 static size_t capacity, nr_entries;
 static uint64_t nr_freed;
 
-/* Who wants to know: the options, and the tools that the program runs under. */
+/* The users of the hooks: two options, and the tools that the program runs under. */
 struct asked {
 	bool check, leaks, tools;
 };
@@ -36,7 +35,7 @@ struct asked {
 static const struct asked *asked(void)
 {
 	static struct asked read;
-	static bool is_read; /* every writer writes the same; the acquire pairs with asked below */
+	static bool is_read; /* all writers store the same; the acquire pairs with asked */
 
 	if (percpu__unlikely(!__atomic_load_n(&is_read, __ATOMIC_ACQUIRE))) {
 		const struct percpu__options now = percpu__options(false);
@@ -66,13 +65,15 @@ void percpu__debug_unlock_after_fork(void)
 
 /* ---- the table ---- */
 
-/* Where pointer's search begins. */
+/* Returns: where the search for pointer begins. */
 static size_t bucket(uintptr_t pointer)
 {
 	return (pointer >> PERCPU__GRANULE_SHIFT) * UINT64_C(0x9e3779b97f4a7c15) % capacity;
 }
 
-/* The entry of pointer, or the vacant one that would be its. */
+/*
+ * Returns: the entry of pointer, or the vacant entry where it would go. Context: the lock is held.
+ */
 static struct entry *find(uintptr_t pointer)
 {
 	size_t at = bucket(pointer);
@@ -82,7 +83,10 @@ static struct entry *find(uintptr_t pointer)
 	return &table[at];
 }
 
-/* The table is taken out first: naming a caller takes the loader's lock, and its holders may allocate. */
+/*
+ * Prints the leaks at exit. Takes the table out of use first: describing a caller takes the
+ * loader's lock, and its holders may allocate.
+ */
 static void tell_leaks(void)
 {
 	char where[256];
@@ -100,7 +104,8 @@ static void tell_leaks(void)
 			continue;
 		percpu__describe_code(told[at].caller, where, sizeof(where));
 		percpu__warn(NULL,
-			     &(struct percpu__subject){ .pointer = (void *)told[at].pointer, .text = where,
+			     &(struct percpu__subject){ .pointer = (void *)told[at].pointer,
+							.text = where,
 							.value = { told[at].bytes } },
 			     PERCPU__FAULT_LEAK);
 	}
@@ -108,7 +113,10 @@ static void tell_leaks(void)
 		percpu__release(told, nr * sizeof(*told));
 }
 
-/* Behind a report: the process may be about to end, and whoever holds the lock may be who reports. */
+/*
+ * Adds to a tool's report which freed area the address lies in. Does not lock: the thread that
+ * reports may hold the lock, and the process may be about to end.
+ */
 static void tell_of_freed(uintptr_t address)
 {
 	const struct entry *last = NULL;
@@ -134,7 +142,7 @@ static void tell_of_freed(uintptr_t address)
 	percpu__sanitizer_print(last->trace);
 }
 
-/* Both take locks of libc's, so that it is done once, without ours. */
+/* Registers both functions once. Context: no lock is held, because libc takes locks for this. */
 static void prepare(void)
 {
 	static bool is_prepared;
@@ -147,6 +155,7 @@ static void prepare(void)
 		percpu__on_report(tell_of_freed);
 }
 
+/* Doubles the table. Returns: false if there is no memory. Context: the lock is held. */
 static bool grow(void)
 {
 	struct entry *old = table;
@@ -155,7 +164,7 @@ static bool grow(void)
 
 	if (!made)
 		return false;
-	percpu__hold_pointers(made, doubled * sizeof(*made), true); /* traces */
+	percpu__hold_pointers(made, doubled * sizeof(*made), true); /* to traces */
 	table = made;
 	capacity = doubled;
 	for (size_t at = 0; at < old_capacity; at++)
@@ -168,14 +177,18 @@ static bool grow(void)
 	return true;
 }
 
-/* Returns: the trace that nobody needs any more, of whoever had the place, or, when there is no room, the entry's own. */
+/*
+ * Inserts an entry, replacing that of the same pointer.
+ * Returns: a trace that the caller releases: that of the entry replaced, or if there is no memory
+ * the new entry's own. Context: the lock is held.
+ */
 static struct percpu__trace *insert(struct entry entry)
 {
 	struct percpu__trace *old;
 	struct entry *place;
 
 	if (2 * nr_entries >= capacity && !grow())
-		return entry.trace; /* untold rather than refused */
+		return entry.trace; /* lose the trace rather than fail the allocation */
 	place = find(entry.pointer);
 	old = place->trace;
 	nr_entries += !place->pointer;
@@ -183,7 +196,10 @@ static struct percpu__trace *insert(struct entry entry)
 	return old;
 }
 
-/* Empties a slot and moves those behind it up, so that no search breaks off at the gap. */
+/*
+ * Removes the entry of pointer and reinserts the entries after it, so that no search stops at the
+ * gap. Context: the lock is held.
+ */
 static void erase(uintptr_t pointer)
 {
 	struct entry *gap;
@@ -195,7 +211,8 @@ static void erase(uintptr_t pointer)
 		return;
 	nr_entries--;
 	*gap = (struct entry){ .pointer = 0 };
-	for (size_t at = (gap - table + 1) % capacity; table[at].pointer; at = (at + 1) % capacity) {
+	for (size_t at = (gap - table + 1) % capacity; table[at].pointer;
+	     at = (at + 1) % capacity) {
 		const struct entry moved = table[at];
 
 		table[at] = (struct entry){ .pointer = 0 };
@@ -217,7 +234,9 @@ static struct percpu__sanitized watched(struct percpu__area area)
 
 void percpu__debug_allocated(struct percpu__area area, const void *caller)
 {
-	struct entry entry = { .pointer = (uintptr_t)percpu__area_pointer(area), .caller = caller, .bytes = area.bytes };
+	struct entry entry = { .pointer = (uintptr_t)percpu__area_pointer(area),
+			       .caller = caller,
+			       .bytes = area.bytes };
 	struct percpu__trace *old;
 
 	if (!asked()->leaks && !asked()->tools)
@@ -231,7 +250,7 @@ void percpu__debug_allocated(struct percpu__area area, const void *caller)
 	percpu__sanitizer_forget(old);
 }
 
-/* Marks the entry as freed, where its trace is of use, or does without it. Returns: the trace. */
+/* Marks the entry of pointer as freed if a tool is on; removes it otherwise. Returns: its trace. */
 static struct percpu__trace *retire(uintptr_t pointer)
 {
 	struct percpu__trace *trace = NULL;
@@ -272,7 +291,9 @@ void percpu__debug_reused(struct percpu__area area)
 void percpu__debug_chunk(const struct percpu__chunk *chunk, bool is_there)
 {
 	const struct percpu__sanitized units = {
-		.first = (char *)percpu__chunk_unit(chunk, 0), .stride = PERCPU_STRIDE, .bytes = PERCPU_STRIDE,
+		.first = (char *)percpu__chunk_unit(chunk, 0),
+		.stride = PERCPU_STRIDE,
+		.bytes = PERCPU_STRIDE,
 		.nr = percpu_nr_copies(),
 	};
 
@@ -283,8 +304,8 @@ void percpu__debug_chunk(const struct percpu__chunk *chunk, bool is_there)
 
 #ifndef PERCPU_SHARED_OBJECT
 /*
- * Traces are malloc's, and nobody hears of reports any more when a copy of the library goes, be it with its module or
- * with the process.
+ * Frees all traces, which malloc allocated, when this copy of the library is unloaded with its
+ * module or at process exit: no report reaches this copy any more.
  */
 __attribute__((destructor)) static void forget_traces(void)
 {

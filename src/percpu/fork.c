@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what a fork finds and leaves. The forking thread takes every lock, lowest rank first, and closes
- * the area cache, so that no critical section of another thread is half seen: the kernel copies page after
- * page while the others run. In the child only the forking thread lives on, with private copies of all
- * chunks; both sides open the area cache again when they next need it.
+ * Owns the fork handlers of this layer. The forking thread takes every lock, lowest rank first, and
+ * stops the area cache: the kernel copies page after page while other threads run, so the child
+ * would otherwise see half of a critical section. The child has only the forking thread, and
+ * private copies of all chunks that are not published. Parent and child start the area cache again
+ * when they next need it.
  *
- * Handlers that a program registers after ours are called before ours and after ours, when no lock is held. Those
- * registered earlier, as by a program that loads this library later, are called in between, in the forking
- * thread. They may allocate: the locks let that thread pass, the area cache stays closed, and a pool that they make
- * is locked as the others are.
+ * Handlers that a program registers after these run outside of them, when no lock is held. Handlers
+ * registered earlier, as by a program that loads this library later, run in between, in the forking
+ * thread. They may allocate: the locks let that thread pass, the area cache stays stopped, and a
+ * pool that they make is locked like the others.
  */
 #include "percpu/area_cache.h"
 #include "percpu/percpu.h"
 
 #include <percpu/static.h>
 
-static bool is_area_cache_stopped; /* written and read by the forking thread, under all locks */
+static bool is_area_cache_stopped; /* all locks; accessed by the forking thread only */
 
 static void lock_pool(struct percpu_pool *pool, void *arg)
 {
@@ -50,7 +51,7 @@ static void after_in_child(void)
 	percpu__lookups_forget();
 	if (!is_area_cache_stopped)
 		percpu__area_cache_forget();
-	percpu__generation_forked(); /* published pools are the parent's */
+	percpu__generation_forked(); /* so that this process owns no published pool */
 	after();
 }
 

@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the end of chunks that somebody may still look at. A pointer given back is judged by what its chunk keeps for
- * itself, without a lock, so that signal handlers may ask for sizes. A live area keeps its chunk; but the pointer may be
- * one that was freed before, and then another thread may unmap the chunk while it is judged.
+ * Owns memory that is to be unmapped as soon as no lookup can read it. Validation of a pointer
+ * reads the metadata of its chunk without a lock, so that signal handlers may ask for sizes. A live
+ * area keeps its chunk mapped. But an invalid pointer may lie in a chunk without live areas, which
+ * another thread may unmap during the validation.
  *
- *	who judges		counts himself, finds the chunk in the index, reads, counts himself out
- *	who unmaps		takes the chunk out of the index, looks whether anybody is counted
+ *	lookup		increments a count, finds the chunk in the pagemap, reads, decrements
+ *	unmap		removes the chunk from the pagemap, reads the counts
  *
- * With a full barrier in the middle of both, one sees the other. While anybody is counted, what chunks keep for
- * themselves (their units are gone at once) waits here, and whoever unmaps the next one sees to it. The chunk that went
- * last waits in any case: the usual way of a free looks at a chunk without being counted, for a few instructions.
+ * Both have a full barrier after their first step, so at least one sees the other. While a count is
+ * not zero, metadata stays mapped and waits in a list (units are unmapped at once); the next unmap
+ * empties the list if it can. The last chunk waits in any case, because the fast path of a free
+ * reads metadata for a few instructions without a count.
  */
 #include "percpu/percpu.h"
 
-#define NR_COUNTS 16u /* by CPU, a line each */
+#define NR_COUNTS 16u /* by CPU; each has a cache line */
 static struct {
-	uint64_t nr;
+	uint64_t nr; /* lookups in progress; atomic */
 	char rest[56];
 } judges[NR_COUNTS] __attribute__((aligned(64)));
 
-static struct percpu__gone *waiting; /* taken whole, by an exchange */
+static struct percpu__gone *waiting; /* the list; atomic, emptied by an exchange of the whole */
 
 unsigned percpu__lookup_begin(void)
 {
@@ -41,7 +43,7 @@ void percpu__lookups_forget(void)
 		__atomic_store_n(&judges[i].nr, 0, __ATOMIC_RELAXED);
 }
 
-/* The acquires pair with percpu__lookup_end. */
+/* Returns: true if a lookup is in progress. The acquires pair with percpu__lookup_end. */
 static bool is_judging(void)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* pairs with percpu__lookup_begin */
@@ -51,16 +53,20 @@ static bool is_judging(void)
 	return false;
 }
 
+/* Puts a list that ends with last in front of those that wait. */
 static void push(struct percpu__gone *first, struct percpu__gone *last)
 {
 	last->next = __atomic_load_n(&waiting, __ATOMIC_RELAXED);
-	while (!__atomic_compare_exchange_n(&waiting, &last->next, first, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+	while (!__atomic_compare_exchange_n(&waiting, &last->next, first, true, __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED))
 		; /* pairs with percpu__gone_put */
 }
 
 void percpu__gone_put(void *start, size_t bytes, struct percpu__gone *note, bool may_stay)
 {
-	struct percpu__gone *old = __atomic_exchange_n(&waiting, NULL, __ATOMIC_ACQUIRE), *last = old; /* pairs with push */
+	/* pairs with push */
+	struct percpu__gone *old = __atomic_exchange_n(&waiting, NULL, __ATOMIC_ACQUIRE);
+	struct percpu__gone *last = old;
 	const bool must_wait = is_judging();
 
 	if (must_wait && old) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the live maps in the file of a published pool: which areas of each chunk live, for the next owner (owner.c).
- * A process that shares the file can write anything there, so every value is read as one that may be wrong.
+ * Owns the live maps in the file of a published pool: the live areas of each chunk, for the next
+ * owner (owner.c). A process that shares the file can write anything there, so no value is trusted.
  */
 #include "percpu/percpu.h"
 
@@ -19,14 +19,16 @@ static bool test(const uint64_t *word, uint32_t granule)
 
 static void set(uint64_t *word, uint32_t granule, bool on)
 {
-	const uint64_t bit = UINT64_C(1) << granule % 64, old = __atomic_load_n(word, __ATOMIC_RELAXED);
+	const uint64_t bit = UINT64_C(1) << granule % 64,
+		       old = __atomic_load_n(word, __ATOMIC_RELAXED);
 
 	__atomic_store_n(word, on ? old | bit : old & ~bit, __ATOMIC_RELAXED);
-	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* in this order for whoever survives us, even in the middle */
+	/* Keeps stores in program order for the next owner, if this process dies in between. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
-void percpu__shared_note(struct percpu_pool *pool, const struct percpu__chunk *chunk, uint32_t offset,
-			 uint32_t granules, bool lives)
+void percpu__shared_note(struct percpu_pool *pool, const struct percpu__chunk *chunk,
+			 uint32_t offset, uint32_t granules, bool lives)
 {
 	struct percpu__live_map *map = percpu__live_map_of(pool->shared, (uintptr_t)chunk->base);
 	const uint32_t end = offset + granules - 1;
@@ -44,11 +46,14 @@ void percpu__shared_note(struct percpu_pool *pool, const struct percpu__chunk *c
 
 enum which { FIRST, LAST };
 
-/* The first granule at or after `at` whose bit is set; PERCPU__UNIT_GRANULES: none. */
+/*
+ * Returns: the first granule at or after `at` whose bit is set; PERCPU__UNIT_GRANULES if none is.
+ */
 static uint32_t next(const struct percpu__live_map *map, enum which which, uint32_t at)
 {
 	while (at < PERCPU__UNIT_GRANULES) {
-		const uint64_t *word = which == FIRST ? &map->live[at / 64].first : &map->live[at / 64].last;
+		const uint64_t *word = which == FIRST ? &map->live[at / 64].first
+						      : &map->live[at / 64].last;
 		const uint64_t bits = __atomic_load_n(word, __ATOMIC_RELAXED) >> at % 64;
 
 		if (bits)
@@ -58,7 +63,10 @@ static uint32_t next(const struct percpu__live_map *map, enum which which, uint3
 	return PERCPU__UNIT_GRANULES;
 }
 
-/* Where the area that begins at `first` ends; where the map contradicts itself, later rather than sooner. */
+/*
+ * Returns: the end of the area that starts at `first`. If its end has no bit, the area extends to
+ * the next area's start: too long rather than too short.
+ */
 static uint32_t end_of(const struct percpu__live_map *map, uint32_t first)
 {
 	const uint32_t last = next(map, LAST, first), other = next(map, FIRST, first + 1);
@@ -88,7 +96,8 @@ void percpu__live_map_repair(struct percpu__live_map *map)
 {
 	uint32_t end = 0;
 
-	for (uint32_t last = next(map, LAST, 0); last < PERCPU__UNIT_GRANULES; last = next(map, LAST, last + 1)) {
+	for (uint32_t last = next(map, LAST, 0); last < PERCPU__UNIT_GRANULES;
+	     last = next(map, LAST, last + 1)) {
 		const uint32_t first = next(map, FIRST, end);
 
 		if (first > last)

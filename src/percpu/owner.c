@@ -1,33 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns which of the processes that share a published pool changes it: allocates, frees and publishes. At first it is
- * the one that made the pool. What it knows of the pool lies in its private memory, of which a child has a copy,
- * as it was at the fork. So that a child can go on when the owner is gone (daemon(3) ends the process that made the pool), the
- * file says who the owner is, and which areas live (struct percpu__live_map).
+ * Owns the ownership of a published pool. Of the processes that share the pool, only its owner
+ * allocates, frees and publishes. The first owner is the process that created the pool. The pool's
+ * metadata is private memory; a child has a copy of it, as of the fork. A child can take the pool
+ * over when the owner is gone (daemon(3) ends the process that created the pool), because the file
+ * records the owner's identity and the live areas (struct percpu__live_map).
  *
- *	claim	the owner's word in the file is exchanged for one's own, by compare-and-swap: of several processes one
- *		succeeds. That the owner is gone must be true of the one in the file, which may be a later one than
- *		that of one's fork, and of that, too: children can write the file.
- *	learn	chunks that were made since the fork are made here as well, and areas that live by the file live. An area
- *		that lives by one's own account, where the file has another, was freed by the owner; where the file has none, it
- *		is kept: it may be in use here.
+ *	claim	replace the owner's identity in the file by compare-and-swap, so that one of several
+ *		processes succeeds. Two processes must be gone: the owner that the file names, which
+ *		may have taken over since the fork, and the owner known at the fork, because
+ *		children can write the file.
+ *	learn	make the chunks that were made since the fork, and allocate the areas that are live
+ *		in the file. An own live area that overlaps one of those was freed by the owner, and
+ *		is freed. Any other own live area is kept, because this process may use it.
  *
- * The file is not trusted further than that: whatever it says, nothing is touched but the units. It can make areas
- * look taken, or free, that are not; so from then on a free of what does not live proves nothing, and is ignored. One
- * who dies within this leaves the place to the next.
+ * The file is trusted no further: its contents never cause an access outside the units. They can
+ * make areas seem live or free that are not, so after a take-over an invalid free proves no error
+ * and is ignored. If a process dies during a take-over, the next process can take the pool over.
  */
 #include <errno.h>
 
 #include "percpu/percpu.h"
 
-#define DISOWNED UINT64_MAX /* no process has that word */
+#define DISOWNED UINT64_MAX /* the identity of no process */
 
 /* ---- learn; pool lock ---- */
 
-/* To the next owner, what this process keeps lives, too. */
+/* Notes in the file all areas that are live here, for the next owner. */
 static void note_own(struct percpu_pool *pool, const struct percpu__chunk *chunk)
 {
-	for (uint32_t at = 0; at < PERCPU__UNIT_GRANULES; at = bit_next_relaxed(chunk->area_map.bitmaps->head, at + 1)) {
+	for (uint32_t at = 0; at < PERCPU__UNIT_GRANULES;
+	     at = bit_next_relaxed(chunk->area_map.bitmaps->head, at + 1)) {
 		const uint32_t granules = percpu__area_map_size(&chunk->area_map, at);
 
 		if (granules)
@@ -35,40 +38,48 @@ static void note_own(struct percpu_pool *pool, const struct percpu__chunk *chunk
 	}
 }
 
+/* Makes the chunk's live areas those of the file and those of this process that do not overlap. */
 static void learn_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
 {
 	struct percpu__live_map *map = percpu__live_map_of(pool->shared, (uintptr_t)chunk->base);
 	const uint64_t fresh = __atomic_load_n(&map->fresh, __ATOMIC_RELAXED);
 
 	percpu__live_map_repair(map);
-	for (uint32_t end, first = percpu__live_map_next(map, 0, &end); first < PERCPU__UNIT_GRANULES;
-	     first = percpu__live_map_next(map, first + 1, &end)) {
+	for (uint32_t end, first = percpu__live_map_next(map, 0, &end);
+	     first < PERCPU__UNIT_GRANULES; first = percpu__live_map_next(map, first + 1, &end)) {
 		if (percpu__area_map_size(&chunk->area_map, first) != end - first)
 			percpu__pool_claim(pool, chunk, first, end);
 	}
-	percpu__pool_claimed(pool, chunk, fresh < PERCPU__UNIT_GRANULES ? (uint32_t)fresh : PERCPU__UNIT_GRANULES);
+	percpu__pool_claimed(pool, chunk,
+			     fresh < PERCPU__UNIT_GRANULES ? (uint32_t)fresh
+							   : PERCPU__UNIT_GRANULES);
 	note_own(pool, chunk);
 }
 
+/* Returns: 0 or -ENOMEM. */
 static int learn(struct percpu_pool *pool)
 {
-	const uint64_t nr_taken = __atomic_load_n(&pool->shared->header->nr_taken, __ATOMIC_RELAXED);
+	const uint64_t nr_taken =
+		__atomic_load_n(&pool->shared->header->nr_taken, __ATOMIC_RELAXED);
 
 	while (pool->shared->nr_taken < nr_taken && pool->shared->nr_taken < pool->shared->nr_slots)
 		if (!percpu__pool_grow(pool))
 			return -ENOMEM;
 	percpu__chunk_index_for_each(&pool->chunk_index, slot)
-		learn_chunk(pool, (struct percpu__chunk *)percpu__chunk_index_at(&pool->chunk_index, slot));
+		learn_chunk(pool, (struct percpu__chunk *)percpu__chunk_index_at(&pool->chunk_index,
+										 slot));
 	percpu_assert(percpu__pool_is_valid(pool));
 	return 0;
 }
 
 /* ---- claim; pool lock ---- */
 
+/* Returns: 0; -EPERM if an owner lives, or if this cannot be determined. */
 static int claim(struct percpu__shared *shared)
 {
 	const uint64_t mine = percpu__process_word();
-	uint64_t now = __atomic_load_n(&shared->header->owner, __ATOMIC_ACQUIRE); /* pairs with claim */
+	/* pairs with claim */
+	uint64_t now = __atomic_load_n(&shared->header->owner, __ATOMIC_ACQUIRE);
 
 	if (!mine || !shared->space || percpu__process_space() != shared->space)
 		return -EPERM;
@@ -77,7 +88,8 @@ static int claim(struct percpu__shared *shared)
 	while (now != mine) {
 		if (!percpu__process_is_gone(now))
 			return -EPERM;
-		if (__atomic_compare_exchange_n(&shared->header->owner, &now, mine, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		if (__atomic_compare_exchange_n(&shared->header->owner, &now, mine, false,
+						__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 			now = mine;
 	}
 	shared->owner = mine;
@@ -98,7 +110,9 @@ int percpu__pool_take_over(struct percpu_pool *pool)
 			error = learn(pool);
 		}
 		if (!error)
-			__atomic_store_n(&shared->generation, percpu__generation(), __ATOMIC_RELEASE); /* pairs with percpu__shared_is_own */
+			/* pairs with percpu__shared_is_own */
+			__atomic_store_n(&shared->generation, percpu__generation(),
+					 __ATOMIC_RELEASE);
 	}
 	percpu__unlock(&pool->lock);
 	return error;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the map from addresses to chunks: a radix tree of two levels, keyed by unit number (address / stride).
- * Readers take no lock and may ask about any address at all. Leaves are made once and stay; writers of
- * different pools meet only where both make the same leaf, and there a compare-and-swap decides.
+ * Owns the map from addresses to chunks: a radix tree of two levels, keyed by unit number
+ * (address / stride). Readers take no lock and may look up any address. Leaves are never unmapped.
+ * Writers of different pools conflict only if both make the same leaf; a compare-and-swap decides.
  *
  *	address:  | 0 ... | 14 bits: root | 16 bits: leaf | 18 bits: offset in the unit |
  */
@@ -22,20 +22,27 @@ static struct percpu__chunk **leaf_entry(struct percpu__leaf *leaf, uintptr_t un
 	return &leaf->chunk[unit & ((1u << PERCPU__LEAF_BITS) - 1)];
 }
 
-/* The release pairs with percpu__pagemap_find. */
+/*
+ * Returns: the leaf, which another thread may have made; NULL if there is no memory.
+ * The release pairs with percpu__pagemap_find.
+ */
 static struct percpu__leaf *make_leaf(struct percpu__leaf **entry)
 {
 	struct percpu__leaf *made = percpu__map(sizeof(*made)), *found = NULL;
 
 	if (!made)
 		return NULL;
-	if (__atomic_compare_exchange_n(entry, &found, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+	if (__atomic_compare_exchange_n(entry, &found, made, false, __ATOMIC_ACQ_REL,
+					__ATOMIC_ACQUIRE))
 		return made;
 	percpu__release(made, sizeof(*made));
 	return found;
 }
 
-/* Enters value for the units [first, end), whose leaves exist. The release pairs with percpu__pagemap_find. */
+/*
+ * Stores value for the units [first, end), whose leaves exist.
+ * The release pairs with percpu__pagemap_find.
+ */
 static void enter(uintptr_t first, uintptr_t end, struct percpu__chunk *value)
 {
 	for (uintptr_t unit = first; unit < end; unit++)
@@ -57,7 +64,7 @@ int percpu__pagemap_insert(struct percpu__chunk *chunk)
 	const uintptr_t end = end_unit(chunk);
 
 	if ((end - 1) >> (PERCPU__LEAF_BITS + PERCPU__ROOT_BITS))
-		return -ENOMEM; /* an address that no pointer check could place */
+		return -ENOMEM; /* beyond the addresses that percpu__pagemap_find knows */
 	for (uintptr_t unit = first_unit(chunk); unit < end; unit++) {
 		struct percpu__leaf **entry = root_entry(unit);
 

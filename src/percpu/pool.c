@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what a pool does under its lock: it takes areas from its chunks and puts them back.
+ * Owns the allocation of areas in the chunks of a pool, under the pool's lock.
  *
- * An area is taken from the chunk that fits it best; a new chunk is made only when none fits. A number and two
- * page masks a chunk tell what its areas' copies may hold:
+ * An area comes from the chunk that fits it best; a new chunk is made only if none fits. A number
+ * and two page masks in each chunk tell which areas need zeroing and which pages may be purged:
  *
- *	fresh    granule from which no copy was ever written: no zeroing
+ *	fresh    no copy was ever written from this granule on: no zeroing
  *	dirty    pages handed out since they were fresh or purged: zeroing on reuse
- *	free     pages that hold no live area; free and dirty ones are idle, and may be purged
+ *	free     pages without a live area; a page that is free and dirty is idle, and may be purged
  */
 #include <errno.h>
 #include <string.h>
@@ -15,15 +15,16 @@
 #include "percpu/percpu.h"
 #include "topology/topology.h"
 
-_Static_assert(offsetof(struct percpu__chunk, area_map) == 0, "the chunk index holds our chunks");
+_Static_assert(offsetof(struct percpu__chunk, area_map) == 0,
+	       "a pointer to an area map in the chunk index is one to its chunk");
 
 static size_t chunk_index_bytes(void)
 {
 	return percpu__chunk_index_bytes(PERCPU__CHUNK_INDEX_SLOTS);
 }
 
-int percpu__pool_init(struct percpu_pool *pool, const char *name, const struct percpu_pool_attr *attr,
-		      enum percpu__rank rank)
+int percpu__pool_init(struct percpu_pool *pool, const char *name,
+		      const struct percpu_pool_attr *attr, enum percpu__rank rank)
 {
 	const struct percpu__options options = percpu__options(false);
 	void *memory = percpu__map(chunk_index_bytes());
@@ -35,10 +36,12 @@ int percpu__pool_init(struct percpu_pool *pool, const char *name, const struct p
 	percpu__lock_init(&pool->lock, rank);
 	pool->name = name;
 	pool->backing = &percpu__backing_private;
-	pool->huge = attr->huge_pages == PERCPU_ON || (attr->huge_pages == PERCPU_DEFAULT && options.huge);
+	pool->huge = attr->huge_pages == PERCPU_ON ||
+		     (attr->huge_pages == PERCPU_DEFAULT && options.huge);
 	pool->populate = attr->populate == PERCPU_ON;
 	pool->node_policy = attr->node_policy != PERCPU_OFF;
-	pool->limit_granules = attr->limit_bytes ? attr->limit_bytes / PERCPU__GRANULE + (attr->limit_bytes % PERCPU__GRANULE > 0)
+	pool->limit_granules = attr->limit_bytes ? attr->limit_bytes / PERCPU__GRANULE +
+							   (attr->limit_bytes % PERCPU__GRANULE > 0)
 						 : SIZE_MAX;
 	return 0;
 }
@@ -59,7 +62,7 @@ size_t percpu__pool_bookkeeping_bytes(const struct percpu_pool *pool)
 
 /* ---- areas ---- */
 
-/* 4 KiB pages that the area lies in, wholly or in part. */
+/* Returns: the 4 KiB pages of a unit that contain any part of the area. */
 static uint64_t pages_of(uint32_t offset, uint32_t granules)
 {
 	const uint32_t first = offset / PERCPU__PAGE_GRANULES;
@@ -68,8 +71,9 @@ static uint64_t pages_of(uint32_t offset, uint32_t granules)
 	return (~UINT64_C(0) << first) & (~UINT64_C(0) >> (PERCPU__UNIT_PAGES - 1 - last));
 }
 
-/* Sets a chunk's masks, and the pool's counts of them. */
-static void set_pages(struct percpu_pool *pool, struct percpu__chunk *chunk, uint64_t free_pages, uint64_t dirty_pages)
+/* Sets the page masks of a chunk and updates the pool's counts. */
+static void set_pages(struct percpu_pool *pool, struct percpu__chunk *chunk, uint64_t free_pages,
+		      uint64_t dirty_pages)
 {
 	if (percpu__likely(chunk->free_pages == free_pages && chunk->dirty_pages == dirty_pages))
 		return;
@@ -82,7 +86,6 @@ static void set_pages(struct percpu_pool *pool, struct percpu__chunk *chunk, uin
 		pool->age.least_pages = pool->idle_pages;
 	pool->live_pages += __builtin_popcountll(~free_pages);
 }
-
 
 bool percpu__pool_grow(struct percpu_pool *pool)
 {
@@ -125,9 +128,11 @@ bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t ali
 	uint32_t slot, offset, old_end;
 	uint64_t pages, old_pages = 0;
 
-	if (granules > pool->limit_granules || pool->chunk_index.live_granules > pool->limit_granules - granules)
+	if (granules > pool->limit_granules ||
+	    pool->chunk_index.live_granules > pool->limit_granules - granules)
 		return false;
-	while (!percpu__chunk_index_alloc(&pool->chunk_index, granules, align_granules, &slot, &offset))
+	while (!percpu__chunk_index_alloc(&pool->chunk_index, granules, align_granules, &slot,
+					  &offset))
 		if (!percpu__pool_grow(pool))
 			return false;
 	chunk = percpu__pool_chunk(pool, slot);
@@ -135,7 +140,7 @@ bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t ali
 	if (pool->nr_empty < pool->age.least_empty)
 		pool->age.least_empty = pool->nr_empty;
 
-	/* Only what was handed out before, and was not purged since, can hold anything. */
+	/* Only granules that were handed out and not purged since may need zeroing. */
 	old_end = offset + granules < chunk->fresh ? offset + granules : chunk->fresh;
 	if (offset < old_end)
 		old_pages = pages_of(offset, old_end - offset);
@@ -146,7 +151,8 @@ bool percpu__pool_take(struct percpu_pool *pool, uint32_t granules, uint32_t ali
 	set_pages(pool, chunk, chunk->free_pages & ~pages, chunk->dirty_pages | pages);
 	if (percpu__unlikely(pool->backing->note))
 		pool->backing->note(pool, chunk, offset, granules, true);
-	*area = (struct percpu__area){ chunk, offset * PERCPU__GRANULE, granules * PERCPU__GRANULE };
+	*area = (struct percpu__area){ chunk, offset * PERCPU__GRANULE,
+				       granules * PERCPU__GRANULE };
 	return true;
 }
 
@@ -157,11 +163,14 @@ bool percpu__pool_put(struct percpu_pool *pool, void __percpu *p)
 	struct percpu__range merged;
 	uint32_t granules;
 
-	/* Two frees of one area at once may both have found it in use. */
-	granules = chunk ? percpu__chunk_index_free(&pool->chunk_index, chunk->slot, offset, &merged) : 0;
+	/* Two threads that free one area at the same time may both have passed validation. */
+	granules =
+		chunk ? percpu__chunk_index_free(&pool->chunk_index, chunk->slot, offset, &merged)
+		      : 0;
 	if (!granules)
 		percpu__fatal("percpu_free",
-			      &(struct percpu__subject){ .pointer = (const void *)(uintptr_t)p, .pool = pool->name },
+			      &(struct percpu__subject){ .pointer = (const void *)(uintptr_t)p,
+							 .pool = pool->name },
 			      PERCPU__FAULT_CONCURRENT_FREE);
 	if (percpu__unlikely(pool->backing->note))
 		pool->backing->note(pool, chunk, offset, granules, false);
@@ -170,13 +179,15 @@ bool percpu__pool_put(struct percpu_pool *pool, void __percpu *p)
 	return pool->idle_pages || pool->nr_empty > 1;
 }
 
-void percpu__pool_claim(struct percpu_pool *pool, struct percpu__chunk *chunk, uint32_t at, uint32_t end)
+void percpu__pool_claim(struct percpu_pool *pool, struct percpu__chunk *chunk, uint32_t at,
+			uint32_t end)
 {
 	const bool was_empty = percpu__area_map_is_empty(&chunk->area_map);
 	struct percpu__range merged;
 
 	for (uint32_t i = at; i < end; i = bit_next_relaxed(chunk->area_map.bitmaps->head, i + 1)) {
-		const uint32_t head = bit_test_relaxed(chunk->area_map.bitmaps->head, i) ? i : bit_before_relaxed(chunk->area_map.bitmaps->head, i);
+		const uint64_t *heads = chunk->area_map.bitmaps->head;
+		const uint32_t head = bit_test_relaxed(heads, i) ? i : bit_before_relaxed(heads, i);
 
 		percpu__chunk_index_free(&pool->chunk_index, chunk->slot, head, &merged);
 	}
@@ -201,7 +212,8 @@ void percpu__pool_prepare(struct percpu__area *areas, unsigned nr)
 	percpu__copies_zero(areas, nr);
 }
 
-void __percpu *percpu__pool_take_zeroed(struct percpu_pool *pool, uint32_t granules, uint32_t align_granules)
+void __percpu *percpu__pool_take_zeroed(struct percpu_pool *pool, uint32_t granules,
+					uint32_t align_granules)
 {
 	struct percpu__area area;
 	bool taken, dirty;
@@ -232,6 +244,6 @@ bool percpu__pool_is_valid(const struct percpu_pool *pool)
 		live_pages += __builtin_popcountll(~chunk->free_pages);
 		nr_empty += percpu__area_map_is_empty(&chunk->area_map);
 	}
-	return idle_pages == pool->idle_pages && live_pages == pool->live_pages && nr_empty == pool->nr_empty &&
-	       percpu__chunk_index_is_valid(&pool->chunk_index);
+	return idle_pages == pool->idle_pages && live_pages == pool->live_pages &&
+	       nr_empty == pool->nr_empty && percpu__chunk_index_is_valid(&pool->chunk_index);
 }

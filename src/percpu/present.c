@@ -1,35 +1,42 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what is known of which copies have pages, for chunks in which a look at a copy that nobody touched would make its
- * page: those of published pools, whose holes a look fills, and all where the kernel has no zero page. Where copies are
- * few, sums look all the same: that takes few pages, and far less time than a question.
+ * Owns the knowledge of which copies have pages, for chunks in which reading an untouched copy
+ * allocates its page: those of published pools, because a read fills a hole of the file, and all
+ * chunks if the kernel has no zero page. If copies are few, sums read all of them nevertheless:
+ * this allocates few pages, and takes far less time than asking the kernel.
  *
- * A chunk remembers the pages that it was told of, by a word a copy, and asks about the others alone. A page that is
- * there stays: private ones go by a purge, which forgets them here, and only where no area is live. So what is asked
- * about is pages of live areas, and nobody else changes what is known of them.
+ * A chunk remembers the pages that the kernel has reported, a mask for each copy, and asks about
+ * the others only. A page that exists stays: only a purge frees it, which forgets it here, and only
+ * while no area in it is live. Questions are about pages with live areas, so no purge concurs with
+ * them.
  *
- * A copy that is left out had no page when the kernel was asked, so that nobody had written to it.
+ * A copy that is skipped had no page when the kernel was asked, so no thread had written to it.
  */
 #include "percpu/percpu.h"
 
 #define PAGE_BYTES ((uintptr_t)PERCPU__PAGE_GRANULES * PERCPU__GRANULE)
 
-uint32_t percpu__plain_copies; /* 0, or as many as there are; see settle */
-static bool some_are_dear;
+uint32_t percpu__plain_copies; /* 0, or the number of copies; atomic, see settle */
+static bool some_are_dear;     /* atomic; never false again */
 
-/* Whoever stores looks once more afterwards, so that the last one to store knows of all. */
+/*
+ * Sets percpu__plain_copies by some_are_dear. Each thread that stores the former reads the latter
+ * again, so that the last store is right.
+ */
 static void settle(void)
 {
 	if (!__atomic_load_n(&some_are_dear, __ATOMIC_SEQ_CST))
 		__atomic_store_n(&percpu__plain_copies, percpu_abi.nr_copies, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&some_are_dear, __ATOMIC_SEQ_CST) && __atomic_load_n(&percpu__plain_copies, __ATOMIC_SEQ_CST))
+	if (__atomic_load_n(&some_are_dear, __ATOMIC_SEQ_CST) &&
+	    __atomic_load_n(&percpu__plain_copies, __ATOMIC_SEQ_CST))
 		__atomic_store_n(&percpu__plain_copies, 0, __ATOMIC_SEQ_CST);
 }
 
-/* Sums look at few copies all the same. */
+/* Leaves percpu__plain_copies alone if copies are few, because then sums read all of them. */
 bool percpu__looks_make_pages(const struct percpu_pool *pool)
 {
-	if (!pool->backing->reads_make_pages && (percpu__copies_are_few() || percpu__has_zero_page()))
+	if (!pool->backing->reads_make_pages &&
+	    (percpu__copies_are_few() || percpu__has_zero_page()))
 		return false;
 	if (!percpu__copies_are_few()) {
 		__atomic_store_n(&some_are_dear, true, __ATOMIC_SEQ_CST);
@@ -40,24 +47,27 @@ bool percpu__looks_make_pages(const struct percpu_pool *pool)
 
 /* ---- asking ---- */
 
+/* Returns: true if the copy is known to have all of the pages. */
 static bool is_known(const struct percpu__chunk *chunk, unsigned copy, uint64_t pages)
 {
 	return !(pages & ~__atomic_load_n(&chunk->present[copy], __ATOMIC_RELAXED));
 }
 
-/* The pages of [start, end) in its unit. */
+/* Returns: the pages of [start, end), addresses in one unit. */
 static uint64_t pages_between(uintptr_t start, uintptr_t end)
 {
-	const unsigned first = (start & (PERCPU_STRIDE - 1)) / PAGE_BYTES, nr = (end - start + PAGE_BYTES - 1) / PAGE_BYTES;
+	const unsigned first = (start & (PERCPU_STRIDE - 1)) / PAGE_BYTES,
+		       nr = (end - start + PAGE_BYTES - 1) / PAGE_BYTES;
 
 	return ~UINT64_C(0) >> (PERCPU__UNIT_PAGES - nr) << first;
 }
 
-/* Notes those of the pages that the extent has, copy by copy. */
+/* Notes that all pages of the extent exist, as far as they are among `pages`. */
 static void note(struct percpu__chunk *chunk, struct percpu__extent extent, uint64_t pages)
 {
 	while (extent.start < extent.end) {
-		const unsigned copy = (extent.start - percpu__chunk_unit(chunk, 0)) >> PERCPU_STRIDE_SHIFT;
+		const unsigned copy =
+			(extent.start - percpu__chunk_unit(chunk, 0)) >> PERCPU_STRIDE_SHIFT;
 		const uintptr_t unit_end = percpu__chunk_unit(chunk, copy + 1);
 		const uintptr_t end = extent.end < unit_end ? extent.end : unit_end;
 		const uint64_t found = pages_between(extent.start, end) & pages;
@@ -68,14 +78,19 @@ static void note(struct percpu__chunk *chunk, struct percpu__extent extent, uint
 	}
 }
 
-/* The first of the pages at or after address that is not known, in whichever copy; the chunk's end. */
+/*
+ * Returns: the address of the first of the pages at or after address that is not known, in any
+ * copy; the end of the units if all are known.
+ */
 static uintptr_t next_unknown(const struct percpu__chunk *chunk, uintptr_t address, uint64_t pages)
 {
 	const uintptr_t first_unit = percpu__chunk_unit(chunk, 0);
 
-	for (unsigned copy = (address - first_unit) >> PERCPU_STRIDE_SHIFT; copy < percpu_abi.nr_copies; copy++) {
+	for (unsigned copy = (address - first_unit) >> PERCPU_STRIDE_SHIFT;
+	     copy < percpu_abi.nr_copies; copy++) {
 		const uintptr_t unit = percpu__chunk_unit(chunk, copy);
-		uint64_t unknown = pages & ~__atomic_load_n(&chunk->present[copy], __ATOMIC_RELAXED);
+		uint64_t unknown =
+			pages & ~__atomic_load_n(&chunk->present[copy], __ATOMIC_RELAXED);
 
 		if (address > unit)
 			unknown &= ~UINT64_C(0) << (address - unit) / PAGE_BYTES;
@@ -85,7 +100,7 @@ static uintptr_t next_unknown(const struct percpu__chunk *chunk, uintptr_t addre
 	return percpu__chunk_unit(chunk, percpu_abi.nr_copies);
 }
 
-/* Asks about all of the pages that are not known. 0 or -errno. */
+/* Asks the kernel about those of the pages that are not known. Returns: 0 or -errno. */
 static int ask(struct percpu__chunk *chunk, uint64_t pages)
 {
 	const uintptr_t end = percpu__chunk_unit(chunk, percpu_abi.nr_copies);
@@ -105,7 +120,7 @@ static int ask(struct percpu__chunk *chunk, uint64_t pages)
 	return 0;
 }
 
-/* Whether every copy has all of the pages. */
+/* Returns: true if every copy is known to have all of the pages. */
 static bool are_everywhere(const struct percpu__chunk *chunk, uint64_t pages)
 {
 	for (unsigned copy = 0; copy < percpu_abi.nr_copies; copy++)
@@ -118,7 +133,7 @@ bool percpu__present_find(struct percpu__chunk *chunk, uint64_t pages)
 {
 	if (!chunk->is_dear || !(pages & ~__atomic_load_n(&chunk->everywhere, __ATOMIC_RELAXED)))
 		return false;
-	/* Where the kernel does not tell, all are looked at, and have pages then. */
+	/* If the kernel does not tell, all copies are read, and have the pages afterwards. */
 	if (ask(chunk, pages) < 0 || are_everywhere(chunk, pages)) {
 		__atomic_fetch_or(&chunk->everywhere, pages, __ATOMIC_RELAXED);
 		return false;
@@ -135,7 +150,7 @@ struct percpu__present percpu__present_asked(const void *p)
 	percpu__start();
 	settle();
 	chunk = percpu__pagemap_find(address);
-	if (!chunk) /* of a published pool, made since this process was forked */
+	if (!chunk) /* a chunk of a published pool that was made after this process was forked */
 		return present;
 	present.page = pages_between(address, address + 1);
 	if (percpu__present_find(chunk, present.page))

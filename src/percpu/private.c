@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the backing by private memory: each chunk is a reservation of its own, which the kernel can take back. */
+/* Owns the backing by private memory: each chunk is a reservation of its own and can be purged. */
 #include "percpu/percpu.h"
 
 static size_t units_bytes(void)
@@ -12,8 +12,9 @@ static char *map(struct percpu_pool *pool)
 	const size_t bytes = percpu__chunk_reservation_bytes();
 	char *base;
 
-	/* A huge page has to begin where the unit of CPU 0 begins, behind the guard unit. */
-	base = pool->huge ? percpu__reserve(bytes, PERCPU__HUGE_BYTES, PERCPU_STRIDE) : percpu__reserve(bytes, PERCPU_STRIDE, 0);
+	/* The unit of CPU 0, behind the guard unit, is aligned to a huge page. */
+	base = pool->huge ? percpu__reserve(bytes, PERCPU__HUGE_BYTES, PERCPU_STRIDE)
+			  : percpu__reserve(bytes, PERCPU_STRIDE, 0);
 	if (base && percpu__commit(base + PERCPU_STRIDE, units_bytes()) < 0) {
 		percpu__release(base, bytes);
 		return NULL;
@@ -26,7 +27,7 @@ static void unmap(struct percpu_pool *pool, char *base)
 	percpu__release(base, percpu__chunk_reservation_bytes());
 }
 
-/* The units go at once; what the chunk keeps for itself may still be read by a lookup. */
+/* Unmaps the units at once; a lookup may still read the metadata. */
 static void unmap_chunk(struct percpu__chunk *chunk)
 {
 	const size_t of_units = (char *)chunk - chunk->base;

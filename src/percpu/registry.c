@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the list of all pools that a program can name, and its lock; and which pool an address belongs to.
+ * Owns the list of all pools that a program can use, and the registry lock; finds the pool that an
+ * address belongs to. (The pool that holds the area cache is not in the list.)
  */
 #include "percpu/percpu.h"
 
@@ -14,6 +15,7 @@ void percpu__pools_enter(struct percpu_pool *pool)
 	registry = pool;
 }
 
+/* Returns: where the list points to the pool; where it ends if the pool is not in it. */
 static struct percpu_pool **link_to(const struct percpu_pool *pool)
 {
 	struct percpu_pool **link = &registry;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what a published pool has instead of private memory: a file (laid out as file.h says), and
- * address space for all the chunks that it has room for, their units mapped from the file at once. So a
- * worker forked at any time sees what is allocated later.
+ * Owns the backing of published pools: a memfd (file.h describes its layout), and address space for
+ * all chunks that the file has room for. All their units are mapped from the file at creation, so a
+ * process forked at any time sees later allocations.
  *
  *	address space:  | guard | cpu 0 | ... | fallback | fence, chunk, tags |  next slot ...
  *	file:   | front |       | cpu 0 | ... | fallback |                        cpu 0 | ...
  *
- * A slot is taken once and stays until the pool goes: the seal that keeps others from writing also keeps
- * the kernel from taking pages back. What is beside the units is private to each process, and means something in the
- * process that owns the pool alone (owner.c): that which made it, or one that took its place.
+ * A slot that has got a chunk keeps it until the pool is destroyed: the seal that stops other
+ * processes from writing also stops the kernel from taking pages back. The metadata after the units
+ * is private to each process, and valid only in the process that owns the pool (owner.c).
  */
 #include <errno.h>
 #include <string.h>
@@ -17,8 +17,8 @@
 #include "percpu/percpu.h"
 
 #define DEFAULT_LIMIT_BYTES ((size_t)4 << 20)
-#define DIRECTORY_SHARE 16u                         /* bytes of directory for each of a copy */
-#define DIRECTORY_MAX_BYTES ((uint64_t)1 << 30)     /* what readers believe at most */
+#define DIRECTORY_SHARE 16u                         /* bytes of directory per byte of a copy */
+#define DIRECTORY_MAX_BYTES ((uint64_t)1 << 30)     /* readers refuse more */
 
 static uint64_t round_up(uint64_t bytes, uint64_t to)
 {
@@ -30,16 +30,22 @@ static size_t units_bytes(void)
 	return (size_t)percpu_abi.nr_copies * PERCPU_STRIDE;
 }
 
-/* Everything but magic, so that readers wait. name_bytes: without the zero byte. */
+/*
+ * Returns: the header without magic, so that readers wait until the file is complete.
+ * name_bytes: without the terminating zero byte.
+ */
 static struct percpu__file_header describe(size_t name_bytes, size_t limit_bytes)
 {
 	const uint64_t name_end = sizeof(struct percpu__file_header) + name_bytes + 1;
 	const uint64_t directory_offset = round_up(name_end, percpu__page_bytes());
-	const uint64_t wanted = limit_bytes > DIRECTORY_MAX_BYTES / DIRECTORY_SHARE ? DIRECTORY_MAX_BYTES
-										    : limit_bytes * DIRECTORY_SHARE;
+	const uint64_t wanted = limit_bytes > DIRECTORY_MAX_BYTES / DIRECTORY_SHARE
+					? DIRECTORY_MAX_BYTES
+					: limit_bytes * DIRECTORY_SHARE;
 	const uint64_t nr_chunks = limit_bytes / PERCPU_STRIDE + 1;
-	const uint64_t chunks_offset = round_up(directory_offset + wanted + nr_chunks * sizeof(struct percpu__live_map), PERCPU_STRIDE);
-	const uint64_t maps_offset = chunks_offset - round_up(nr_chunks * sizeof(struct percpu__live_map), percpu__page_bytes());
+	const uint64_t maps_bytes = nr_chunks * sizeof(struct percpu__live_map);
+	const uint64_t chunks_offset =
+		round_up(directory_offset + wanted + maps_bytes, PERCPU_STRIDE);
+	const uint64_t maps_offset = chunks_offset - round_up(maps_bytes, percpu__page_bytes());
 
 	return (struct percpu__file_header){
 		.version = PERCPU__FILE_VERSION,
@@ -49,15 +55,16 @@ static struct percpu__file_header describe(size_t name_bytes, size_t limit_bytes
 		.name_offset = sizeof(struct percpu__file_header),
 		.name_bytes = name_bytes,
 		.directory_offset = directory_offset,
-		.directory_bytes = maps_offset - directory_offset < DIRECTORY_MAX_BYTES ? maps_offset - directory_offset
-											: DIRECTORY_MAX_BYTES,
+		.directory_bytes = maps_offset - directory_offset < DIRECTORY_MAX_BYTES
+					   ? maps_offset - directory_offset
+					   : DIRECTORY_MAX_BYTES,
 		.chunks_offset = chunks_offset,
 		.pid = percpu__own_pid(),
 		.owner = percpu__process_word(),
 	};
 }
 
-/* The name of the file begins as readers expect; the whole name stands inside. */
+/* Names the file with the prefix that readers search for; only the header has the whole name. */
 static int create_file(struct percpu__memfd *file, const char *name, uint64_t bytes)
 {
 	char short_name[64] = PERCPU__FILE_PREFIX;
@@ -69,7 +76,9 @@ static int create_file(struct percpu__memfd *file, const char *name, uint64_t by
 static int map_front(struct percpu__shared *shared)
 {
 	shared->header = percpu__reserve(shared->front_bytes, percpu__page_bytes(), 0);
-	return shared->header ? percpu__memfd_map(&shared->file, 0, shared->header, shared->front_bytes) : -ENOMEM;
+	return shared->header
+		       ? percpu__memfd_map(&shared->file, 0, shared->header, shared->front_bytes)
+		       : -ENOMEM;
 }
 
 static int map_slots(struct percpu__shared *shared)
@@ -81,14 +90,16 @@ static int map_slots(struct percpu__shared *shared)
 		return -ENOMEM;
 	for (size_t i = 0; i < shared->nr_slots && !error; i++)
 		error = percpu__memfd_map(&shared->file, shared->front_bytes + i * units_bytes(),
-					  shared->slots + i * shared->slot_bytes + PERCPU_STRIDE, units_bytes());
+					  shared->slots + i * shared->slot_bytes + PERCPU_STRIDE,
+					  units_bytes());
 	return error;
 }
 
 static void release(struct percpu__shared *shared)
 {
 	if (shared->last_gone)
-		percpu__gone_put(shared->slots, shared->nr_slots * shared->slot_bytes, shared->last_gone, false);
+		percpu__gone_put(shared->slots, shared->nr_slots * shared->slot_bytes,
+				 shared->last_gone, false);
 	else if (shared->slots)
 		percpu__release(shared->slots, shared->nr_slots * shared->slot_bytes);
 	if (shared->header)
@@ -97,7 +108,8 @@ static void release(struct percpu__shared *shared)
 	percpu__release(shared, sizeof(*shared));
 }
 
-int percpu__shared_create(struct percpu__shared **out, const char *name, size_t limit_bytes, size_t chunk_bytes)
+int percpu__shared_create(struct percpu__shared **out, const char *name, size_t limit_bytes,
+			  size_t chunk_bytes)
 {
 	const size_t room = limit_bytes ? limit_bytes : DEFAULT_LIMIT_BYTES;
 	const struct percpu__file_header header = describe(strlen(name), room);
@@ -113,8 +125,10 @@ int percpu__shared_create(struct percpu__shared **out, const char *name, size_t 
 	shared->nr_slots = header.nr_chunks;
 	shared->slot_bytes = round_up(chunk_bytes, PERCPU_STRIDE);
 	shared->file.fd = -1;
-	if (!__builtin_mul_overflow(header.nr_chunks, shared->slot_bytes, &file_bytes) && file_bytes < INT64_MAX / 2)
-		error = create_file(&shared->file, name, header.chunks_offset + header.nr_chunks * units_bytes());
+	if (!__builtin_mul_overflow(header.nr_chunks, shared->slot_bytes, &file_bytes) &&
+	    file_bytes < INT64_MAX / 2)
+		error = create_file(&shared->file, name,
+				    header.chunks_offset + header.nr_chunks * units_bytes());
 	if (!error)
 		error = map_front(shared);
 	if (!error)
@@ -125,14 +139,17 @@ int percpu__shared_create(struct percpu__shared **out, const char *name, size_t 
 		release(shared);
 		return error;
 	}
-	shared->maps = (struct percpu__live_map *)((char *)shared->header + shared->front_bytes -
-						   round_up(shared->nr_slots * sizeof(*shared->maps), percpu__page_bytes()));
+	shared->maps =
+		(struct percpu__live_map *)((char *)shared->header + shared->front_bytes -
+					    round_up(shared->nr_slots * sizeof(*shared->maps),
+						     percpu__page_bytes()));
 	shared->owner = header.owner;
 	shared->space = percpu__process_space();
 	shared->generation = percpu__generation();
 	*shared->header = header;
 	strcpy((char *)(shared->header + 1), name);
-	__atomic_store_n(&shared->header->magic, PERCPU__FILE_MAGIC, __ATOMIC_RELEASE); /* pairs with read_header */
+	/* pairs with read_header */
+	__atomic_store_n(&shared->header->magic, PERCPU__FILE_MAGIC, __ATOMIC_RELEASE);
 	*out = shared;
 	return 0;
 }
@@ -170,17 +187,22 @@ static void unmap_chunk(struct percpu__chunk *chunk)
 
 static bool contains(const struct percpu_pool *pool, uintptr_t address)
 {
-	return address - (uintptr_t)pool->shared->slots < pool->shared->nr_slots * pool->shared->slot_bytes;
+	return address - (uintptr_t)pool->shared->slots <
+	       pool->shared->nr_slots * pool->shared->slot_bytes;
 }
 
 uint64_t percpu__shared_offset(const struct percpu__shared *shared, uintptr_t address)
 {
 	const uint64_t at = address - (uintptr_t)shared->slots;
 
-	return shared->front_bytes + at / shared->slot_bytes * units_bytes() + at % shared->slot_bytes - PERCPU_STRIDE;
+	return shared->front_bytes + at / shared->slot_bytes * units_bytes() +
+	       at % shared->slot_bytes - PERCPU_STRIDE;
 }
 
-/* One extent at a time: a caller that learns of one can skip what it knows before the next question. */
+/*
+ * Finds one extent at a time, so that the caller can skip pages that it knows before the next
+ * system call.
+ */
 static int find_pages(const struct percpu__chunk *chunk, uintptr_t *start, uintptr_t end,
 		      struct percpu__extent *extents, unsigned capacity)
 {

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns per-CPU variables of modules: the program, the libraries it starts with, and plugins.
+ * Owns static per-CPU variables of modules: the program, its shared libraries, and plugins.
  *
- * A module attaches each of its variables (or its whole section of them) in a constructor and detaches
- * it in a destructor. Destructors run at dlclose(), when the memory shall go, and at process exit, when
- * it must not: other threads may still count. No destructor can tell which it is, for the loader's part of the exit
- * comes before or after any handler, depending on who registered when. So what is detached is only set aside.
- * It is freed once the loader does not know the module any more: when the next module comes or goes, and whenever
- * somebody trims the pool or asks for its statistics. At exit modules stay loaded to the end.
+ * A module attaches its variables (each one, or an ELF section of them) in a constructor and
+ * detaches them in a destructor. Destructors run at dlclose(), when the memory is to be freed, and
+ * at process exit, when it must stay because other threads may still use it. A destructor cannot
+ * distinguish the two: exit handlers run before or after the loader's part, depending on the order
+ * of registration. So a detached area is only set aside. It is freed once the loader no longer has
+ * the module, which is looked up when a module attaches or detaches and at each trim or statistics
+ * call. At exit modules stay loaded to the end.
  *
- * A module is known by where it lies. One that attaches has not been there before, so that what was set
- * aside for its place was another's. A key that lies in no module is taken at its word.
+ * A module is identified by its address. A module that attaches for the first time was not there
+ * before, so areas set aside for that address belonged to another module. A key that lies in no
+ * module is freed when it is detached.
  *
- * Areas come from the default pool, past the watchers of allocations: a variable is no leak. Neither malloc nor the
- * loader is called under the lock: those who hold their locks may come here.
+ * Areas come from the default pool and are allocated without the debug hook: a variable is no leak.
+ * Neither malloc nor the loader is called under a lock, because their lock holders may call these
+ * functions.
  */
 #include <link.h>
 #include <string.h>
@@ -23,7 +26,7 @@
 
 #include <percpu/static.h>
 
-static uint64_t nr_unloaded; /* modules, when all set aside were last judged; a hint */
+static uint64_t nr_unloaded; /* modules at the last look at all that is set aside; a hint */
 
 /* ---- modules ---- */
 
@@ -32,6 +35,7 @@ struct walk {
 	const void *module;
 };
 
+/* Of dl_iterate_phdr(): stops at the module that contains the address. */
 static int step(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	struct walk *walk = arg;
@@ -39,7 +43,8 @@ static int step(struct dl_phdr_info *info, size_t size, void *arg)
 	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
 		const uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
 
-		if (info->dlpi_phdr[i].p_type == PT_LOAD && walk->address - start < info->dlpi_phdr[i].p_memsz) {
+		if (info->dlpi_phdr[i].p_type == PT_LOAD &&
+		    walk->address - start < info->dlpi_phdr[i].p_memsz) {
 			walk->module = info->dlpi_phdr;
 			return 1;
 		}
@@ -47,7 +52,10 @@ static int step(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-/* The module that the loader has at the address; NULL. No lock held: the loader takes its own. */
+/*
+ * Returns: the module at the address; NULL if the loader has none.
+ * Context: no lock is held, because the loader takes its own.
+ */
 static const void *module_at(const void *address)
 {
 	struct walk walk = { .address = (uintptr_t)address };
@@ -62,7 +70,7 @@ static int read_subs(struct dl_phdr_info *info, size_t size, void *arg)
 	return 1;
 }
 
-/* Modules that the loader has unloaded so far. No lock held. */
+/* Returns: the number of modules unloaded so far. Context: as module_at. */
 static uint64_t unloaded_so_far(void)
 {
 	uint64_t nr = 0;
@@ -73,7 +81,7 @@ static uint64_t unloaded_so_far(void)
 
 /* ---- set aside ---- */
 
-/* Frees the areas that were set aside for a module of which is_gone is true. */
+/* Frees all areas that are set aside and for which is_gone(attachment, arg) is true. */
 static void free_all(percpu__is_gone_fn *is_gone, const struct percpu__attachment *arg)
 {
 	void __percpu *area;
@@ -82,7 +90,8 @@ static void free_all(percpu__is_gone_fn *is_gone, const struct percpu__attachmen
 		percpu__pool_return(area);
 }
 
-static bool was_there_before(const struct percpu__attachment *one, const struct percpu__attachment *coming)
+static bool was_there_before(const struct percpu__attachment *one,
+			     const struct percpu__attachment *coming)
 {
 	return one->key == coming->key || (one->module && one->module == coming->module);
 }
@@ -92,7 +101,10 @@ static bool is_same(const struct percpu__attachment *one, const struct percpu__a
 	return one->number == judged->number;
 }
 
-/* The loader is asked about copies, without the lock. A module that was gone then has not come back since. */
+/*
+ * Asks the loader about copies of the attachments, without the lock: a module that was gone then
+ * cannot have come back.
+ */
 void percpu__static_collect(void)
 {
 	struct percpu__attachment judged = { .number = 0 };
@@ -111,7 +123,7 @@ void percpu__static_collect(void)
 
 /* ---- the public entries ---- */
 
-/* Copies granule by granule what is not zero, so that copies of zeros stay without pages. */
+/* Writes only granules that are not zero, so that zeros allocate no page. */
 static void initialise(void __percpu *area, const void *initial, size_t size)
 {
 	percpu_for_each_copy(i) {
@@ -127,17 +139,22 @@ static void initialise(void __percpu *area, const void *initial, size_t size)
 	}
 }
 
-/* Static variables have no caller that could be told of an error. */
-static _Noreturn void attach_fatal(const void *key, size_t value, size_t limit, enum percpu__fault fault)
+/* Ends the process, because no caller of a constructor could handle the error. */
+static _Noreturn void attach_fatal(const void *key, size_t value, size_t limit,
+				   enum percpu__fault fault)
 {
-	percpu__fatal("percpu_static_attach", &(struct percpu__subject){ .pointer = key, .value = { value, limit } }, fault);
+	percpu__fatal("percpu_static_attach",
+		      &(struct percpu__subject){ .pointer = key, .value = { value, limit } },
+		      fault);
 }
 
+/* Returns: an initialised area; ends the process if that fails. */
 static void __percpu *make_area(const void *key, const void *initial, size_t size, size_t align)
 {
 	struct percpu_pool *pool = percpu__pool_default();
 	const uint32_t granules = (size + PERCPU__GRANULE - 1) >> PERCPU__GRANULE_SHIFT;
-	const uint32_t align_granules = align > PERCPU__GRANULE ? align >> PERCPU__GRANULE_SHIFT : 1;
+	const uint32_t align_granules =
+		align > PERCPU__GRANULE ? align >> PERCPU__GRANULE_SHIFT : 1;
 	void __percpu *area;
 
 	if (size > PERCPU_MAX_SIZE)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the public entries that act on whole pools: statistics, misplaced memory, trim. Each first frees the static
- * variables of modules that the loader has unloaded.
+ * Owns the public functions that act on whole pools: statistics, misplaced memory, trim. Statistics
+ * and trim first free the static variables of unloaded modules.
  */
 #include <errno.h>
 #include <string.h>
@@ -10,13 +10,14 @@
 #include "percpu/percpu.h"
 #include "topology/topology.h"
 
-/* All but the size; the caller holds the lock. */
+/* Fills in all but the size. Context: the pool's lock is held. */
 static void collect_stats(const struct percpu_pool *pool, struct percpu_pool_stats *stats)
 {
-	struct percpu__area_cache_stats kept = pool->has_area_cache ? percpu__area_cache_stats()
-							 : (struct percpu__area_cache_stats){ .nr = 0 };
+	struct percpu__area_cache_stats kept =
+		pool->has_area_cache ? percpu__area_cache_stats()
+				     : (struct percpu__area_cache_stats){ .nr = 0 };
 
-	/* Read CPU after CPU, it may count an area twice that moved meanwhile. */
+	/* The stacks are read one after the other, so an area that moves may count twice. */
 	if (kept.nr > pool->chunk_index.nr_live)
 		kept.nr = pool->chunk_index.nr_live;
 	if (kept.bytes > pool->chunk_index.live_granules * PERCPU__GRANULE)
@@ -27,7 +28,8 @@ static void collect_stats(const struct percpu_pool *pool, struct percpu_pool_sta
 	stats->cached_bytes = kept.bytes;
 	stats->live_bytes = pool->chunk_index.live_granules * PERCPU__GRANULE - kept.bytes;
 	stats->used_page_bytes = pool->live_pages * PERCPU__PAGE_GRANULES * PERCPU__GRANULE;
-	stats->held_page_bytes = stats->used_page_bytes + pool->idle_pages * PERCPU__PAGE_GRANULES * PERCPU__GRANULE;
+	stats->held_page_bytes =
+		stats->used_page_bytes + pool->idle_pages * PERCPU__PAGE_GRANULES * PERCPU__GRANULE;
 	stats->bookkeeping_bytes = kept.bookkeeping_bytes + percpu__pool_bookkeeping_bytes(pool);
 	percpu__chunk_index_for_each(&pool->chunk_index, slot)
 		stats->reserved_bytes += percpu__pool_chunk(pool, slot)->reserved_bytes;
@@ -35,7 +37,8 @@ static void collect_stats(const struct percpu_pool *pool, struct percpu_pool_sta
 	stats->purged_bytes = pool->purged_bytes;
 	stats->nr_chunks_unplaced = percpu__has_nodes() ? pool->nr_unplaced : 0;
 	stats->nr_chunks_huge = pool->nr_huge;
-	stats->limit_bytes = pool->limit_granules == SIZE_MAX ? 0 : pool->limit_granules * PERCPU__GRANULE;
+	stats->limit_bytes =
+		pool->limit_granules == SIZE_MAX ? 0 : pool->limit_granules * PERCPU__GRANULE;
 }
 
 int percpu_pool_stats(struct percpu_pool *pool, struct percpu_pool_stats *out)
@@ -72,7 +75,7 @@ ssize_t percpu_pool_misplaced(struct percpu_pool *pool)
 		return 0;
 	percpu__ask_nodes(percpu_abi.nr_copies - 1);
 	percpu__find_new_cpus(PERCPU__SYSFS, percpu_abi.nr_copies - 1);
-	/* Chunk by chunk: others want the lock, too. */
+	/* Unlocks after each chunk, so that other threads need not wait for all of them. */
 	do {
 		ssize_t of_chunk = 0;
 

@@ -1,27 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns when a pool's memory goes back to the kernel, and how much at a time.
+ * Owns the policy of giving idle memory back to the kernel: when, and how much at a time.
  *
- * Pages that were given back cost a fault each when they are used again, in every copy. So what is idle, pages without
- * a live area and chunks without one, stays until it is shown not to be needed: of an epoch, half the pool's decay, the
- * fewest idle pages and chunks at any moment were needed by nobody, and so many go back from its end on. Swings of the
- * program that take less than an epoch keep what they use; idle memory goes back within two epochs, with the
- * operations that take the lock of a pool. Each of them gives back a few pages of one chunk, or one chunk.
+ * A page that was given back costs a fault in every copy when it is used again. So idle memory,
+ * pages and chunks without a live area, stays until it is shown not to be needed. An epoch is half
+ * the pool's decay. The fewest idle pages and chunks at any moment of an epoch were not needed in
+ * it; that many are due when it ends. Swings of demand that are shorter than an epoch keep their
+ * memory; idle memory goes back within two epochs. The work is done by operations that take the
+ * pool's lock; each gives back a few pages of one chunk, or one chunk.
  *
- * Who frees looks at his own pool, where that has something idle. From time to time he, or who allocates, looks at all
- * pools, for those that have gone quiet. One chunk without a live area stays mapped: it will be wanted.
+ * A free serves its own pool, if that has idle memory. From time to time an alloc or a free looks
+ * at all pools, to find those that have become quiet. One chunk without a live area stays mapped
+ * for the next allocation.
  *
- * percpu_trim gives back all that is idle at once, and what CPUs keep ready. Chunks of huge pages are given back whole:
- * purging one page would split the huge one. Published pools give nothing back: the kernel takes no page out of a
- * sealed file.
+ * percpu_trim gives back all idle memory at once, and the areas of the area cache. A chunk of huge
+ * pages is given back only as a whole, because purging a part would split a huge page. Published
+ * pools give nothing back, because the kernel frees no page of a sealed file.
  */
 #include "percpu/percpu.h"
 
-#define GIVE_PAGES 256u               /* of all copies, that one operation gives back; of one page of each at least */
-#define LOOKS 64u                     /* at chunks, that it takes to find them */
-#define WORTH_PAGES PERCPU__UNIT_PAGES /* idle pages of a pool in use that are worth giving back */
+#define GIVE_PAGES 256u /* pages of all copies per operation, but at least one of each copy */
+#define LOOKS 64u       /* chunks that one operation visits to find them */
+#define WORTH_PAGES PERCPU__UNIT_PAGES /* a pool in use gives back no fewer idle pages */
 
-/* Free pages that make up whole pages of this machine, which may be larger than 4 KiB. */
+/*
+ * Returns: idle pages that make up whole pages of this machine, which may be larger than 4 KiB; a
+ * machine page is free in all parts and dirty in one at least.
+ */
 static uint64_t purgeable(const struct percpu__chunk *chunk)
 {
 	const unsigned nr = percpu__page_bytes() / (PERCPU__PAGE_GRANULES * PERCPU__GRANULE);
@@ -39,7 +44,10 @@ static uint64_t purgeable(const struct percpu__chunk *chunk)
 	return pages;
 }
 
-/* Purges [start, end) where it lies in the pages of its unit; adds the bytes to *given_back. */
+/*
+ * Purges those parts of the extent that lie in the given pages of a unit; adds their bytes to
+ * *given_back. Returns: true if the kernel refused nothing.
+ */
 static bool purge_extent(struct percpu__extent extent, uint64_t pages, size_t *given_back)
 {
 	const uintptr_t page_bytes = PERCPU__PAGE_GRANULES * PERCPU__GRANULE;
@@ -64,8 +72,9 @@ static bool purge_extent(struct percpu__extent extent, uint64_t pages, size_t *g
 }
 
 /*
- * Purges those pages in every copy, where the kernel can tell in those alone that were touched.
- * Returns: bytes given back; *done: nothing was refused (locked memory is).
+ * Purges the pages in every copy; skips copies without pages if the kernel tells which these are.
+ * *done is set to true if the kernel refused nothing (it refuses locked memory).
+ * Returns: bytes given back.
  */
 static size_t purge_pages(const struct percpu__chunk *chunk, uint64_t pages, bool *done)
 {
@@ -89,13 +98,15 @@ static size_t purge_pages(const struct percpu__chunk *chunk, uint64_t pages, boo
 	return given_back;
 }
 
-/* Gives back purgeable pages of a chunk. *done: nothing was refused. Returns: bytes. */
-static size_t purge_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk, uint64_t pages, bool *done)
+/* As purge_pages, for idle pages; updates the chunk and the pool. */
+static size_t purge_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk, uint64_t pages,
+			  bool *done)
 {
 	size_t given_back;
 
 	percpu__present_forget(chunk, pages);
-	percpu__chunk_purge_tags(chunk, percpu__area_map_is_empty(&chunk->area_map) ? chunk->free_pages : pages);
+	percpu__chunk_purge_tags(
+		chunk, percpu__area_map_is_empty(&chunk->area_map) ? chunk->free_pages : pages);
 	given_back = purge_pages(chunk, pages, done);
 	if (*done) {
 		pool->idle_pages -= __builtin_popcountll(pages & chunk->dirty_pages);
@@ -105,12 +116,13 @@ static size_t purge_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk,
 	return given_back;
 }
 
-/* Pages of a chunk that can go now. */
+/* Returns: pages of the chunk that can be purged now. */
 static uint64_t purgeable_now(const struct percpu__chunk *chunk)
 {
 	return chunk->huge && !percpu__area_map_is_empty(&chunk->area_map) ? 0 : purgeable(chunk);
 }
 
+/* Purges all idle pages of a pool. Returns: bytes given back. */
 static size_t purge_pool(struct percpu_pool *pool)
 {
 	size_t given_back = 0;
@@ -120,12 +132,13 @@ static size_t purge_pool(struct percpu_pool *pool)
 		bool done;
 
 		if (pages)
-			given_back += purge_chunk(pool, percpu__pool_chunk(pool, slot), pages, &done);
+			given_back +=
+				purge_chunk(pool, percpu__pool_chunk(pool, slot), pages, &done);
 	}
 	return given_back;
 }
 
-/* Unmaps an empty chunk. Returns: resident bytes that went with it. */
+/* Destroys an empty chunk. Returns: bytes of its copies that were resident. */
 static size_t unmap_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
 {
 	const size_t given_back = percpu__resident_bytes((void *)percpu__chunk_unit(chunk, 0),
@@ -143,6 +156,7 @@ static size_t min(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
+/* Returns: a - b, but not less than 0. */
 static size_t less(size_t a, size_t b)
 {
 	return a > b ? a - b : 0;
@@ -154,9 +168,10 @@ static bool is_any_due(const struct percpu_pool *pool)
 }
 
 /*
- * The policy: what is due to go back. At the end of an epoch, the fewest idle pages and chunks that there were at any
- * moment of it, less what the pool keeps and what could not go the last time (locked memory, parts of larger pages); if
- * that is worth it. An epoch in which nobody freed needed nothing of what was idle.
+ * The policy: at the end of an epoch, the fewest idle pages and chunks at any moment of it become
+ * due, less those that the pool keeps and those that could not go back the last time (locked
+ * memory, parts of larger pages). Fewer than worth_pages pages are not due. If no free left idle
+ * memory for an epoch, all idle memory counts as not needed.
  */
 static void look_at_age(struct percpu_pool *pool, uint64_t now_ms, size_t worth_pages)
 {
@@ -170,19 +185,21 @@ static void look_at_age(struct percpu_pool *pool, uint64_t now_ms, size_t worth_
 	}
 	if (percpu__ms_between(age->epoch_ms, now_ms) < pool->epoch_ms)
 		return;
-	age->due_pages += age->least_pages; /* what was due before is not among the least */
-	age->due_pages = less(min(age->due_pages, less(pool->idle_pages, pool->kept_pages)), age->stuck_pages);
+	age->due_pages += age->least_pages; /* which excludes those that were due before */
+	age->due_pages = less(min(age->due_pages, less(pool->idle_pages, pool->kept_pages)),
+			      age->stuck_pages);
 	if (age->due_pages < worth_pages)
 		age->due_pages = 0;
 	age->due_chunks += age->least_empty;
-	age->due_chunks = less(min(age->due_chunks, pool->nr_empty), 1 + pool->kept_pages / PERCPU__UNIT_PAGES);
+	age->due_chunks = less(min(age->due_chunks, pool->nr_empty),
+			       1 + pool->kept_pages / PERCPU__UNIT_PAGES);
 	age->epoch_ms = now_ms;
 	age->least_pages = pool->idle_pages - age->due_pages;
 	age->least_empty = pool->nr_empty - age->due_chunks;
 	age->nr_unseen = pool->chunk_index.nr_chunks;
 }
 
-/* The lowest of them, up to nr. */
+/* Returns: the lowest nr of the pages. */
 static uint64_t some_of(uint64_t pages, unsigned nr)
 {
 	uint64_t rest = pages;
@@ -192,6 +209,7 @@ static uint64_t some_of(uint64_t pages, unsigned nr)
 	return pages & ~rest;
 }
 
+/* Gives back a chunk that is due. */
 static void give_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
 {
 	struct percpu__pool_age *const age = &pool->age;
@@ -200,13 +218,14 @@ static void give_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
 	unmap_chunk(pool, chunk);
 	age->due_chunks--;
 	age->due_pages = less(age->due_pages, idle_pages - pool->idle_pages);
-	age->least_pages = min(least_pages, pool->idle_pages); /* what went was needed by nobody */
+	age->least_pages = min(least_pages, pool->idle_pages); /* nobody needed its pages */
 }
 
-/* Returns: whether the chunk has nothing left that can go. */
+/* Purges some of the pages. Returns: true if the chunk has none left that can be purged. */
 static bool give_pages(struct percpu_pool *pool, struct percpu__chunk *chunk, uint64_t pages)
 {
-	const unsigned nr = percpu_abi.nr_copies < GIVE_PAGES ? GIVE_PAGES / percpu_abi.nr_copies : 1;
+	const unsigned nr =
+		percpu_abi.nr_copies < GIVE_PAGES ? GIVE_PAGES / percpu_abi.nr_copies : 1;
 	const unsigned of_page = percpu__page_bytes() / (PERCPU__PAGE_GRANULES * PERCPU__GRANULE);
 	const uint64_t some = some_of(pages, nr < of_page ? of_page : nr & ~(of_page - 1));
 	bool done;
@@ -217,7 +236,7 @@ static bool give_pages(struct percpu_pool *pool, struct percpu__chunk *chunk, ui
 	return !done || some == pages;
 }
 
-/* One step of what is due: a chunk, or some pages of one. */
+/* Gives back one chunk that is due, or some pages of one chunk. */
 static void give_some(struct percpu_pool *pool)
 {
 	struct percpu__pool_age *const age = &pool->age;
@@ -239,7 +258,8 @@ static void give_some(struct percpu_pool *pool)
 		chunk = percpu__pool_chunk(pool, slot);
 		pages = purgeable_now(chunk);
 		age->slot = slot;
-		if (age->due_chunks && pool->nr_empty > 1 && percpu__area_map_is_empty(&chunk->area_map)) {
+		if (age->due_chunks && pool->nr_empty > 1 &&
+		    percpu__area_map_is_empty(&chunk->area_map)) {
 			give_chunk(pool, chunk);
 			return;
 		}
@@ -280,8 +300,8 @@ void percpu__pool_return(void __percpu *p)
 
 /* ---- all pools ---- */
 
-static uint64_t aged_ms;                  /* when all pools were last looked at; relaxed atomic */
-static uint64_t shortest_ms = UINT64_MAX; /* epoch of any pool so far; relaxed atomic */
+static uint64_t aged_ms;                  /* the last look at all pools; relaxed atomic */
+static uint64_t shortest_ms = UINT64_MAX; /* shortest epoch of all pools; relaxed atomic */
 
 void percpu__pool_age_init(struct percpu_pool *pool, const struct percpu_pool_attr *attr)
 {
@@ -301,7 +321,7 @@ struct round {
 	bool gave, more;
 };
 
-/* One step for the first that has something due; others wait for the next one who comes by. */
+/* Gives back some memory of the first pool that has any due; the other pools wait their turn. */
 static void age_one(struct percpu_pool *pool, void *arg)
 {
 	struct round *round = arg;
@@ -324,9 +344,10 @@ void percpu__pools_age(uint64_t now_ms)
 	uint64_t last_ms = __atomic_load_n(&aged_ms, __ATOMIC_RELAXED);
 	struct round round = { .now_ms = now_ms };
 
-	if (percpu__likely(epoch_ms == UINT64_MAX ||
-			   percpu__ms_between(last_ms, now_ms) < (epoch_ms > 2 ? epoch_ms / 2 : 1)) ||
-	    !__atomic_compare_exchange_n(&aged_ms, &last_ms, now_ms, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	if (percpu__likely(epoch_ms == UINT64_MAX || percpu__ms_between(last_ms, now_ms) <
+							     (epoch_ms > 2 ? epoch_ms / 2 : 1)) ||
+	    !__atomic_compare_exchange_n(&aged_ms, &last_ms, now_ms, false, __ATOMIC_RELAXED,
+					 __ATOMIC_RELAXED))
 		return;
 	percpu__pools_lock();
 	percpu__pools_visit(age_one, &round);
@@ -335,7 +356,7 @@ void percpu__pools_age(uint64_t now_ms)
 		__atomic_store_n(&aged_ms, last_ms, __ATOMIC_RELAXED);
 }
 
-/* ---- at once ---- */
+/* ---- all at once ---- */
 
 size_t percpu__pool_trim(struct percpu_pool *pool)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What tests of huge pages share: whether there are any, and which pages a range is made of. */
+/* Helpers for tests of huge pages: does the machine have any, and which pages back a range. */
 #ifndef TESTS_PERCPU_HUGE_H
 #define TESTS_PERCPU_HUGE_H
 
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* On a machine whose pages are 4 KiB; others have none of 2 MiB, or only since lately. */
+/* Returns: true if the machine has pages of 4 KiB and gives huge pages of 2 MiB on request. */
 static inline bool has_huge_pages(void)
 {
 	FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
@@ -20,10 +20,14 @@ static inline bool has_huge_pages(void)
 			text[0] = '\0';
 		fclose(file);
 	}
-	return sysconf(_SC_PAGESIZE) == 4096 && (strstr(text, "[madvise]") || strstr(text, "[always]"));
+	return sysconf(_SC_PAGESIZE) == 4096 &&
+	       (strstr(text, "[madvise]") || strstr(text, "[always]"));
 }
 
-/* Whether copies of eight neighbours fill one: on machines with nodes that depends on how CPUs are numbered. */
+/*
+ * Returns: true if copies of eight neighbouring CPUs share a huge page for sure. With several nodes
+ * this depends on the numbers of the CPUs.
+ */
 static inline bool neighbours_share_huge_pages(void)
 {
 	FILE *file = fopen("/sys/devices/system/node/has_memory", "r");
@@ -37,12 +41,12 @@ static inline bool neighbours_share_huge_pages(void)
 	return has_huge_pages() && !strpbrk(text, ",-");
 }
 
-/* Entries of page tables: each is a page of 2 MiB or one of the usual size. */
+/* Page table entries, each for a page of 2 MiB or of the base size. */
 struct leaves {
 	size_t nr_huge, nr_small;
 };
 
-/* Of the mappings that begin in [start, start + bytes). */
+/* Returns: the entries of the mappings that begin in [start, start + bytes). */
 static inline struct leaves leaves_of(const void *start, size_t bytes)
 {
 	FILE *file = fopen("/proc/self/smaps", "r");

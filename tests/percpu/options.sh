@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The tests of per-CPU memory again, in every mode and with other numbers of CPUs: each of theirs counts.
+# Runs the tests of per-CPU memory in every mode and with other numbers of CPUs, and reports each of
+# their cases.
 # shellcheck source=scripts/tap.sh
 . "${top_srcdir:?}/scripts/tap.sh"
 
-# under OPTIONS TEST...: the TAP of each test, numbered anew.
+# under OPTIONS TEST...: prints the TAP of each test, renumbered.
 under()
 {
 	options=$1

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Copies: where they lie, that they are apart, zero, and without pages until they are touched. */
+/* Copies: their addresses, and that they do not overlap, are zero, and fault when dereferenced. */
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -8,12 +8,13 @@
 #include "harness/harness.h"
 #include "percpu/world.h"
 
-static const size_t sizes[] = { 1,   3,   4,    7,    8,	9,     16,    40,    63,     64,     65,
-				100, 128, 500,  511,  512,	513,   520,   1000,  4000,   4095,   4096,
-				4097, 8192, 9000, 20000, 65536, 100000, 200000, 262143, PERCPU_MAX_SIZE };
+static const size_t sizes[] = {
+	1, 3, 4, 7, 8, 9, 16, 40, 63, 64, 65, 100, 128, 500, 511, 512, 513, 520, 1000, 4000,
+	4095, 4096, 4097, 8192, 9000, 20000, 65536, 100000, 200000, 262143, PERCPU_MAX_SIZE,
+};
 #define NR_SIZES (sizeof(sizes) / sizeof(sizes[0]))
 
-/* Fewer of the large ones where there are so many copies that writing them all would take minutes. */
+/* Returns: true if writing all copies of an area of this size would take too long. */
 static bool is_too_much(size_t size)
 {
 	return size * percpu_nr_copies() > (size_t)64 << 20;
@@ -32,15 +33,17 @@ START_TEST(a_copy_is_a_fixed_distance_away)
 	percpu_for_each_copy(i) {
 		struct pair *copy = percpu_ptr(pair, i);
 
-		ck_assert_uint_eq((uintptr_t)copy, (uintptr_t)pair + ((uintptr_t)i + 1) * PERCPU_STRIDE);
+		ck_assert_uint_eq((uintptr_t)copy,
+				  (uintptr_t)pair + ((uintptr_t)i + 1) * PERCPU_STRIDE);
 		ck_assert_ptr_eq(percpu_ptr(b, i), &copy->b);
-		_Static_assert(__builtin_types_compatible_p(__typeof__(percpu_ptr(b, 0)), int *), "typed");
+		_Static_assert(__builtin_types_compatible_p(__typeof__(percpu_ptr(b, 0)), int *),
+			       "typed");
 	}
 	percpu_free(pair);
 }
 END_TEST
 
-START_TEST(this_copy_is_one_of_them)
+START_TEST(this_ptr_points_to_a_copy)
 {
 	char *p = percpu_alloc(8, 8);
 	const uintptr_t distance = (uintptr_t)percpu_this_ptr(p) - (uintptr_t)p;
@@ -52,7 +55,7 @@ START_TEST(this_copy_is_one_of_them)
 }
 END_TEST
 
-START_TEST(this_copy_is_that_of_the_cpu)
+START_TEST(this_ptr_points_to_the_copy_of_the_cpu)
 {
 	char *p = percpu_alloc(8, 8);
 	cpu_set_t set;
@@ -68,9 +71,10 @@ START_TEST(this_copy_is_that_of_the_cpu)
 }
 END_TEST
 
-START_TEST(the_number_of_copies_is_what_was_asked_for)
+START_TEST(the_number_of_cpus_is_as_configured)
 {
-	const char *cpus = getenv("PERCPU_OPTIONS") ? strstr(getenv("PERCPU_OPTIONS"), "cpus:") : NULL;
+	const char *cpus =
+		getenv("PERCPU_OPTIONS") ? strstr(getenv("PERCPU_OPTIONS"), "cpus:") : NULL;
 
 	if (cpus)
 		ck_assert_uint_eq(percpu_nr_cpus(), strtoul(cpus + 5, NULL, 10));
@@ -105,7 +109,8 @@ START_TEST(a_plain_dereference_faults)
 		char *p = percpu_alloc(sizes[i], 8), *q = percpu_pool_alloc(pool, sizes[i], 8);
 
 		ck_assert(dies_of_segv(p, false) && dies_of_segv(p, true));
-		ck_assert(dies_of_segv(p + sizes[i] - 1, false) && dies_of_segv(p + sizes[i] - 1, true));
+		ck_assert(dies_of_segv(p + sizes[i] - 1, false) &&
+			  dies_of_segv(p + sizes[i] - 1, true));
 		ck_assert(dies_of_segv(q, false) && dies_of_segv(q, true));
 		percpu_free(p);
 		percpu_free(q);
@@ -113,7 +118,7 @@ START_TEST(a_plain_dereference_faults)
 }
 END_TEST
 
-START_TEST(beyond_the_last_copy_is_a_fault)
+START_TEST(an_access_beyond_the_last_copy_faults)
 {
 	char *p = percpu_alloc(PERCPU_MAX_SIZE, 8);
 	char *last = percpu_ptr(p, percpu_nr_copies() - 1);
@@ -133,10 +138,12 @@ START_TEST(alignment_holds_in_every_copy)
 			char *p[4];
 
 			for (int n = 0; n < 4; n++) {
-				p[n] = percpu_alloc(sizes[i] & 0xffff ? sizes[i] & 0xffff : 8, align);
+				p[n] = percpu_alloc(sizes[i] & 0xffff ? sizes[i] & 0xffff : 8,
+						    align);
 				ck_assert_ptr_nonnull(p[n]);
 				percpu_for_each_copy(c)
-					ck_assert_uint_eq((uintptr_t)percpu_ptr(p[n], c) % align, 0);
+					ck_assert_uint_eq((uintptr_t)percpu_ptr(p[n], c) % align,
+							  0);
 			}
 			for (int n = 0; n < 4; n++)
 				percpu_free(p[n]);
@@ -195,13 +202,14 @@ START_TEST(recycled_memory_is_zero_in_every_copy)
 }
 END_TEST
 
-/* Copies of which most are zero, and those with a single word in them. */
-START_TEST(one_word_anywhere_is_zeroed)
+/* Most copies are zero, and one has a single byte that is not. */
+START_TEST(a_single_written_word_is_zeroed)
 {
 	uint64_t state = 88172645463325252u;
 
 	for (int round = 0; round < 4000; round++) {
-		const size_t size = round & 1 ? 1 + chance(&state) % 600 : 1 + chance(&state) % 6000;
+		const size_t size =
+			round & 1 ? 1 + chance(&state) % 600 : 1 + chance(&state) % 6000;
 		const unsigned copy = chance(&state) % percpu_nr_copies();
 		char *p = percpu_alloc(size, 8);
 
@@ -262,8 +270,8 @@ START_TEST(memory_of_a_pool_is_zero_in_every_copy)
 }
 END_TEST
 
-/* Written as one size, taken again as another: parts of it, and across the borders of several. */
-START_TEST(zero_does_not_depend_on_the_size_it_was_freed_as)
+/* Areas reused at another size cover parts of freed areas, and the borders between several. */
+START_TEST(memory_reused_at_another_size_is_zero)
 {
 	static void *p[512];
 
@@ -290,9 +298,10 @@ START_TEST(zero_does_not_depend_on_the_size_it_was_freed_as)
 }
 END_TEST
 
-TEST_MAIN("percpu: copies", 300, a_copy_is_a_fixed_distance_away, this_copy_is_one_of_them,
-	  this_copy_is_that_of_the_cpu, the_number_of_copies_is_what_was_asked_for, a_plain_dereference_faults,
-	  beyond_the_last_copy_is_a_fault, alignment_holds_in_every_copy, the_usable_size_is_the_size_in_granules,
-	  allocations_do_not_overlap, recycled_memory_is_zero_in_every_copy, one_word_anywhere_is_zeroed,
-	  bulk_memory_is_zero_in_every_copy, memory_of_a_pool_is_zero_in_every_copy,
-	  zero_does_not_depend_on_the_size_it_was_freed_as)
+TEST_MAIN("percpu: copies", 300, a_copy_is_a_fixed_distance_away, this_ptr_points_to_a_copy,
+	  this_ptr_points_to_the_copy_of_the_cpu, the_number_of_cpus_is_as_configured,
+	  a_plain_dereference_faults, an_access_beyond_the_last_copy_faults,
+	  alignment_holds_in_every_copy, the_usable_size_is_the_size_in_granules,
+	  allocations_do_not_overlap, recycled_memory_is_zero_in_every_copy,
+	  a_single_written_word_is_zeroed, bulk_memory_is_zero_in_every_copy,
+	  memory_of_a_pool_is_zero_in_every_copy, memory_reused_at_another_size_is_zero)

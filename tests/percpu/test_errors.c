@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Every error that <percpu/alloc.h> and <percpu/pool.h> promise, and the errno that they keep. */
+/* Every error that <percpu/alloc.h> and <percpu/pool.h> document; successful calls keep errno. */
 #include <errno.h>
 #include <limits.h>
 #include <stddef.h>
@@ -33,18 +33,19 @@ static const struct row {
 };
 #define NR_ROWS (sizeof(rows) / sizeof(rows[0]))
 
-START_TEST(alloc_says_what_is_wrong)
+START_TEST(errors_of_alloc)
 {
 	for (size_t i = 0; i < NR_ROWS; i++) {
 		errno = 0;
 		ck_assert_ptr_null(percpu_alloc(rows[i].size, rows[i].align));
-		ck_assert_msg(errno == rows[i].error, "%zu, %zu: %d", rows[i].size, rows[i].align, errno);
+		ck_assert_msg(errno == rows[i].error, "%zu, %zu: %d", rows[i].size, rows[i].align,
+			      errno);
 	}
 	ck_assert_uint_eq(stats_of(NULL).nr_live, 0);
 }
 END_TEST
 
-START_TEST(pool_alloc_says_what_is_wrong)
+START_TEST(errors_of_pool_alloc)
 {
 	struct percpu_pool *pool = percpu_pool_create("errors", NULL);
 
@@ -61,14 +62,16 @@ START_TEST(pool_alloc_says_what_is_wrong)
 }
 END_TEST
 
-START_TEST(bulk_says_what_is_wrong)
+START_TEST(errors_of_bulk)
 {
 	void *out[3];
 
 	for (size_t i = 0; i < NR_ROWS; i++) {
 		errno = 77;
-		ck_assert_int_eq(percpu_alloc_bulk(rows[i].size, rows[i].align, 3, out), -rows[i].error);
-		ck_assert_int_eq(percpu_alloc_bulk(rows[i].size, rows[i].align, 0, out), -rows[i].error);
+		ck_assert_int_eq(percpu_alloc_bulk(rows[i].size, rows[i].align, 3, out),
+				 -rows[i].error);
+		ck_assert_int_eq(percpu_alloc_bulk(rows[i].size, rows[i].align, 0, out),
+				 -rows[i].error);
 		ck_assert_int_eq(errno, 77);
 	}
 	ck_assert_int_eq(percpu_alloc_bulk(8, 8, 0, NULL), 0);
@@ -132,14 +135,15 @@ START_TEST(attributes_of_other_versions)
 		newer.tail[i] = 0;
 	}
 
-	/* An older program knows no limit: what lies behind its struct is not read. */
+	/* The struct of an older program has no limit; the library does not read beyond its end. */
 	attr.size = offsetof(struct percpu_pool_attr, limit_bytes);
 	attr.limit_bytes = 8;
 	pool = attempt(&attr);
 	ck_assert_ptr_nonnull(pool);
 	ck_assert_uint_eq(stats_of(pool).limit_bytes, 0);
 	ck_assert_int_eq(percpu_pool_destroy(pool), 0);
-	for (attr.size = 0; attr.size < offsetof(struct percpu_pool_attr, limit_bytes); attr.size++) {
+	for (attr.size = 0; attr.size < offsetof(struct percpu_pool_attr, limit_bytes);
+	     attr.size++) {
 		ck_assert_ptr_null(attempt(&attr));
 		ck_assert_int_eq(errno, EINVAL);
 	}
@@ -149,7 +153,7 @@ START_TEST(attributes_of_other_versions)
 }
 END_TEST
 
-START_TEST(attributes_of_no_meaning)
+START_TEST(invalid_attributes)
 {
 	static const struct percpu_pool_attr wrong[] = {
 		{ .size = sizeof(struct percpu_pool_attr), .huge_pages = 3 },
@@ -165,7 +169,7 @@ START_TEST(attributes_of_no_meaning)
 }
 END_TEST
 
-START_TEST(destroy_says_what_is_wrong)
+START_TEST(errors_of_destroy)
 {
 	struct percpu_pool *pool = percpu_pool_create(NULL, NULL);
 	void *p = percpu_pool_alloc(pool, 8, 8);
@@ -246,9 +250,10 @@ START_TEST(free_and_success_keep_errno)
 }
 END_TEST
 
-START_TEST(an_allocation_that_fails_leaves_the_others)
+START_TEST(a_failed_allocation_leaves_others_intact)
 {
-	struct percpu_pool *pool = pool_with((struct percpu_pool_attr){ .limit_bytes = 90 }); /* 12 granules */
+	const struct percpu_pool_attr twelve_granules = { .limit_bytes = 90 };
+	struct percpu_pool *pool = pool_with(twelve_granules);
 	void *p[12];
 
 	for (int i = 0; i < 12; i++)
@@ -265,7 +270,7 @@ START_TEST(an_allocation_that_fails_leaves_the_others)
 }
 END_TEST
 
-TEST_MAIN("percpu: errors", 60, alloc_says_what_is_wrong, pool_alloc_says_what_is_wrong, bulk_says_what_is_wrong,
-	  array_sizes_do_not_overflow, attributes_of_other_versions, attributes_of_no_meaning,
-	  destroy_says_what_is_wrong, statistics_of_other_versions, free_and_success_keep_errno,
-	  an_allocation_that_fails_leaves_the_others)
+TEST_MAIN("percpu: errors", 60, errors_of_alloc, errors_of_pool_alloc, errors_of_bulk,
+	  array_sizes_do_not_overflow, attributes_of_other_versions, invalid_attributes,
+	  errors_of_destroy, statistics_of_other_versions, free_and_success_keep_errno,
+	  a_failed_allocation_leaves_others_intact)

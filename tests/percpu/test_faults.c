@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A system that refuses. Every scenario is run in a process of its own with the first call refused, then
- * with the second one, and so on until it needs no more calls. Each time its result is a documented one,
- * what it left is whole, the next attempt succeeds, and nothing stays mapped. The machine has two nodes
- * here, CPUs on them by turns, whatever it really has.
+ * Refused system calls. Every scenario runs in a process of its own with its first call refused,
+ * then in another with its second call refused, and so on until it makes no more calls. Each time
+ * the result is a documented one, all data is intact, the next attempt succeeds, and nothing stays
+ * mapped. The test pretends that the machine has two nodes, with CPUs on them by turns.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +21,8 @@
 enum call { NONE, MMAP, MUNMAP, MPROTECT, MADVISE, MINCORE, SYSCALL, OPEN, READ, IOCTL };
 
 static bool is_armed;
-static int nr_calls, refused_call; /* refused_call: which one, from 1; 0: none */
-static enum call refused;          /* what it was */
+static int nr_calls, refused_call; /* refused_call: its number, from 1; 0: none */
+static enum call refused;          /* the kind of the refused call */
 static long refused_always;        /* a system call by number; 0: none */
 static unsigned nr_binds, nr_fences;
 static size_t mapping_limit = 65530;
@@ -61,7 +61,8 @@ size_t __wrap_percpu__mapping_limit(void);
 
 void *__wrap_mmap(void *start, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
-	return is_refused(MMAP) ? MAP_FAILED : __real_mmap(start, bytes, protection, flags, fd, offset);
+	return is_refused(MMAP) ? MAP_FAILED
+				: __real_mmap(start, bytes, protection, flags, fd, offset);
 }
 
 int __wrap_munmap(void *start, size_t bytes)
@@ -105,8 +106,8 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	return is_refused(IOCTL) ? -1 : __real_ioctl(fd, request, argument);
 }
 
-/* The nodes are not there, so that the kernel is not asked; but what it would be asked must make sense. */
-static void look_at_bind(uintptr_t start, size_t bytes, const unsigned long *nodes)
+/* Checks the arguments of mbind, which is not called, because the machine may lack the nodes. */
+static void check_bind(uintptr_t start, size_t bytes, const unsigned long *nodes)
 {
 	unsigned char present[64];
 
@@ -133,12 +134,12 @@ long __wrap_syscall(long number, ...)
 		return -1;
 	}
 	if (is_refused(SYSCALL)) {
-		if (number == SYS_close) /* which closes whatever it says */
+		if (number == SYS_close) /* closes the file even if it fails */
 			__real_syscall(number, a[0]);
 		return -1;
 	}
 	if (number == SYS_mbind) {
-		look_at_bind(a[0], a[1], (const unsigned long *)a[3]);
+		check_bind(a[0], a[1], (const unsigned long *)a[3]);
 		return 0;
 	}
 	nr_fences += number == SYS_membarrier;
@@ -160,12 +161,12 @@ size_t __wrap_percpu__mapping_limit(void)
 	return mapping_limit;
 }
 
-/* ---- scenarios: what they begin with, what is tried, how it is undone ---- */
+/* ---- scenarios ---- */
 
 struct scenario {
 	void (*prepare)(void);
-	bool (*attempt)(void); /* whether it succeeded; asserts that it failed as documented where not */
-	void (*undo)(void);    /* after a success */
+	bool (*attempt)(void); /* true: it succeeded; asserts that a failure is documented */
+	void (*undo)(void);    /* called after a success */
 };
 
 static char *area, *other_area;
@@ -207,8 +208,8 @@ static void prepare_full(void)
 		percpu_ptr(other_area, i)[7] = 7;
 }
 
-/* What was there before is as it was. */
-static void look_at_full(void)
+/* Checks that the other area is intact. */
+static void check_full(void)
 {
 	percpu_for_each_copy(i)
 		ck_assert_int_eq(percpu_ptr(other_area, i)[7], 7);
@@ -219,14 +220,16 @@ static bool attempt_grow(void)
 	errno = 0;
 	if (is_fresh(area = percpu_alloc(24, 8), 24))
 		return true;
-	look_at_full();
+	check_full();
 	ck_assert_uint_eq(stats_of(NULL).nr_live, 1);
 	return false;
 }
 
 static bool attempt_pool(void)
 {
-	struct percpu_pool_attr attr = { .size = sizeof(attr), .populate = PERCPU_ON, .huge_pages = PERCPU_ON };
+	struct percpu_pool_attr attr = { .size = sizeof(attr),
+					 .populate = PERCPU_ON,
+					 .huge_pages = PERCPU_ON };
 
 	errno = 0;
 	pool = percpu_pool_create("faults", &attr);
@@ -249,7 +252,7 @@ static void undo_pool(void)
 	ck_assert_int_eq(percpu_pool_destroy(pool), 0);
 }
 
-/* Over several chunks. */
+/* Allocates from several chunks. */
 static bool attempt_bulk(void)
 {
 	const size_t before = stats_of(NULL).nr_live;
@@ -270,7 +273,7 @@ static void undo_bulk(void)
 	percpu_free_bulk(1000, bulk);
 }
 
-/* Dirty memory goes back and is taken again: whatever of that is refused, it must be zero. */
+/* Dirty memory is freed, trimmed and reused: it must be zero whichever call is refused. */
 #define NR_DIRTY 30
 
 static void prepare_dirty(void)
@@ -314,13 +317,12 @@ static void undo_nothing(void)
 
 #define NEEDS_NO_MORE 42
 
-static void go_on(const struct scenario *scenario, int call)
+static void run_in_child(const struct scenario *scenario, int call)
 {
 	unsigned mappings;
 	bool succeeded;
 
 	scenario->prepare();
-	/* A child that was never refused anything says how many mappings are fine. */
 	mappings = nr_mappings();
 	refused_call = call;
 	is_armed = true;
@@ -337,7 +339,7 @@ static void go_on(const struct scenario *scenario, int call)
 		scenario->undo();
 	}
 	ck_assert_int_ge(percpu_trim(NULL), 0);
-	/* One chunk, the front's chunk, chunk indexes, leaves; a mapping that could not be unmapped stays. */
+	/* One chunk, that of the area cache, chunk indexes, leaves, and one mapping that stayed. */
 	ck_assert_uint_le(nr_mappings(), mappings + 40 + 3 * percpu_nr_copies());
 	_exit(0);
 }
@@ -352,17 +354,18 @@ static void run(const struct scenario *scenario, const char *options)
 
 		ck_assert_int_ge(child, 0);
 		if (!child)
-			go_on(scenario, call + 1);
+			run_in_child(scenario, call + 1);
 		waitpid(child, &status, 0);
 	}
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == NEEDS_NO_MORE, "%s: call %d: status %#x", options,
-		      call, status);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == NEEDS_NO_MORE,
+		      "%s: call %d: status %#x", options, call, status);
 	ck_assert_int_gt(call, 1);
 }
 
 static void run_with_all(struct scenario scenario)
 {
-	static const char *const options[] = { "cpus:2", "cpus:20", "cpus:3,mode:atomic", "cpus:3,check,leaks" };
+	static const char *const options[] = { "cpus:2", "cpus:20", "cpus:3,mode:atomic",
+					       "cpus:3,check,leaks" };
 
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		run(&scenario, options[i]);
@@ -380,26 +383,29 @@ START_TEST(another_chunk)
 }
 END_TEST
 
-START_TEST(a_pool)
+START_TEST(creating_a_pool)
 {
 	run_with_all((struct scenario){ prepare_nothing, attempt_pool, undo_pool });
 }
 END_TEST
 
-START_TEST(many_at_once)
+START_TEST(a_bulk_allocation)
 {
 	run_with_all((struct scenario){ prepare_full, attempt_bulk, undo_bulk });
 }
 END_TEST
 
-START_TEST(freeing_trimming_and_taking_again)
+START_TEST(freeing_trimming_and_reusing)
 {
 	run_with_all((struct scenario){ prepare_dirty, attempt_cycle, undo_nothing });
 }
 END_TEST
 
-/* All of it lies on one node, as one thread wrote it, or on others: half of the CPUs belong elsewhere, or all. */
-START_TEST(where_pages_are)
+/*
+ * One thread wrote all copies, so they lie on one node, and half of them are misplaced; or all of
+ * them, if that node is not one of the two.
+ */
+START_TEST(misplaced_pages_are_counted)
 {
 	uint64_t *p;
 	ssize_t misplaced;
@@ -409,14 +415,16 @@ START_TEST(where_pages_are)
 	fill(p, sizeof(*p), 1);
 	misplaced = percpu_pool_misplaced(NULL);
 	if (misplaced != -ENOSYS)
-		ck_assert_msg(misplaced == 2 * (ssize_t)page_bytes() || misplaced == 4 * (ssize_t)page_bytes(), "%zd", misplaced);
+		ck_assert_msg(misplaced == 2 * (ssize_t)page_bytes() ||
+				      misplaced == 4 * (ssize_t)page_bytes(),
+			      "%zd", misplaced);
 	refused_always = SYS_move_pages;
 	ck_assert_int_eq(percpu_pool_misplaced(NULL), -EPERM);
 	percpu_free(p);
 }
 END_TEST
 
-/* Nothing stays behind: a pool that fails again and again maps nothing more each time. */
+/* A pool whose creation fails again and again leaves no mapping and no file behind. */
 START_TEST(failures_do_not_add_up)
 {
 	unsigned mappings;
@@ -433,15 +441,15 @@ START_TEST(failures_do_not_add_up)
 			undo_pool();
 		is_armed = false;
 	}
-	ck_assert_uint_le(nr_mappings(), mappings + 40); /* those whose unmapping was refused */
+	ck_assert_uint_le(nr_mappings(), mappings + 40); /* ranges whose unmapping was refused */
 	fd = __real_open("/dev/null", O_RDONLY);
 	ck_assert_int_lt(fd, 20);
 }
 END_TEST
 
-/* ---- refused for good ---- */
+/* ---- one system call, always refused ---- */
 
-START_TEST(without_mbind_chunks_are_told_as_unplaced)
+START_TEST(without_mbind_chunks_count_as_unplaced)
 {
 	void *p, *q;
 
@@ -466,7 +474,7 @@ START_TEST(every_run_of_cpus_is_placed_once)
 
 	with_options("cpus:7");
 	p = percpu_alloc(8, 8);
-	ck_assert_uint_eq(nr_binds, 7); /* the nodes come by turns */
+	ck_assert_uint_eq(nr_binds, 7); /* neighbouring CPUs are on different nodes */
 	ck_assert_uint_eq(stats_of(NULL).nr_chunks_unplaced, 0);
 	none = pool_with((struct percpu_pool_attr){ .node_policy = PERCPU_OFF });
 	ck_assert_ptr_nonnull(percpu_pool_alloc(none, 8, 8));
@@ -481,7 +489,7 @@ START_TEST(mappings_have_a_budget)
 	void *p[6];
 
 	with_options("cpus:8");
-	mapping_limit = 100; /* a quarter of which is for three chunks */
+	mapping_limit = 100; /* a quarter of it is enough for three chunks */
 	for (int i = 0; i < 6; i++)
 		ck_assert_ptr_nonnull(p[i] = percpu_alloc(PERCPU_MAX_SIZE, 8));
 	ck_assert_uint_eq(nr_binds, 24);
@@ -489,7 +497,7 @@ START_TEST(mappings_have_a_budget)
 	for (int i = 0; i < 6; i++)
 		percpu_free(p[i]);
 	percpu_trim(NULL);
-	/* What went gave back its share. */
+	/* Destroyed chunks have returned their share of the budget. */
 	p[0] = percpu_alloc(PERCPU_MAX_SIZE, 8);
 	p[1] = percpu_alloc(PERCPU_MAX_SIZE, 8);
 	p[2] = percpu_alloc(PERCPU_MAX_SIZE, 8);
@@ -497,7 +505,7 @@ START_TEST(mappings_have_a_budget)
 }
 END_TEST
 
-START_TEST(without_membarrier_nothing_is_kept_ready_and_all_is_right)
+START_TEST(without_membarrier_there_is_no_area_cache)
 {
 	refused_always = SYS_membarrier;
 	for (int round = 0; round < 3; round++) {
@@ -512,7 +520,7 @@ START_TEST(without_membarrier_nothing_is_kept_ready_and_all_is_right)
 }
 END_TEST
 
-/* What other CPUs keep is not touched before their critical sections have been told off. */
+/* Other CPUs' area caches do not change before a fence has aborted their critical sections. */
 START_TEST(trim_and_fork_fence)
 {
 	unsigned before;
@@ -522,7 +530,7 @@ START_TEST(trim_and_fork_fence)
 	for (int i = 0; i < NR_DIRTY; i++)
 		percpu_free(bulk[i]);
 	if (!stats_of(NULL).cached_bytes)
-		SKIP("CPUs keep no areas here");
+		SKIP("there is no area cache");
 	before = nr_fences;
 	child = fork();
 	if (!child)
@@ -539,7 +547,7 @@ START_TEST(trim_and_fork_fence)
 }
 END_TEST
 
-START_TEST(without_the_affinity_mask_there_are_cpus)
+START_TEST(without_the_affinity_mask_cpus_are_found)
 {
 	uint64_t *counter;
 
@@ -570,7 +578,7 @@ static void lift_limit(void)
 	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
 }
 
-START_TEST(no_address_space_from_the_first_allocation_on)
+START_TEST(no_address_space_for_the_first_chunk)
 {
 	with_options("cpus:64");
 	for (size_t more = 0; more < (size_t)32 << 20; more += (size_t)1 << 20) {
@@ -595,20 +603,20 @@ START_TEST(no_address_space_for_another_chunk)
 	prepare_full();
 	percpu_free(percpu_alloc(8, 8));
 	limit_address_space((size_t)1 << 20);
-	ck_assert(attempt_alloc()); /* there is room in the second one */
+	ck_assert(attempt_alloc()); /* the second chunk has room */
 	errno = 0;
 	ck_assert_ptr_null(percpu_alloc(PERCPU_MAX_SIZE, 8));
 	ck_assert_int_eq(errno, ENOMEM);
 	ck_assert_int_eq(percpu_alloc_bulk(1000, 8, 1000, bulk), -ENOMEM);
 	ck_assert_uint_eq(stats_of(NULL).nr_live, 2);
-	look_at_full();
+	check_full();
 	lift_limit();
 	ck_assert(attempt_bulk());
 	undo_bulk();
 }
 END_TEST
 
-START_TEST(locked_memory_is_not_purged_and_still_zero)
+START_TEST(locked_memory_is_zeroed_on_reuse)
 {
 	with_options("cpus:2");
 	other_area = percpu_alloc(8, 8);
@@ -624,10 +632,10 @@ START_TEST(locked_memory_is_not_purged_and_still_zero)
 }
 END_TEST
 
-TEST_MAIN("percpu: faults", 300, the_first_allocation, another_chunk, a_pool, many_at_once,
-	  freeing_trimming_and_taking_again, failures_do_not_add_up, without_mbind_chunks_are_told_as_unplaced,
-	  every_run_of_cpus_is_placed_once, mappings_have_a_budget, where_pages_are,
-	  without_membarrier_nothing_is_kept_ready_and_all_is_right, trim_and_fork_fence,
-	  without_the_affinity_mask_there_are_cpus,
-	  no_address_space_from_the_first_allocation_on, no_address_space_for_another_chunk,
-	  locked_memory_is_not_purged_and_still_zero)
+TEST_MAIN("percpu: faults", 300, the_first_allocation, another_chunk, creating_a_pool,
+	  a_bulk_allocation, freeing_trimming_and_reusing, failures_do_not_add_up,
+	  without_mbind_chunks_count_as_unplaced, every_run_of_cpus_is_placed_once,
+	  mappings_have_a_budget, misplaced_pages_are_counted,
+	  without_membarrier_there_is_no_area_cache, trim_and_fork_fence,
+	  without_the_affinity_mask_cpus_are_found, no_address_space_for_the_first_chunk,
+	  no_address_space_for_another_chunk, locked_memory_is_zeroed_on_reuse)

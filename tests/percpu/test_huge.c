@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Huge pages on request: copies of neighbouring CPUs share them, what is counted is the same with and without,
- * and statistics say which it was. tests/vm/huge.c has the part of several nodes.
+ * Huge pages on request: copies of neighbouring CPUs share them, counters count the same with and
+ * without them, and statistics tell which pages there were. tests/vm/huge.c tests several nodes.
  */
 #include "harness/harness.h"
 #include "percpu/huge.h"
@@ -40,7 +40,7 @@ START_TEST(neighbours_share_a_page)
 }
 END_TEST
 
-/* Entries of page tables that full chunks take. */
+/* Returns: the page table entries of chunks that are written in full. */
 static struct leaves fill_chunks(struct percpu_pool *pool)
 {
 	struct leaves sum = { 0, 0 };
@@ -68,15 +68,15 @@ START_TEST(page_tables_of_full_chunks_shrink_a_hundred_times)
 	SKIP_IF(neighbours_share_huge_pages() ? NULL : "no huge pages that neighbours share");
 	huge = fill_chunks(huge_pool());
 	small = fill_chunks(percpu_pool_create("small", NULL));
-	printf("# entries of %d chunks: %zu huge and %zu small, against %zu small\n", NR_CHUNKS, huge.nr_huge,
-	       huge.nr_small, small.nr_small);
+	printf("# entries of %d chunks: %zu huge and %zu small, against %zu small\n", NR_CHUNKS,
+	       huge.nr_huge, huge.nr_small, small.nr_small);
 	fflush(stdout);
 	ck_assert_uint_eq(small.nr_huge, 0);
 	ck_assert_uint_le((huge.nr_huge + huge.nr_small) * 100, small.nr_small);
 }
 END_TEST
 
-/* What is counted does not depend on the pages it lies in. */
+/* Checks that counters start at zero and count right. */
 static void count(struct percpu_pool *pool)
 {
 	uint64_t *counters[1000];
@@ -95,7 +95,7 @@ static void count(struct percpu_pool *pool)
 	}
 }
 
-START_TEST(results_are_the_same)
+START_TEST(huge_pages_do_not_change_results)
 {
 	struct percpu_pool *pool = huge_pool();
 
@@ -108,7 +108,7 @@ START_TEST(results_are_the_same)
 }
 END_TEST
 
-START_TEST(without_them_too_and_statistics_say_so)
+START_TEST(statistics_tell_if_there_are_no_huge_pages)
 {
 	struct percpu_pool *pool;
 	char *p, *stays;
@@ -120,7 +120,7 @@ START_TEST(without_them_too_and_statistics_say_so)
 	memset(percpu_ptr(p, 1), 1, PERCPU_MAX_SIZE);
 	ck_assert_uint_eq(leaves_of(percpu_ptr(p, 0), 16 * PERCPU_STRIDE).nr_huge, 0);
 	ck_assert_uint_eq(stats_of(pool).nr_chunks_huge, 0);
-	/* Small pages go back one by one. */
+	/* Small pages of a chunk in use can be purged. */
 	stays = percpu_pool_alloc(pool, 8, 8);
 	*percpu_ptr(stays, 1) = 1;
 	percpu_free(p);
@@ -134,8 +134,8 @@ START_TEST(without_them_too_and_statistics_say_so)
 }
 END_TEST
 
-/* Freed memory of a huge pool goes back chunk by chunk. */
-START_TEST(whole_chunks_go_back)
+/* A pool of huge pages gives back chunks as a whole. */
+START_TEST(only_whole_chunks_go_back)
 {
 	struct percpu_pool *pool;
 	char *p[4];
@@ -158,5 +158,5 @@ START_TEST(whole_chunks_go_back)
 END_TEST
 
 TEST_MAIN("percpu: huge pages", 120, neighbours_share_a_page,
-	  page_tables_of_full_chunks_shrink_a_hundred_times, results_are_the_same,
-	  without_them_too_and_statistics_say_so, whole_chunks_go_back)
+	  page_tables_of_full_chunks_shrink_a_hundred_times, huge_pages_do_not_change_results,
+	  statistics_tell_if_there_are_no_huge_pages, only_whole_chunks_go_back)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Processes that lock their memory pay for what they touch, and not for what is reserved. What is touched is locked.
+ * Processes that call mlockall(): memory that they touch is locked and resident, memory that is
+ * only reserved is not.
  */
 #include "harness/harness.h"
 #include "percpu/world.h"
@@ -12,13 +13,15 @@
 #define MADV_COLD 20
 #endif
 
-#define MOST_BYTES ((size_t)6 << 20) /* for a few kilobytes of objects; a chunk has 33 MiB of copies here */
+/* The limit for a few kilobytes of objects; a chunk has 33 MiB of copies here. */
+#define MOST_BYTES ((size_t)6 << 20)
 
-/* When the lock comes: before there is anything, and then with which flags. */
-static const int befores[] = { MCL_CURRENT | MCL_FUTURE, MCL_FUTURE, MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT };
+/* Flags of a call of mlockall() before the first use. */
+static const int befores[] = { MCL_CURRENT | MCL_FUTURE, MCL_FUTURE,
+			       MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT };
 enum { NR_BEFORES = sizeof(befores) / sizeof(befores[0]) };
 
-/* By number: sanitizers make libc's do nothing. */
+/* Makes the system call directly, because sanitizers replace libc's function by a stub. */
 static void lock_all(int flags)
 {
 	ck_assert_int_eq(syscall(SYS_mlockall, flags), 0);
@@ -38,10 +41,11 @@ static bool is_locked(void *p)
 
 static struct percpu_pool *pool_of(bool is_published, size_t limit_bytes)
 {
-	return pool_with((struct percpu_pool_attr){ .published = is_published ? PERCPU_ON : PERCPU_OFF, .limit_bytes = limit_bytes });
+	return pool_with((struct percpu_pool_attr){
+		.published = is_published ? PERCPU_ON : PERCPU_OFF, .limit_bytes = limit_bytes });
 }
 
-/* Seven kilobytes of counters in each of its ways. */
+/* Allocates, counts in and sums 7 KiB of counters. */
 static void use_pool(struct percpu_pool *pool)
 {
 	uint64_t *p = percpu_pool_alloc(pool, 7168, 8);
@@ -73,7 +77,7 @@ static size_t begin(int flags)
 	return rss();
 }
 
-START_TEST(a_pool_of_a_process_that_locks)
+START_TEST(a_pool_in_a_locked_process)
 {
 	const size_t before = begin(befores[_i % NR_BEFORES]);
 	struct percpu_pool *pool = pool_of(_i / NR_BEFORES, 0);
@@ -83,7 +87,7 @@ START_TEST(a_pool_of_a_process_that_locks)
 }
 END_TEST
 
-START_TEST(the_default_pool_of_a_process_that_locks)
+START_TEST(the_default_pool_in_a_locked_process)
 {
 	const size_t before = begin(befores[_i]);
 	uint64_t *p;
@@ -96,7 +100,7 @@ START_TEST(the_default_pool_of_a_process_that_locks)
 }
 END_TEST
 
-START_TEST(a_published_copy_that_was_touched_is_locked)
+START_TEST(a_touched_published_copy_is_locked)
 {
 	uint64_t *p;
 
@@ -107,7 +111,7 @@ START_TEST(a_published_copy_that_was_touched_is_locked)
 }
 END_TEST
 
-START_TEST(a_cache_of_a_process_that_locks)
+START_TEST(a_cache_in_a_locked_process)
 {
 	const size_t before = begin(befores[_i]);
 
@@ -116,8 +120,8 @@ START_TEST(a_cache_of_a_process_that_locks)
 }
 END_TEST
 
-/* A lock that comes later fills what is accessible then: the copies of the chunks that there are. What comes later is not filled. */
-START_TEST(a_lock_that_comes_later)
+/* A later mlockall() populates memory that is accessible: existing chunks, but not later ones. */
+START_TEST(mlockall_after_the_first_use)
 {
 	const size_t chunk_bytes = (size_t)129 * PERCPU_STRIDE;
 	const bool is_published = _i;
@@ -127,16 +131,17 @@ START_TEST(a_lock_that_comes_later)
 	use_pool(pool_of(is_published, 65536));
 	before = rss();
 	lock_all(MCL_CURRENT | MCL_FUTURE);
-	/* And of a published pool sixteen times its limit for descriptions; of the program what it had not touched. */
-	ck_assert_msg(rss() < before + chunk_bytes + ((size_t)12 << 20), "%zu KiB more", (rss() - before) >> 10);
+	/* Plus 1 MiB of descriptions of a published pool, and untouched memory of the program. */
+	ck_assert_msg(rss() < before + chunk_bytes + ((size_t)12 << 20), "%zu KiB more",
+		      (rss() - before) >> 10);
 	before = rss();
 	use_pool(pool_of(is_published, 65536));
 	ck_assert_msg(rss() < before + MOST_BYTES, "%zu KiB more", (rss() - before) >> 10);
 }
 END_TEST
 
-/* With the flag for it, it fills nothing at all. */
-START_TEST(a_later_lock_on_fault)
+/* With MCL_ONFAULT it populates nothing. */
+START_TEST(mlockall_on_fault_after_the_first_use)
 {
 	size_t before;
 
@@ -149,8 +154,8 @@ START_TEST(a_later_lock_on_fault)
 }
 END_TEST
 
-/* Who unlocks is not locked any more. */
-START_TEST(no_lock_any_more)
+/* After munlockall() new memory is not locked. */
+START_TEST(munlockall_ends_locking)
 {
 	uint64_t *p;
 
@@ -166,10 +171,10 @@ END_TEST
 static const char *why_not(void)
 {
 #if PERCPU__ASAN || PERCPU__TSAN
-	return "a sanitizer's shadow would be locked, too";
+	return "a sanitizer's shadow memory would be locked, too";
 #else
 	if (madvise(NULL, 0, MADV_COLD) < 0)
-		return "this kernel does not tell what is locked";
+		return "the kernel does not tell which memory is locked";
 	if (syscall(SYS_mlockall, MCL_CURRENT) < 0)
 		return "this process may not lock its memory";
 	syscall(SYS_munlockall);
@@ -186,13 +191,13 @@ int main(void)
 	if (reason)
 		return printf("1..0 # SKIP %s\n", reason) < 0;
 	tcase_set_timeout(tcase, 60);
-	tcase_add_loop_test(tcase, a_pool_of_a_process_that_locks, 0, 2 * NR_BEFORES);
-	tcase_add_loop_test(tcase, the_default_pool_of_a_process_that_locks, 0, NR_BEFORES);
-	tcase_add_loop_test(tcase, a_published_copy_that_was_touched_is_locked, 0, NR_BEFORES);
-	tcase_add_loop_test(tcase, a_cache_of_a_process_that_locks, 0, NR_BEFORES);
-	tcase_add_loop_test(tcase, a_lock_that_comes_later, 0, 2);
-	tcase_add_loop_test(tcase, a_later_lock_on_fault, 0, 2);
-	tcase_add_test(tcase, no_lock_any_more);
+	tcase_add_loop_test(tcase, a_pool_in_a_locked_process, 0, 2 * NR_BEFORES);
+	tcase_add_loop_test(tcase, the_default_pool_in_a_locked_process, 0, NR_BEFORES);
+	tcase_add_loop_test(tcase, a_touched_published_copy_is_locked, 0, NR_BEFORES);
+	tcase_add_loop_test(tcase, a_cache_in_a_locked_process, 0, NR_BEFORES);
+	tcase_add_loop_test(tcase, mlockall_after_the_first_use, 0, 2);
+	tcase_add_loop_test(tcase, mlockall_on_fault_after_the_first_use, 0, 2);
+	tcase_add_test(tcase, munlockall_ends_locking);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* What memory costs: nothing where it is not touched, neither pages nor page tables. */
+/* The cost of memory: untouched copies have neither pages nor page tables. */
 #include "harness/harness.h"
 #include "percpu/world.h"
 
 #include <sched.h>
 
-/* What else would make the process grow meanwhile: the test's own arrays. */
+/* Touches the test's own arrays, so that they do not grow during the measurement. */
 static void warm_up(void **p, size_t n)
 {
 	memset(p, 1, n * sizeof(*p));
 	held_bytes();
 }
 
-START_TEST(fresh_counters_that_nobody_touches_cost_next_to_nothing)
+START_TEST(untouched_counters_cost_almost_nothing)
 {
 	static void *p[8192];
 	size_t before, after;
@@ -31,7 +31,7 @@ START_TEST(fresh_counters_that_nobody_touches_cost_next_to_nothing)
 }
 END_TEST
 
-START_TEST(counters_in_bulk_cost_as_little)
+START_TEST(untouched_counters_in_bulk_cost_almost_nothing)
 {
 	static void *p[8192];
 	size_t before, after;
@@ -47,7 +47,7 @@ START_TEST(counters_in_bulk_cost_as_little)
 }
 END_TEST
 
-/* What each CPU keeps ready has pages of its own: here it is one CPU's. */
+/* Pins the thread, because each CPU's area cache has pages of its own. */
 static void stay_here(void)
 {
 	cpu_set_t here;
@@ -57,7 +57,7 @@ static void stay_here(void)
 	ck_assert_int_eq(sched_setaffinity(0, sizeof(here), &here), 0);
 }
 
-/* Written by few, freed and taken again: the others' copies stay without pages and page tables. */
+/* Three copies are written, freed and reused: the others stay without pages and page tables. */
 static void reuse(size_t size, size_t n, bool in_pool)
 {
 	struct percpu_pool *pool = in_pool ? percpu_pool_create("reuse", NULL) : NULL;
@@ -78,8 +78,8 @@ static void reuse(size_t size, size_t n, bool in_pool)
 			before = held_bytes();
 		percpu_for_each_copy(copy)
 			if (copy < 3 || copy > 5)
-				ck_assert_msg(resident_pages(p[n / 2], copy, size) == 0, "copy %u, round %d", copy,
-					      round);
+				ck_assert_msg(resident_pages(p[n / 2], copy, size) == 0,
+					      "copy %u, round %d", copy, round);
 		for (size_t i = 0; i < n; i++)
 			percpu_free(p[i]);
 	}
@@ -107,7 +107,7 @@ START_TEST(untouched_copies_of_a_pool_stay_without_pages)
 }
 END_TEST
 
-/* Where copies are few they may be looked at, and then map the zero page; none gets a page of its own. */
+/* Few copies may all be read, which maps the zero page; none gets a page of its own. */
 START_TEST(few_copies_get_no_page_of_their_own)
 {
 	void *p;
@@ -128,7 +128,7 @@ START_TEST(few_copies_get_no_page_of_their_own)
 }
 END_TEST
 
-START_TEST(a_sum_commits_no_page)
+START_TEST(a_sum_allocates_no_page)
 {
 	uint64_t *p;
 	size_t before;
@@ -142,7 +142,7 @@ START_TEST(a_sum_commits_no_page)
 		ck_assert_uint_eq(percpu_sum(p), 5);
 	ck_assert_uint_le(held_bytes(), before + (32 << 10));
 	percpu_free(p);
-	p = percpu_new(uint64_t); /* after the sum all copies are mapped; they must be zero all the same */
+	p = percpu_new(uint64_t); /* zero although the sum has mapped all copies */
 	ck_assert_uint_eq(percpu_sum(p), 0);
 	percpu_free(p);
 }
@@ -171,7 +171,7 @@ START_TEST(churn_does_not_grow)
 }
 END_TEST
 
-START_TEST(everything_freed_and_trimmed_is_given_back)
+START_TEST(trim_gives_back_everything_freed)
 {
 	static void *p[100000];
 	struct percpu_pool_stats stats;
@@ -196,15 +196,16 @@ START_TEST(everything_freed_and_trimmed_is_given_back)
 }
 END_TEST
 
-/* A sanitizer's shadow of whatever is looked at is memory of the process, too. */
+/* A sanitizer allocates shadow memory for all memory that is read. */
 #if PERCPU__ASAN || PERCPU__TSAN
-#define WHY_NOT "the sanitizer's own memory grows with ours"
+#define WHY_NOT "the sanitizer's shadow memory would be counted, too"
 #else
 #define WHY_NOT NULL
 #endif
 
-TEST_MAIN_UNLESS(WHY_NOT, "percpu: memory", 120, fresh_counters_that_nobody_touches_cost_next_to_nothing,
-	  counters_in_bulk_cost_as_little, untouched_copies_of_small_areas_stay_without_pages,
-	  untouched_copies_of_pages_stay_without_pages, untouched_copies_of_a_pool_stay_without_pages,
-	  few_copies_get_no_page_of_their_own, a_sum_commits_no_page, churn_does_not_grow,
-	  everything_freed_and_trimmed_is_given_back)
+TEST_MAIN_UNLESS(WHY_NOT, "percpu: memory", 120, untouched_counters_cost_almost_nothing,
+		 untouched_counters_in_bulk_cost_almost_nothing,
+		 untouched_copies_of_small_areas_stay_without_pages,
+		 untouched_copies_of_pages_stay_without_pages,
+		 untouched_copies_of_a_pool_stay_without_pages, few_copies_get_no_page_of_their_own,
+		 a_sum_allocates_no_page, churn_does_not_grow, trim_gives_back_everything_freed)

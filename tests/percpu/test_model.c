@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random histories against a model that knows what must live, how large it is and what stands in it.
- * Statistics are held against the model all the time. PERCPU_TEST_SEED repeats a history.
+ * Random histories against a model that knows which areas are live, their sizes and contents. The
+ * test compares statistics with the model all the time. PERCPU_TEST_SEED repeats a history.
  */
 #include <errno.h>
 #include <time.h>
@@ -11,24 +11,24 @@
 
 #define NR 1500
 
-struct lives {
+struct allocation {
 	char *p;
 	size_t size;
 	uint64_t seed;
 };
 
-static struct lives lives[NR];
+static struct allocation allocations[NR];
 static size_t nr_live, live_bytes;
 static struct percpu_pool *pool; /* NULL: the default one */
 static uint64_t state;
 
-/* All copies where they are few; else the ends and some between. */
-static unsigned nr_looked_at(void)
+/* Checks all copies if they are few; else the first, the last two and some between. */
+static unsigned nr_checked_copies(void)
 {
 	return percpu_nr_copies() <= 10 ? percpu_nr_copies() : 8;
 }
 
-static unsigned looked_at(unsigned i, uint64_t seed)
+static unsigned checked_copy(unsigned i, uint64_t seed)
 {
 	const unsigned nr = percpu_nr_copies();
 
@@ -37,31 +37,33 @@ static unsigned looked_at(unsigned i, uint64_t seed)
 	return i < 2 ? nr - 1 - i : i == 2 ? 0 : (seed + i * 61) % nr;
 }
 
-static void put(struct lives *life, char *p, size_t size)
+static void put(struct allocation *allocation, char *p, size_t size)
 {
-	*life = (struct lives){ p, size, chance(&state) };
+	*allocation = (struct allocation){ p, size, chance(&state) };
 	ck_assert_ptr_nonnull(p);
 	ck_assert_uint_eq(percpu_usable_size(p), granules_of(size));
-	for (unsigned i = 0; i < nr_looked_at(); i++) {
-		const unsigned copy = looked_at(i, life->seed);
+	for (unsigned i = 0; i < nr_checked_copies(); i++) {
+		const unsigned copy = checked_copy(i, allocation->seed);
 
-		ck_assert_msg(is_zero_copy(p, size, copy), "%zu bytes at %p, copy %u", size, p, copy);
+		ck_assert_msg(is_zero_copy(p, size, copy), "%zu bytes at %p, copy %u", size, p,
+			      copy);
 	}
-	for (unsigned i = 0; i < nr_looked_at(); i++)
-		fill_copy(p, size, life->seed, looked_at(i, life->seed));
+	for (unsigned i = 0; i < nr_checked_copies(); i++)
+		fill_copy(p, size, allocation->seed, checked_copy(i, allocation->seed));
 	nr_live++;
 	live_bytes += granules_of(size);
 }
 
-static void *take(struct lives *life)
+static void *take(struct allocation *allocation)
 {
-	char *p = life->p;
+	char *p = allocation->p;
 
-	for (unsigned i = 0; i < nr_looked_at(); i++)
-		ck_assert(is_filled_copy(p, life->size, life->seed, looked_at(i, life->seed)));
+	for (unsigned i = 0; i < nr_checked_copies(); i++)
+		ck_assert(is_filled_copy(p, allocation->size, allocation->seed,
+					 checked_copy(i, allocation->seed)));
 	nr_live--;
-	live_bytes -= granules_of(life->size);
-	life->p = NULL;
+	live_bytes -= granules_of(allocation->size);
+	allocation->p = NULL;
 	return p;
 }
 
@@ -80,32 +82,35 @@ static size_t random_size(void)
 
 static void step(void)
 {
-	struct lives *life = &lives[chance(&state) % NR];
+	struct allocation *allocation = &allocations[chance(&state) % NR];
 	const size_t size = random_size();
 
-	if (life->p)
-		percpu_free(take(life));
+	if (allocation->p)
+		percpu_free(take(allocation));
 	else if (pool)
-		put(life, percpu_pool_alloc(pool, size, (size_t)1 << chance(&state) % 13), size);
+		put(allocation, percpu_pool_alloc(pool, size, (size_t)1 << chance(&state) % 13),
+		    size);
 	else
-		put(life, percpu_alloc(size, chance(&state) % 8 ? 8 : (size_t)1 << chance(&state) % 13), size);
+		put(allocation,
+		    percpu_alloc(size, chance(&state) % 8 ? 8 : (size_t)1 << chance(&state) % 13),
+		    size);
 }
 
-/* Takes or frees some neighbours of the table at once. */
+/* Allocates or frees some neighbours in the table in bulk. */
 static void step_in_bulk(void)
 {
 	const size_t first = chance(&state) % NR, size = 1 + chance(&state) % 300;
-	struct lives *vacant[150];
+	struct allocation *vacant[150];
 	void *p[150];
 	size_t n = 0;
 
 	for (size_t i = first; i < NR && n < 150; i++)
-		if (!lives[i].p)
-			vacant[n++] = &lives[i];
+		if (!allocations[i].p)
+			vacant[n++] = &allocations[i];
 	if (pool || chance(&state) % 2) {
 		n = 0;
 		for (size_t i = first; i < NR && n < 150; i++)
-			p[n++] = lives[i].p ? take(&lives[i]) : NULL;
+			p[n++] = allocations[i].p ? take(&allocations[i]) : NULL;
 		percpu_free_bulk(n, p);
 		return;
 	}
@@ -122,7 +127,7 @@ static void compare(size_t base_nr, size_t base_bytes)
 	ck_assert_uint_eq(stats.live_bytes, base_bytes + live_bytes);
 }
 
-static void live_through(unsigned nr_steps)
+static void run_history(unsigned nr_steps)
 {
 	const struct percpu_pool_stats base = stats_of(pool);
 	struct percpu_pool_stats end;
@@ -137,8 +142,8 @@ static void live_through(unsigned nr_steps)
 			ck_assert_int_ge(percpu_trim(i % 10000 == 4999 ? pool : NULL), 0);
 	}
 	for (size_t i = 0; i < NR; i++)
-		if (lives[i].p)
-			percpu_free(take(&lives[i]));
+		if (allocations[i].p)
+			percpu_free(take(&allocations[i]));
 	compare(base.nr_live, base.live_bytes);
 	ck_assert_int_ge(percpu_trim(pool), 0);
 	end = stats_of(pool);
@@ -169,7 +174,7 @@ static unsigned steps(void)
 START_TEST(the_default_pool)
 {
 	begin();
-	live_through(steps());
+	run_history(steps());
 }
 END_TEST
 
@@ -177,7 +182,7 @@ START_TEST(a_pool_of_its_own)
 {
 	begin();
 	pool = percpu_pool_create("model", NULL);
-	live_through(steps());
+	run_history(steps());
 	ck_assert_int_eq(percpu_pool_destroy(pool), 0);
 }
 END_TEST
@@ -186,7 +191,7 @@ START_TEST(a_pool_of_huge_pages)
 {
 	begin();
 	pool = pool_with((struct percpu_pool_attr){ .huge_pages = PERCPU_ON });
-	live_through(steps() / 4);
+	run_history(steps() / 4);
 	ck_assert_int_eq(percpu_pool_destroy(pool), 0);
 }
 END_TEST

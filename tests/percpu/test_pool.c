@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pools: limit, populate, huge pages, what statistics say, what trim and the free path give back. */
+/* Pools: limit, populate, huge pages, statistics, and memory given back by trim and by frees. */
 #include <errno.h>
 
 #include "harness/harness.h"
@@ -29,7 +29,7 @@ START_TEST(an_unused_pool_holds_nothing)
 }
 END_TEST
 
-START_TEST(statistics_follow_what_is_done)
+START_TEST(statistics_follow_operations)
 {
 	struct percpu_pool *pool = percpu_pool_create("followed", NULL);
 	struct percpu_pool_stats stats;
@@ -67,10 +67,12 @@ START_TEST(statistics_follow_what_is_done)
 }
 END_TEST
 
-START_TEST(pools_do_not_count_one_another)
+START_TEST(pools_have_separate_statistics)
 {
-	struct percpu_pool *a = percpu_pool_create("same", NULL), *b = percpu_pool_create("same", NULL);
-	void *pa = percpu_pool_alloc(a, 8, 8), *pb = percpu_pool_alloc(b, 16, 8), *p = percpu_alloc(24, 8);
+	struct percpu_pool *a = percpu_pool_create("same", NULL),
+			   *b = percpu_pool_create("same", NULL);
+	void *pa = percpu_pool_alloc(a, 8, 8), *pb = percpu_pool_alloc(b, 16, 8),
+	     *p = percpu_alloc(24, 8);
 
 	ck_assert_uint_eq(stats_of(a).live_bytes, 8);
 	ck_assert_uint_eq(stats_of(b).live_bytes, 16);
@@ -84,7 +86,7 @@ START_TEST(pools_do_not_count_one_another)
 }
 END_TEST
 
-/* The name is the pool's own copy, however long. */
+/* A pool copies its name, of any length. */
 START_TEST(names_are_copied)
 {
 	static char name[100000];
@@ -99,7 +101,7 @@ START_TEST(names_are_copied)
 }
 END_TEST
 
-START_TEST(what_is_freed_is_kept_ready_and_counted)
+START_TEST(freed_areas_are_cached_and_counted)
 {
 	void *p[64];
 	struct percpu_pool_stats stats;
@@ -151,7 +153,8 @@ END_TEST
 START_TEST(a_limit_is_rounded_up_to_granules)
 {
 	for (size_t limit = 1; limit <= 24; limit++) {
-		struct percpu_pool *pool = pool_with((struct percpu_pool_attr){ .limit_bytes = limit });
+		struct percpu_pool *pool =
+			pool_with((struct percpu_pool_attr){ .limit_bytes = limit });
 		void *p = percpu_pool_alloc(pool, limit, 1);
 
 		ck_assert_msg(p, "limit %zu", limit);
@@ -163,7 +166,7 @@ START_TEST(a_limit_is_rounded_up_to_granules)
 }
 END_TEST
 
-START_TEST(a_limit_of_any_size_is_fine)
+START_TEST(the_largest_limit_works)
 {
 	struct percpu_pool *pool = pool_with((struct percpu_pool_attr){ .limit_bytes = SIZE_MAX });
 	void *p = percpu_pool_alloc(pool, PERCPU_MAX_SIZE, 8);
@@ -176,14 +179,15 @@ END_TEST
 
 /* ---- populate ---- */
 
-START_TEST(populate_brings_the_pages_of_every_cpu)
+START_TEST(populate_allocates_pages_of_every_cpu)
 {
 	struct percpu_pool *pool = pool_with((struct percpu_pool_attr){ .populate = PERCPU_ON });
 	char *p = percpu_pool_alloc(pool, 8192, 4096);
 
 	ck_assert_ptr_nonnull(p);
 	for (unsigned cpu = 0; cpu < percpu_nr_cpus(); cpu++)
-		ck_assert_uint_eq(resident_pages(p, cpu, 8192), (8192 + page_bytes() - 1) / page_bytes());
+		ck_assert_uint_eq(resident_pages(p, cpu, 8192),
+				  (8192 + page_bytes() - 1) / page_bytes());
 	ck_assert_uint_eq(resident_pages(p, percpu_nr_cpus(), 8192), 0);
 	ck_assert(is_zero(p, 8192));
 	percpu_free(p);
@@ -191,7 +195,7 @@ START_TEST(populate_brings_the_pages_of_every_cpu)
 }
 END_TEST
 
-START_TEST(otherwise_touch_does)
+START_TEST(without_populate_a_touch_allocates)
 {
 	struct percpu_pool *pool = percpu_pool_create("touched", NULL);
 	char *p = percpu_pool_alloc(pool, 8192, 4096);
@@ -208,9 +212,10 @@ END_TEST
 
 /* ---- node policy ---- */
 
-START_TEST(a_pool_without_node_policy_is_as_good)
+START_TEST(a_pool_without_node_policy_works)
 {
-	struct percpu_pool *pool = pool_with((struct percpu_pool_attr){ .node_policy = PERCPU_OFF });
+	struct percpu_pool *pool =
+		pool_with((struct percpu_pool_attr){ .node_policy = PERCPU_OFF });
 	char *p = percpu_pool_alloc(pool, 100, 8);
 
 	ck_assert(is_zero(p, 100));
@@ -231,7 +236,8 @@ START_TEST(huge_pages_begin_with_the_first_unit)
 	with_options("cpus:16");
 	pool = pool_with((struct percpu_pool_attr){ .huge_pages = PERCPU_ON });
 	p = percpu_pool_alloc(pool, PERCPU_MAX_SIZE, 4096);
-	ck_assert_uint_eq(((uintptr_t)percpu_ptr(p, 0) & ~(PERCPU_STRIDE - 1)) % ((size_t)2 << 20), 0);
+	ck_assert_uint_eq(((uintptr_t)percpu_ptr(p, 0) & ~(PERCPU_STRIDE - 1)) % ((size_t)2 << 20),
+			  0);
 	stats = stats_of(pool);
 	if (neighbours_share_huge_pages())
 		ck_assert_uint_eq(stats.nr_chunks_huge, 1);
@@ -242,7 +248,7 @@ START_TEST(huge_pages_begin_with_the_first_unit)
 }
 END_TEST
 
-START_TEST(fewer_copies_than_a_huge_page_are_none)
+START_TEST(too_few_copies_get_no_huge_page)
 {
 	struct percpu_pool *pool;
 	void *p;
@@ -256,7 +262,7 @@ START_TEST(fewer_copies_than_a_huge_page_are_none)
 }
 END_TEST
 
-START_TEST(the_option_asks_for_all_pools_but_those_that_refuse)
+START_TEST(the_huge_option_applies_to_pools_that_allow_it)
 {
 	struct percpu_pool *asks, *refuses;
 	void *p, *q, *r;
@@ -277,7 +283,7 @@ START_TEST(the_option_asks_for_all_pools_but_those_that_refuse)
 }
 END_TEST
 
-START_TEST(a_huge_pool_is_purged_in_whole_chunks_alone)
+START_TEST(a_huge_pool_is_purged_by_whole_chunks)
 {
 	struct percpu_pool *pool;
 	void *stays, *p;
@@ -302,11 +308,12 @@ END_TEST
 
 /* ---- giving back ---- */
 
-START_TEST(trim_gives_back_the_pages_between)
+START_TEST(trim_gives_back_pages_between_live_areas)
 {
 	struct percpu_pool *pool = percpu_pool_create("trimmed", NULL);
 	const size_t page = page_bytes() > 4096 ? page_bytes() : 4096;
-	char *low = percpu_pool_alloc(pool, 8, 8), *p = percpu_pool_alloc(pool, 3 * page, page > 4096 ? 8 : 4096);
+	char *low = percpu_pool_alloc(pool, 8, 8),
+	     *p = percpu_pool_alloc(pool, 3 * page, page > 4096 ? 8 : 4096);
 	char *high = percpu_pool_alloc(pool, 8, 8);
 	size_t given_back;
 
@@ -345,19 +352,19 @@ START_TEST(one_empty_chunk_is_kept_and_emptied)
 	ck_assert_uint_eq(stats_of(pool).nr_chunks, 8);
 	for (int i = 0; i < 8; i++) {
 		percpu_free(p[i]);
-		/* All are full but those already empty, of which one alone stays. */
+		/* The chunks left are full, except for one empty chunk that stays. */
 		ck_assert_uint_eq(stats_of(pool).nr_chunks, i < 7 ? 8 - i : 1);
 	}
 	ck_assert_int_ge(percpu_trim(pool), 0);
 	ck_assert_uint_eq(stats_of(pool).nr_chunks, 1);
 	ck_assert_uint_eq(stats_of(pool).held_page_bytes, 0);
 	ck_assert_int_eq(percpu_pool_destroy(pool), 0);
-	if (!PERCPU__TSAN) /* which maps something whenever it likes */
-		ck_assert_uint_le(nr_mappings(), before + 1); /* the addresses of the chunk that went last */
+	if (!PERCPU__TSAN) /* ThreadSanitizer maps memory at any time */
+		ck_assert_uint_le(nr_mappings(), before + 1); /* metadata of the last chunk */
 }
 END_TEST
 
-/* Where time is no matter, what is held in vain is little more than a chunk's worth. */
+/* With the shortest decay, idle pages of all chunks take little more than one chunk. */
 START_TEST(idle_pages_do_not_pile_up)
 {
 	struct percpu_pool *pool = pool_with((struct percpu_pool_attr){ .decay_ms = 1 });
@@ -395,11 +402,12 @@ START_TEST(destroy_gives_back_everything)
 	unsigned before;
 	size_t held = 0;
 
-	percpu_free(percpu_alloc(8, 8)); /* whose chunks stay, each a mapping for every run of CPUs of one node */
+	percpu_free(percpu_alloc(8, 8)); /* makes the chunks of the default pool, which stay */
 	before = nr_mappings();
 	for (int round = 0; round < 200; round++) {
 		struct percpu_pool *pool = percpu_pool_create("round", NULL);
-		char *p = percpu_pool_alloc(pool, 20000, 8), *q = percpu_pool_alloc(pool, PERCPU_MAX_SIZE, 8);
+		char *p = percpu_pool_alloc(pool, 20000, 8),
+		     *q = percpu_pool_alloc(pool, PERCPU_MAX_SIZE, 8);
 
 		percpu_for_each_copy(i)
 			percpu_ptr(p, i)[0] = percpu_ptr(q, i)[PERCPU_MAX_SIZE - 1] = 1;
@@ -414,11 +422,12 @@ START_TEST(destroy_gives_back_everything)
 }
 END_TEST
 
-TEST_MAIN("percpu: pools", 120, an_unused_pool_holds_nothing, statistics_follow_what_is_done,
-	  pools_do_not_count_one_another, names_are_copied, what_is_freed_is_kept_ready_and_counted,
-	  the_limit_is_kept_to_the_granule, a_limit_is_rounded_up_to_granules, a_limit_of_any_size_is_fine,
-	  populate_brings_the_pages_of_every_cpu, otherwise_touch_does, a_pool_without_node_policy_is_as_good,
-	  huge_pages_begin_with_the_first_unit, fewer_copies_than_a_huge_page_are_none,
-	  the_option_asks_for_all_pools_but_those_that_refuse, a_huge_pool_is_purged_in_whole_chunks_alone,
-	  trim_gives_back_the_pages_between, one_empty_chunk_is_kept_and_emptied, idle_pages_do_not_pile_up,
-	  destroy_gives_back_everything)
+TEST_MAIN("percpu: pools", 120, an_unused_pool_holds_nothing, statistics_follow_operations,
+	  pools_have_separate_statistics, names_are_copied, freed_areas_are_cached_and_counted,
+	  the_limit_is_kept_to_the_granule, a_limit_is_rounded_up_to_granules,
+	  the_largest_limit_works, populate_allocates_pages_of_every_cpu,
+	  without_populate_a_touch_allocates, a_pool_without_node_policy_works,
+	  huge_pages_begin_with_the_first_unit, too_few_copies_get_no_huge_page,
+	  the_huge_option_applies_to_pools_that_allow_it, a_huge_pool_is_purged_by_whole_chunks,
+	  trim_gives_back_pages_between_live_areas, one_empty_chunk_is_kept_and_emptied,
+	  idle_pages_do_not_pile_up, destroy_gives_back_everything)

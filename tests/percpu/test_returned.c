@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory given back. A million areas of mixed sizes, each written in one copy, and a random nine of ten of them freed:
- * the test keeps its own list of which pages still hold a live area and asks the kernel about every page
- * of every copy. Small machines have fewer areas, and larger pages larger ones.
+ * Memory given back. The test allocates a million areas of mixed sizes, writes one copy of each,
+ * and frees nine of ten at random. It keeps its own list of the pages that still hold a live area,
+ * and asks the kernel about every page of every copy. Small machines have fewer areas; machines
+ * with larger pages have larger ones.
  */
 #include "harness/harness.h"
 #include "percpu/world.h"
 
 #define NR_OBJECTS 1000000
-#define MAX_UNITS 4096 /* chunks that the objects lie in */
+#define MAX_UNITS 4096 /* chunks */
 #define MAX_PAGES 64   /* of a unit */
 
-/* A sanitizer's shadow of whatever is looked at is memory of the process, too; and it is slow. */
+/* A sanitizer allocates shadow memory for all memory that is read, and is slow. */
 #if PERCPU__ASAN || PERCPU__TSAN
-#define IS_OURS_ALONE false
+#define COUNTS_ARE_EXACT false
 #else
-#define IS_OURS_ALONE true
+#define COUNTS_ARE_EXACT true
 #endif
 
 static char *objects[NR_OBJECTS]; /* NULL: free */
 static struct unit {
-	char *base;         /* where its chunk begins */
+	char *base;         /* start of its chunk */
 	uint64_t has_live;  /* pages of 4 KiB that hold a live area */
 } units[MAX_UNITS];
 static unsigned nr_units, nr_objects;
@@ -35,11 +36,11 @@ static void setup(unsigned nr)
 {
 	const size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * page_bytes();
 
-	nr_objects = memory < (size_t)4 << 30 || !IS_OURS_ALONE ? nr / 8 : nr;
+	nr_objects = memory < (size_t)4 << 30 || !COUNTS_ARE_EXACT ? nr / 8 : nr;
 	nr_objects /= page_bytes() / 4096;
 }
 
-/* Few, so that every page is written in all of them from the first time on, wherever objects come to lie. */
+/* Few copies, so that every page is written in each of them at once, wherever the objects lie. */
 static unsigned copy_of(unsigned i)
 {
 	return i % (percpu_nr_copies() < 3 ? percpu_nr_copies() : 3);
@@ -66,7 +67,8 @@ static void shrink(void)
 
 static struct unit *unit_of(const char *base)
 {
-	for (unsigned at = (uintptr_t)base / PERCPU_STRIDE % MAX_UNITS;; at = (at + 1) % MAX_UNITS) {
+	for (unsigned at = (uintptr_t)base / PERCPU_STRIDE % MAX_UNITS;;
+	     at = (at + 1) % MAX_UNITS) {
 		if (!units[at].base) {
 			ck_assert_uint_lt(++nr_units, MAX_UNITS / 2);
 			units[at].base = (char *)base;
@@ -76,7 +78,7 @@ static struct unit *unit_of(const char *base)
 	}
 }
 
-/* Which pages of which unit hold a live area; units seen before stay on the list. */
+/* Lists the pages of each unit that hold a live area; units seen before stay in the list. */
 static void list_units(void)
 {
 	for (unsigned at = 0; at < MAX_UNITS; at++)
@@ -86,7 +88,8 @@ static void list_units(void)
 
 		if (!objects[i])
 			continue;
-		for (uintptr_t page = offset / 4096; page <= (offset + size_of(i) - 1) / 4096; page++)
+		for (uintptr_t page = offset / 4096; page <= (offset + size_of(i) - 1) / 4096;
+		     page++)
 			unit_of(objects[i] - offset)->has_live |= UINT64_C(1) << page;
 	}
 }
@@ -98,7 +101,7 @@ static bool page_has_live(const struct unit *unit, size_t page)
 	return unit->has_live >> page * nr & (nr >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << nr) - 1);
 }
 
-/* Pages of all copies of the units on the list: all of them, and those that hold no live area. */
+/* Resident pages of all copies of the listed units: all, and those without a live area. */
 struct resident {
 	size_t all, in_vain, nr_live_units, nr_unmapped;
 };
@@ -131,7 +134,7 @@ static struct resident count_resident(void)
 	return count;
 }
 
-START_TEST(a_random_tenth_that_lives_holds_its_own_pages_alone)
+START_TEST(live_areas_hold_only_their_own_pages)
 {
 	struct resident full, freed, trimmed;
 
@@ -143,20 +146,20 @@ START_TEST(a_random_tenth_that_lives_holds_its_own_pages_alone)
 	freed = count_resident();
 	ck_assert_int_ge(percpu_trim(NULL), 0);
 	trimmed = count_resident();
-	printf("# pages: %zu full, %zu by frees alone, %zu trimmed; %u chunks\n", full.all, freed.all, trimmed.all,
-	       nr_units);
+	printf("# pages: %zu full, %zu by frees alone, %zu trimmed; %u chunks\n", full.all,
+	       freed.all, trimmed.all, nr_units);
 	fflush(stdout);
 	ck_assert_uint_eq(trimmed.in_vain, 0);
 	ck_assert_uint_lt(trimmed.all, full.all - full.all / 8);
-	/* What frees alone give back, of what there is to give back. */
+	/* Frees alone give back 90 % of the pages that can be given back. */
 	ck_assert_uint_ge((full.all - freed.all) * 10, (full.all - trimmed.all) * 9);
 	for (unsigned i = 0; i < nr_objects; i++)
 		ck_assert(!objects[i] || percpu_ptr(objects[i], copy_of(i))[size_of(i) - 1] == 1);
 }
 END_TEST
 
-/* The same with many CPUs, where the kernel is asked which copies have pages. */
-START_TEST(with_many_cpus_too)
+/* With many CPUs the library asks the kernel which copies have pages. */
+START_TEST(live_areas_hold_only_their_own_pages_with_many_cpus)
 {
 	struct resident freed, trimmed;
 
@@ -181,7 +184,7 @@ START_TEST(chunks_without_a_live_area_are_unmapped)
 	setup(NR_OBJECTS / 4);
 	grow();
 	list_units();
-	/* All but what lies with the first object. */
+	/* Frees all objects that do not share a chunk with the first one. */
 	first = objects[0] - (uintptr_t)objects[0] % PERCPU_STRIDE;
 	for (unsigned i = 0; i < nr_objects; i++) {
 		if (objects[i] - (uintptr_t)objects[i] % PERCPU_STRIDE == first)
@@ -189,7 +192,7 @@ START_TEST(chunks_without_a_live_area_are_unmapped)
 		percpu_free(objects[i]);
 		objects[i] = NULL;
 	}
-	/* By frees alone: what is left is held by the few freed areas that each CPU keeps ready. */
+	/* After frees alone, area caches keep some chunks mapped. */
 	count = count_resident();
 	ck_assert_uint_ge(count.nr_unmapped * 4, nr_units);
 	ck_assert_int_ge(percpu_trim(NULL), 0);
@@ -211,11 +214,11 @@ static struct held held_now(void)
 {
 	const struct percpu_pool_stats stats = stats_of(NULL);
 
-	return (struct held){ held_bytes(), proc_bytes("/proc/self/status", "\nVmSize:"), stats.bookkeeping_bytes,
-			      stats.nr_chunks, nr_mappings() };
+	return (struct held){ held_bytes(), proc_bytes("/proc/self/status", "\nVmSize:"),
+			      stats.bookkeeping_bytes, stats.nr_chunks, nr_mappings() };
 }
 
-/* Chance decides which tenth lives, so ends differ by little. */
+/* The live tenth is random, so the cycles end with small differences. */
 static bool is_about(size_t now, size_t then, size_t slack)
 {
 	return now <= then + then / 50 + slack;
@@ -223,13 +226,15 @@ static bool is_about(size_t now, size_t then, size_t slack)
 
 static void check_held(const char *when, struct held first, struct held last, size_t memory_slack)
 {
-	printf("# %s: %zu KiB, %zu KiB of addresses, %zu mappings at first; %zu, %zu, %zu at last\n", when,
-	       first.memory >> 10, first.address_space >> 10, first.nr_mappings, last.memory >> 10,
-	       last.address_space >> 10, last.nr_mappings);
+	printf("# %s: %zu KiB, %zu KiB of addresses, %zu mappings at first; %zu, %zu, %zu at "
+	       "last\n",
+	       when, first.memory >> 10, first.address_space >> 10, first.nr_mappings,
+	       last.memory >> 10, last.address_space >> 10, last.nr_mappings);
 	fflush(stdout);
-	ck_assert(is_about(last.memory, first.memory, memory_slack) || !IS_OURS_ALONE);
-	ck_assert(is_about(last.address_space, first.address_space, 4 * (percpu_nr_copies() + 3) * PERCPU_STRIDE));
-	/* Walkers of --enable-checks look at all tags, which maps the zero page. */
+	ck_assert(is_about(last.memory, first.memory, memory_slack) || !COUNTS_ARE_EXACT);
+	ck_assert(is_about(last.address_space, first.address_space,
+			   4 * (percpu_nr_copies() + 3) * PERCPU_STRIDE));
+	/* Walkers of --enable-checks read all tags, which maps the zero page. */
 	ck_assert(is_about(last.bookkeeping, first.bookkeeping, 2 * PERCPU_STRIDE));
 	ck_assert(is_about(last.nr_chunks, first.nr_chunks, 4));
 	ck_assert(is_about(last.nr_mappings, first.nr_mappings, 16));
@@ -250,9 +255,9 @@ START_TEST(ten_cycles_end_where_the_first_ended)
 		ck_assert_int_ge(percpu_trim(NULL), 0);
 		shrunk[turn] = held_now();
 	}
-	/* The first time there were no free areas, whose links are bookkeeping. */
+	/* In the first cycle there were no free areas, whose list nodes are metadata. */
 	check_held("full", full[1], full[9], 96 << 10);
-	/* Which tenth lives, and beside whom, is chance. */
+	/* The live tenth and its neighbours are random. */
 	check_held("shrunk", shrunk[0], shrunk[9], shrunk[0].memory / 20);
 	for (unsigned i = 0; i < nr_objects; i++)
 		percpu_free(objects[i]);
@@ -264,8 +269,8 @@ START_TEST(ten_cycles_end_where_the_first_ended)
 }
 END_TEST
 
-/* Pages that go to and fro are not given back each time, whatever small part of all they are. */
-START_TEST(to_and_fro_settles)
+/* Pages that are freed and reused again and again are not purged, however few they are. */
+START_TEST(pages_in_repeated_use_are_not_purged)
 {
 	size_t purged_bytes = 0;
 
@@ -285,5 +290,7 @@ START_TEST(to_and_fro_settles)
 }
 END_TEST
 
-TEST_MAIN("percpu: given back", 120, a_random_tenth_that_lives_holds_its_own_pages_alone, with_many_cpus_too,
-	  chunks_without_a_live_area_are_unmapped, ten_cycles_end_where_the_first_ended, to_and_fro_settles)
+TEST_MAIN("percpu: given back", 120, live_areas_hold_only_their_own_pages,
+	  live_areas_hold_only_their_own_pages_with_many_cpus,
+	  chunks_without_a_live_area_are_unmapped, ten_cycles_end_where_the_first_ended,
+	  pages_in_repeated_use_are_not_purged)

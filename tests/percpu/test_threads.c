@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Threads that allocate, free, trim, fork and end at the same time; and what each of them must not lose. */
+/* Threads that allocate, free, trim, fork and exit at the same time lose no area and no count. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -16,7 +16,7 @@ static atomic_uint wrong;
 
 PERCPU_DEFINE(uint64_t, static_counter);
 
-/* But for the variable above. */
+/* Returns: the number of live areas without the variable above. */
 static size_t nr_live(void)
 {
 	return stats_of(NULL).nr_live - 1;
@@ -30,13 +30,13 @@ static pthread_t started(void *(*function)(void *), uintptr_t arg)
 	return thread;
 }
 
-/* ---- areas change hands: taken out of a box, looked at, freed; another one put in ---- */
+/* ---- areas change hands: threads swap areas in boxes for new ones, check and free them ---- */
 
 #define NR_BOXES 256
 
 static _Atomic(char *) box[NR_BOXES];
 
-/* Every area holds its own address at both ends, the first copy's and the last one's. */
+/* Writes an area's address at the start of its first copy and at the end of its last copy. */
 static void sign(char *p, size_t size)
 {
 	*(char **)percpu_ptr(p, 0) = p;
@@ -59,7 +59,8 @@ static void *swap_boxes(void *arg)
 		const size_t size = 8 + 8 * (chance(&state) % (chance(&state) % 16 ? 12 : 600));
 		char *p = percpu_alloc(size, 8), *old;
 
-		if (!p || !is_zero_copy(p, size, 0) || !is_zero_copy(p, size, percpu_nr_copies() - 1) ||
+		if (!p || !is_zero_copy(p, size, 0) ||
+		    !is_zero_copy(p, size, percpu_nr_copies() - 1) ||
 		    !is_zero_copy(p, size, chance(&state) % percpu_nr_copies())) {
 			wrong++;
 			break;
@@ -95,10 +96,10 @@ static void *read_statistics(void *arg)
 	return NULL;
 }
 
-/* Pushes everybody from CPU to CPU. */
+/* Moves the swapping threads from CPU to CPU. */
 static pthread_t storm_target[NR_THREADS];
 
-static void *push_about(void *arg)
+static void *move_threads(void *arg)
 {
 	cpu_set_t all, one;
 	uint64_t state = 99;
@@ -111,7 +112,8 @@ static void *push_about(void *arg)
 			continue;
 		CPU_ZERO(&one);
 		CPU_SET(cpu, &one);
-		pthread_setaffinity_np(storm_target[chance(&state) % NR_THREADS], sizeof(one), &one);
+		pthread_setaffinity_np(storm_target[chance(&state) % NR_THREADS], sizeof(one),
+				       &one);
 		usleep(50);
 	}
 	return NULL;
@@ -146,7 +148,7 @@ START_TEST(areas_change_hands)
 }
 END_TEST
 
-START_TEST(areas_change_hands_while_others_trim_and_look)
+START_TEST(areas_change_hands_during_trim_and_statistics)
 {
 	static void *(*const others[])(void *) = { trim_often, read_statistics };
 
@@ -156,14 +158,14 @@ END_TEST
 
 START_TEST(areas_change_hands_in_an_affinity_storm)
 {
-	static void *(*const others[])(void *) = { push_about };
+	static void *(*const others[])(void *) = { move_threads };
 
 	swap_among(others, 1);
 }
 END_TEST
 
-/* One thread allocates, another frees: nothing piles up with either. */
-static void *free_what_comes(void *arg)
+/* Frees the areas that another thread allocates. */
+static void *free_from_boxes(void *arg)
 {
 	for (unsigned freed = 0; freed < 100000;) {
 		char *p = atomic_exchange(&box[freed % NR_BOXES], NULL);
@@ -181,7 +183,7 @@ static void *free_what_comes(void *arg)
 
 START_TEST(one_allocates_another_frees)
 {
-	pthread_t other = started(free_what_comes, 0);
+	pthread_t other = started(free_from_boxes, 0);
 
 	for (unsigned made = 0; made < 100000; made++) {
 		char *p = percpu_alloc(48, 8), *expected;
@@ -189,7 +191,8 @@ START_TEST(one_allocates_another_frees)
 		ck_assert_ptr_nonnull(p);
 		ck_assert(is_zero_copy(p, 48, 0) && is_zero_copy(p, 48, percpu_nr_copies() - 1));
 		sign(p, 48);
-		for (expected = NULL; !atomic_compare_exchange_strong(&box[made % NR_BOXES], &expected, p);
+		for (expected = NULL;
+		     !atomic_compare_exchange_strong(&box[made % NR_BOXES], &expected, p);
 		     expected = NULL)
 			sched_yield();
 	}
@@ -219,7 +222,8 @@ static void *bulk_and_pool(void *arg)
 		}
 		sign(q, 3000);
 		for (int i = 0; i < 70; i++) {
-			wrong += !is_zero_copy(p[i], size, 0) || !is_zero_copy(p[i], size, percpu_nr_copies() - 1);
+			wrong += !is_zero_copy(p[i], size, 0) ||
+				 !is_zero_copy(p[i], size, percpu_nr_copies() - 1);
 			sign(p[i], size);
 		}
 		for (int i = 0; i < 70; i++)
@@ -299,8 +303,8 @@ static void *allocate_and_free(void *arg)
 	return NULL;
 }
 
-/* Exit status: which of its checks failed. */
-static void be_a_child(char *mine)
+/* Exits with 0, or with the number of the check that failed. */
+static void run_child(char *mine)
 {
 	uint64_t state = getpid();
 	char *p[200];
@@ -339,7 +343,7 @@ START_TEST(forks_among_threads)
 		const pid_t child = fork();
 
 		if (!child) /* before any assertion: the threads may hold Check's lock */
-			be_a_child(mine);
+			run_child(mine);
 		ck_assert_int_ge(child, 0);
 		ck_assert_int_eq(waitpid(child, &status, 0), child);
 		ck_assert_msg(status == 0, "round %d: status %#x", round, status);
@@ -400,7 +404,7 @@ START_TEST(children_have_children)
 }
 END_TEST
 
-/* ---- the first use, by all at once ---- */
+/* ---- first use by many threads ---- */
 
 static pthread_barrier_t barrier;
 static void *_Atomic first[16];
@@ -412,7 +416,7 @@ static void *be_first(void *arg)
 	return NULL;
 }
 
-START_TEST(all_begin_at_once)
+START_TEST(first_allocations_at_once)
 {
 	pthread_t thread[16];
 
@@ -431,13 +435,13 @@ START_TEST(all_begin_at_once)
 }
 END_TEST
 
-/* ---- the end of threads and processes ---- */
+/* ---- exit of threads and processes ---- */
 
 static uint64_t *counter;
 static uint64_t expected;
 static pthread_key_t key;
 
-/* Called again and again while it sets the key anew. */
+/* A destructor of a key, called again as long as it sets the key. */
 static void count_at_thread_exit(void *value)
 {
 	percpu_inc(counter);
@@ -472,8 +476,8 @@ START_TEST(destructors_of_threads_lose_nothing)
 }
 END_TEST
 
-/* Registered first, called last. */
-static void judge(void)
+/* An exit handler that is registered first and thus called last. */
+static void check_counts_and_exit(void)
 {
 	_exit(percpu_sum(counter) == expected && percpu_sum(static_counter) == expected ? 0 : 1);
 }
@@ -484,7 +488,7 @@ static void count_at_exit(void)
 	percpu_add(static_counter, 5);
 }
 
-static void *count_for_ever(void *arg)
+static void *count_endlessly(void *arg)
 {
 	uint64_t *other = percpu_new(uint64_t);
 
@@ -503,11 +507,11 @@ START_TEST(exit_handlers_lose_nothing)
 	if (!child) {
 		counter = percpu_new(uint64_t);
 		pthread_key_create(&key, count_at_thread_exit);
-		atexit(judge);
+		atexit(check_counts_and_exit);
 		for (int i = 0; i < 20; i++)
 			atexit(count_at_exit);
 		pthread_join(started(count_and_end, 1), NULL);
-		started(count_for_ever, 0); /* others are still at work then */
+		started(count_endlessly, 0); /* runs throughout the exit */
 		percpu_inc(counter);
 		percpu_inc(static_counter);
 		expected = 2 + 1 + 20 * 5;
@@ -518,7 +522,8 @@ START_TEST(exit_handlers_lose_nothing)
 }
 END_TEST
 
-TEST_MAIN("percpu: threads", 300, areas_change_hands, areas_change_hands_while_others_trim_and_look,
-	  areas_change_hands_in_an_affinity_storm, one_allocates_another_frees, bulk_and_pools_among_threads,
-	  pools_come_and_go_among_threads, forks_among_threads, a_child_counts_for_itself, children_have_children,
-	  all_begin_at_once, destructors_of_threads_lose_nothing, exit_handlers_lose_nothing)
+TEST_MAIN("percpu: threads", 300, areas_change_hands, areas_change_hands_during_trim_and_statistics,
+	  areas_change_hands_in_an_affinity_storm, one_allocates_another_frees,
+	  bulk_and_pools_among_threads, pools_come_and_go_among_threads, forks_among_threads,
+	  a_child_counts_for_itself, children_have_children, first_allocations_at_once,
+	  destructors_of_threads_lose_nothing, exit_handlers_lose_nothing)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* PERCPU_OPTIONS at work: check finds who writes after the free, leaks tells who forgot to free. */
+/* PERCPU_OPTIONS: check detects writes after free and double frees, leaks prints leaks at exit. */
 #include <pthread.h>
 
 #include "harness/harness.h"
@@ -30,8 +30,9 @@ static void write_after_free(void *arg)
 START_TEST(check_finds_a_write_after_free)
 {
 	static struct written rows[] = {
-		{ 8, 0, 0, false },    { 8, 7, 1, false },  { 100, 99, 2, false }, { 4096, 4000, 0, false },
-		{ 70000, 69999, 1, false }, { 8, 0, 2, true }, { 5000, 0, 0, true },
+		{ 8, 0, 0, false },       { 8, 7, 1, false },         { 100, 99, 2, false },
+		{ 4096, 4000, 0, false }, { 70000, 69999, 1, false }, { 8, 0, 2, true },
+		{ 5000, 0, 0, true },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -42,15 +43,16 @@ START_TEST(check_finds_a_write_after_free)
 		said = said_by(write_after_free, &rows[i]);
 		ck_assert_int_eq(sscanf(said.text, "%31s", p), 1);
 		line = said.text + strlen(p) + 1;
-		ck_assert_msg(is_message(line, "percpu_alloc", PERCPU__FAULT_WRITE_AFTER_FREE, p,
-					 rows[i].in_pool ? " (pool \"watched\")" : " (pool \"default\")"),
-			      "%s", line);
+		ck_assert_msg(
+			is_message(line, "percpu_alloc", PERCPU__FAULT_WRITE_AFTER_FREE, p,
+				   rows[i].in_pool ? " (pool \"watched\")" : " (pool \"default\")"),
+			"%s", line);
 		ck_assert(WIFSIGNALED(said.status) && WTERMSIG(said.status) == SIGABRT);
 	}
 }
 END_TEST
 
-static void behave_well(void *arg)
+static void use_correctly(void *arg)
 {
 	void *p[100];
 
@@ -76,15 +78,16 @@ static void behave_well(void *arg)
 	}
 }
 
-START_TEST(check_is_silent_where_all_is_well)
+START_TEST(check_is_silent_without_errors)
 {
-	static const char *const options[] = { "check", "check,cpus:40", "check,leaks", "check,mode:atomic" };
+	static const char *const options[] = { "check", "check,cpus:40", "check,leaks",
+					       "check,mode:atomic" };
 
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
 		struct said said;
 
 		setenv("PERCPU_OPTIONS", options[i], 1);
-		said = said_by(behave_well, NULL);
+		said = said_by(use_correctly, NULL);
 		ck_assert_str_eq(said.text, "");
 		ck_assert_int_eq(said.status, 0);
 	}
@@ -100,7 +103,7 @@ static void free_twice(void *arg)
 	percpu_free(p);
 }
 
-START_TEST(check_finds_a_second_free)
+START_TEST(check_finds_a_double_free)
 {
 	struct said said;
 	char p[32] = "", *line;
@@ -109,11 +112,13 @@ START_TEST(check_finds_a_second_free)
 	said = said_by(free_twice, NULL);
 	ck_assert_int_eq(sscanf(said.text, "%31s", p), 1);
 	line = said.text + strlen(p) + 1;
-	ck_assert_msg(is_message(line, "percpu_free", PERCPU__FAULT_NOT_LIVE, p, " (pool \"default\")"), "%s", line);
+	ck_assert_msg(
+		is_message(line, "percpu_free", PERCPU__FAULT_NOT_LIVE, p, " (pool \"default\")"),
+		"%s", line);
 }
 END_TEST
 
-/* Freed memory reads as poison, not as what stood there. */
+/* Every copy of freed memory reads as poison. */
 START_TEST(check_poisons_every_copy)
 {
 	char *p, *neighbour;
@@ -151,7 +156,7 @@ static void leak_some(void *arg)
 	exit(0);
 }
 
-START_TEST(leaks_are_told_at_exit)
+START_TEST(leaks_are_printed_at_exit)
 {
 	static const size_t want[] = { 24, 40, 40, 56, 72 };
 	bool seen[5] = { false };
@@ -168,8 +173,10 @@ START_TEST(leaks_are_told_at_exit)
 		size_t bytes;
 		int i = 0;
 
-		ck_assert_msg(sscanf(line, "libpercpu: leak: %zu bytes at %p, allocated by %199[^+]+%p", &bytes, &p,
-				     name, &offset) == 4, "%s", line);
+		ck_assert_msg(sscanf(line,
+				     "libpercpu: leak: %zu bytes at %p, allocated by %199[^+]+%p",
+				     &bytes, &p, name, &offset) == 4,
+			      "%s", line);
 		ck_assert_ptr_nonnull(strstr(name, "test_watched"));
 		while (i < 5 && (seen[i] || want[i] != bytes))
 			i++;
@@ -192,7 +199,7 @@ static void leak_many(void *arg)
 	exit(0);
 }
 
-START_TEST(among_many_the_one_is_told)
+START_TEST(one_leak_among_many_is_printed)
 {
 	struct said said;
 	void *p = NULL, *told = NULL;
@@ -225,7 +232,7 @@ START_TEST(variables_are_no_leaks)
 }
 END_TEST
 
-/* ---- what is not understood is told once a process ---- */
+/* ---- unknown options ---- */
 
 static void *use(void *arg)
 {
@@ -245,23 +252,24 @@ static void use_in_threads(void *arg)
 	percpu_mode();
 }
 
-START_TEST(unknown_options_are_told_once)
+START_TEST(unknown_options_are_reported_once)
 {
 	with_options("colour:blue,cpus:3");
 	for (int round = 0; round < 20; round++)
 		ck_assert_str_eq(said_by(use_in_threads, NULL).text,
-				 "libpercpu: PERCPU_OPTIONS: ignored unknown option or bad value: colour:blue\n");
+				 "libpercpu: PERCPU_OPTIONS: ignored unknown option or bad value: "
+				 "colour:blue\n");
 }
 END_TEST
 
 /* ---- modes ---- */
 
-START_TEST(the_mode_is_what_was_asked_for)
+START_TEST(the_mode_is_the_requested_one)
 {
 	with_options("mode:atomic");
 	ck_assert_int_eq(percpu_mode(), PERCPU_MODE_ATOMIC);
 	ck_assert_str_eq(percpu_mode_reason(), "PERCPU_OPTIONS asks for atomic mode");
-	with_options("mode:rseq"); /* decided once */
+	with_options("mode:rseq"); /* too late: the mode is decided once */
 	ck_assert_int_eq(percpu_mode(), PERCPU_MODE_ATOMIC);
 }
 END_TEST
@@ -274,7 +282,7 @@ START_TEST(the_reason_is_one_line)
 }
 END_TEST
 
-TEST_MAIN("percpu: watched", 120, check_finds_a_write_after_free, check_is_silent_where_all_is_well,
-	  check_finds_a_second_free, check_poisons_every_copy, leaks_are_told_at_exit, among_many_the_one_is_told,
-	  variables_are_no_leaks, unknown_options_are_told_once, the_mode_is_what_was_asked_for,
-	  the_reason_is_one_line)
+TEST_MAIN("percpu: watched", 120, check_finds_a_write_after_free, check_is_silent_without_errors,
+	  check_finds_a_double_free, check_poisons_every_copy, leaks_are_printed_at_exit,
+	  one_leak_among_many_is_printed, variables_are_no_leaks, unknown_options_are_reported_once,
+	  the_mode_is_the_requested_one, the_reason_is_one_line)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What tests of per-CPU memory share: bytes in copies, pages behind them, statistics, chance. */
+/*
+ * Helpers for tests of per-CPU memory: patterns in copies, their pages, statistics, random numbers.
+ */
 #ifndef TESTS_PERCPU_WORLD_H
 #define TESTS_PERCPU_WORLD_H
 
@@ -15,9 +17,10 @@
 
 #include <percpu/percpu.h>
 
-/* For tests that want another world than the one they are run in; before the first use of the library. */
+/* Overrides PERCPU_OPTIONS in this process; to be called before the first use of the library. */
 #define with_options(text) ck_assert_int_eq(setenv("PERCPU_OPTIONS", (text), 1), 0)
 
+/* Returns: the next random number (xorshift). */
 static inline uint64_t chance(uint64_t *state)
 {
 	*state ^= *state << 13;
@@ -26,9 +29,9 @@ static inline uint64_t chance(uint64_t *state)
 	return *state * UINT64_C(0x2545f4914f6cdd1d) >> 11;
 }
 
-/* ---- bytes: what is written depends on the seed, the copy and the place ---- */
+/* ---- bytes: the pattern depends on the seed, the copy and the offset ---- */
 
-/* Bytes between those that are written and looked at: all of small areas, some of each page of large ones. */
+/* Returns: the distance of the bytes checked: all of small areas, some per page of large ones. */
 static inline size_t step_of(size_t size)
 {
 	return size <= 8192 ? 1 : 1021;
@@ -94,12 +97,13 @@ static inline size_t page_bytes(void)
 	return sysconf(_SC_PAGESIZE);
 }
 
-/* Pages, the zero page too, that the range of one copy lies in. */
+/* Returns: the number of mapped pages, the zero page included, of a range in one copy. */
 static inline size_t resident_pages(const void *p, unsigned copy, size_t size)
 {
 	const uintptr_t page = page_bytes();
 	const uintptr_t start = (uintptr_t)percpu_ptr((const char *)p, copy) & ~(page - 1);
-	const uintptr_t end = ((uintptr_t)percpu_ptr((const char *)p, copy) + size + page - 1) & ~(page - 1);
+	const uintptr_t end =
+		((uintptr_t)percpu_ptr((const char *)p, copy) + size + page - 1) & ~(page - 1);
 	unsigned char present[64];
 	size_t nr = 0;
 
@@ -110,7 +114,10 @@ static inline size_t resident_pages(const void *p, unsigned copy, size_t size)
 	return nr;
 }
 
-/* A line "key:  N kB" of a file of /proc/self, in bytes; no page is touched that was not before. */
+/*
+ * Returns: the value, in bytes, of a line "key:  N kB" in a file of /proc/self. Calls after the
+ * first touch no new page.
+ */
 static inline size_t proc_bytes(const char *path, const char *key)
 {
 	static char text[16384];
@@ -130,10 +137,11 @@ static inline size_t proc_bytes(const char *path, const char *key)
 	return strtoull(line + strlen(key), NULL, 10) << 10;
 }
 
-/* Memory of this process' own, counted page by page, and its page tables. */
+/* Returns: bytes of the process's anonymous pages and page tables. */
 static inline size_t held_bytes(void)
 {
-	return proc_bytes("/proc/self/smaps_rollup", "\nAnonymous:") + proc_bytes("/proc/self/status", "\nVmPTE:");
+	return proc_bytes("/proc/self/smaps_rollup", "\nAnonymous:") +
+	       proc_bytes("/proc/self/status", "\nVmPTE:");
 }
 
 static inline unsigned nr_mappings(void)
@@ -166,11 +174,12 @@ static inline struct percpu_pool_stats stats_of(struct percpu_pool *pool)
 	ck_assert_uint_le(stats.held_page_bytes, stats.nr_chunks * PERCPU_STRIDE);
 	ck_assert_uint_le(stats.nr_chunks_unplaced, stats.nr_chunks);
 	ck_assert_uint_le(stats.nr_chunks_huge, stats.nr_chunks);
-	ck_assert_uint_ge(stats.reserved_bytes, stats.nr_chunks * (percpu_nr_copies() + 1) * PERCPU_STRIDE);
+	ck_assert_uint_ge(stats.reserved_bytes,
+			  stats.nr_chunks * (percpu_nr_copies() + 1) * PERCPU_STRIDE);
 	return stats;
 }
 
-/* Bytes that an allocation takes of its unit. */
+/* Returns: the bytes of a unit that an allocation of size bytes takes. */
 static inline size_t granules_of(size_t size)
 {
 	return (size + 7) & ~(size_t)7;

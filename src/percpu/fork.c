@@ -13,6 +13,7 @@
  */
 #include "percpu/area_cache.h"
 #include "percpu/percpu.h"
+#include "percpu/trace.h"
 
 #include <percpu/static.h>
 
@@ -35,12 +36,12 @@ static void before(void)
 	percpu__static_lock_for_fork();
 	percpu__pools_lock_for_fork();
 	percpu__pools_visit(lock_pool, NULL);
-	percpu__debug_lock_for_fork();
+	percpu__traces_lock_for_fork();
 }
 
 static void after(void)
 {
-	percpu__debug_unlock_after_fork();
+	percpu__traces_unlock_after_fork();
 	percpu__pools_visit(unlock_pool, NULL);
 	percpu__pools_unlock_after_fork();
 	percpu__static_unlock_after_fork();

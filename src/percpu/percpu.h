@@ -31,8 +31,10 @@
  *	private.c		backing by private memory	no state
  *	chunk.c			one reservation: units,		pool lock; the budget of mappings is
  *				placement, metadata		relaxed atomic
- *	debug.c			options check and leaks,	a lock of its own (rank DEBUG)
+ *	debug.c			options check and leaks,	written once, atomic
  *				sanitizers, Valgrind
+ *	trace.c, .h		the allocations that leaks,	a lock of its own (rank DEBUG)
+ *				sanitizers, Valgrind report
  *	copies.c		zeroing, poisoning, verifying	exclusive use of the area
  *				an area in every copy
  *	present.c		which copies have pages		atomics; to forget: pool lock
@@ -40,8 +42,8 @@
  *								its pool's lock
  *	gone.c			memory to unmap once no lookup	atomics
  *				can read it
- *	percpu.h		declarations of all of these but those in the other three headers;
- *	backing.h		those of backings: private.c, shared.c, live_map.c, owner.c
+ *	percpu.h		the declarations of all of these, unless another header has them;
+ *	backing.h		the declarations of private.c, shared.c, live_map.c and owner.c
  *
  * platform/lock.h has the order of locks. Neither the registry lock nor a pool's lock is held while
  * copies are zeroed, poisoned or verified.
@@ -507,9 +509,6 @@ void percpu__debug_allocated(struct percpu__area area, const void *caller);
 void percpu__debug_freed(struct percpu__area area);
 void percpu__debug_reused(struct percpu__area area);
 void percpu__debug_chunk(const struct percpu__chunk *chunk, bool is_there);
-
-void percpu__debug_lock_for_fork(void);
-void percpu__debug_unlock_after_fork(void);
 
 /* ---- fork.c ---- */
 

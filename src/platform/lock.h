@@ -23,7 +23,7 @@
  *	                                        the default pool also start and stop of the area cache
  *	OWN_POOL  own_pool.lock                 as POOL, for the pool that holds the area cache itself;
  *	                                        it is taken under the default pool's lock
- *	DEBUG     static, percpu/debug.c        the table of allocations and their traces; innermost
+ *	DEBUG     static, percpu/trace.c        the table of allocations and their traces; innermost
  *
  * No lock is held while the library calls malloc, the dynamic loader or a constructor of objects,
  * because these may take locks of their own and may call the library back. test_locks checks this

@@ -131,9 +131,9 @@ static enum percpu__fault fault_of(const struct percpu__chunk *chunk, uintptr_t 
  * Finds the area of p. An invalid pointer may lie in a chunk that another thread is unmapping,
  * hence the lookup. Returns: the rule that p breaks; PERCPU__NO_FAULT if none.
  */
-static enum percpu__fault judge(const void __percpu *p, struct percpu__area *area)
+static enum percpu__fault find_area(const void __percpu *p, struct percpu__area *area)
 {
-	const unsigned mine = percpu__lookup_begin();
+	const unsigned lookup = percpu__lookup_begin();
 	enum percpu__fault fault;
 
 	*area = (struct percpu__area){ percpu__pagemap_find((uintptr_t)p),
@@ -143,7 +143,7 @@ static enum percpu__fault judge(const void __percpu *p, struct percpu__area *are
 		area->bytes = percpu__area_map_size(&area->chunk->area_map,
 						    area->offset_bytes / PERCPU__GRANULE) *
 			      PERCPU__GRANULE;
-	percpu__lookup_end(mine);
+	percpu__lookup_end(lookup);
 	return fault;
 }
 
@@ -154,13 +154,13 @@ static enum percpu__fault judge(const void __percpu *p, struct percpu__area *are
 static __attribute__((cold)) _Noreturn void refuse(const void __percpu *p, const char *call,
 						   enum percpu__fault fault)
 {
-	const unsigned mine = percpu__lookup_begin();
+	const unsigned lookup = percpu__lookup_begin();
 	const struct percpu__chunk *chunk = percpu__pagemap_find((uintptr_t)p);
 	char name[80] = "";
 
 	if (chunk)
 		strncpy(name, chunk->pool->name, sizeof(name) - 1);
-	percpu__lookup_end(mine);
+	percpu__lookup_end(lookup);
 	percpu__fatal(call,
 		      &(struct percpu__subject){ .pointer = (const void *)(uintptr_t)p,
 						 .pool = name[0] ? name : NULL },
@@ -168,13 +168,13 @@ static __attribute__((cold)) _Noreturn void refuse(const void __percpu *p, const
 }
 
 /* Returns: the area of p; ends the process if p is invalid. */
-static struct percpu__area validate(const void __percpu *p, const char *who)
+static struct percpu__area validate(const void __percpu *p, const char *call)
 {
 	struct percpu__area area;
-	enum percpu__fault fault = judge(p, &area);
+	enum percpu__fault fault = find_area(p, &area);
 
 	if (percpu__unlikely(fault))
-		refuse(p, who, fault);
+		refuse(p, call, fault);
 	return area;
 }
 
@@ -183,7 +183,7 @@ static struct percpu__area validate(const void __percpu *p, const char *who)
  * one that this process has taken over. There the live areas are known from the file, which other
  * processes write, so a pointer that seems invalid proves no error of the caller.
  */
-static __attribute__((cold)) bool is_of_others(const void __percpu *p)
+static __attribute__((cold)) bool is_ignored(const void __percpu *p)
 {
 	struct percpu_pool *pool = percpu__pool_of((uintptr_t)p);
 	struct percpu__area area;
@@ -193,7 +193,7 @@ static __attribute__((cold)) bool is_of_others(const void __percpu *p)
 	if (percpu__pool_own(pool))
 		return true;
 	return __atomic_load_n(&pool->shared->is_second_hand, __ATOMIC_RELAXED) &&
-	       judge(p, &area) && area.chunk && (uintptr_t)p % PERCPU__GRANULE == 0 &&
+	       find_area(p, &area) && area.chunk && (uintptr_t)p % PERCPU__GRANULE == 0 &&
 	       (uintptr_t)p - (uintptr_t)area.chunk->base < PERCPU_STRIDE;
 }
 
@@ -202,13 +202,13 @@ static __attribute__((cold)) bool is_of_others(const void __percpu *p)
  * Returns: false if there is nothing to free. Context: no lock is held.
  */
 static inline bool validate_for_free(const void __percpu *p, struct percpu__area *area,
-				     const char *who)
+				     const char *call)
 {
-	if (percpu__likely(!judge(p, area) && !area->chunk->pool->shared))
+	if (percpu__likely(!find_area(p, area) && !area->chunk->pool->shared))
 		return true;
-	if (is_of_others(p))
+	if (is_ignored(p))
 		return false;
-	*area = validate(p, who); /* again: is_of_others may have taken the pool over */
+	*area = validate(p, call); /* again: is_ignored may have taken the pool over */
 	return true;
 }
 
@@ -269,12 +269,12 @@ size_t percpu_usable_size(const void __percpu *p)
 	enum percpu__fault fault;
 	struct percpu_pool *pool;
 
-	if (!p || (!judge(p, &area) && !area.chunk->pool->shared))
+	if (!p || (!find_area(p, &area) && !area.chunk->pool->shared))
 		return p ? area.bytes : 0;
 	pool = percpu__pool_of((uintptr_t)p);
 	if (pool && pool->shared && !percpu__shared_is_own(pool->shared))
 		return percpu__shared_size(pool->shared, (uintptr_t)p) * PERCPU__GRANULE;
-	fault = judge(p, &area);
+	fault = find_area(p, &area);
 	if (percpu__unlikely(fault))
 		refuse(p, "percpu_usable_size",
 		       fault == PERCPU__FAULT_DOUBLE_FREE ? PERCPU__FAULT_USE_AFTER_FREE :
@@ -296,7 +296,7 @@ void percpu_free_bulk(size_t n, void __percpu **ptrs)
 
 		if (!ptrs[i])
 			continue;
-		if (judge(ptrs[i], &area) || area.chunk->pool != locked ||
+		if (find_area(ptrs[i], &area) || area.chunk->pool != locked ||
 		    percpu__unlikely(percpu__debug_on())) {
 			if (locked)
 				percpu__unlock(&locked->lock);

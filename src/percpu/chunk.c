@@ -188,7 +188,7 @@ struct percpu__chunk *percpu__chunk_create(struct percpu_pool *pool)
 	chunk->reserved_bytes = percpu__chunk_reservation_bytes();
 	chunk->free_pages = ~UINT64_C(0);
 	chunk->present = (uint64_t *)(own + TAGS_OFFSET + PERCPU_STRIDE);
-	chunk->is_dear = percpu__looks_make_pages(pool);
+	chunk->reads_make_pages = percpu__reads_make_pages(pool);
 	apply_policy(chunk, pool);
 	if (pool->populate && percpu__populate((void *)percpu__chunk_unit(chunk, 0),
 					       units_bytes() - 2 * PERCPU_STRIDE) < 0) {

@@ -138,9 +138,9 @@ static void visit_mapped(struct percpu__chunk *chunk, const struct percpu__area 
 }
 
 /* Returns: true if reading every copy costs less than asking the kernel. */
-static bool looking_is_cheap(const struct percpu__chunk *chunk)
+static bool reading_is_cheap(const struct percpu__chunk *chunk)
 {
-	return !chunk->is_dear &&
+	return !chunk->reads_make_pages &&
 	       (percpu__copies_are_few() || __atomic_load_n(&chunk->is_mapped, __ATOMIC_RELAXED));
 }
 
@@ -149,9 +149,9 @@ static void visit_copies(const struct percpu__area *areas, unsigned nr, visit_fn
 {
 	struct percpu__chunk *chunk = areas[0].chunk;
 
-	if (looking_is_cheap(chunk))
+	if (reading_is_cheap(chunk))
 		visit_all(chunk, percpu__chunk_unit(chunk, 0), areas, nr, visit);
-	else if (chunk->is_dear)
+	else if (chunk->reads_make_pages)
 		visit_present(chunk, areas, nr, visit);
 	else
 		visit_mapped(chunk, areas, nr, visit);
@@ -245,7 +245,7 @@ static void zero_areas(const struct percpu__area *areas, unsigned nr)
 {
 	unsigned i = 0;
 
-	if (looking_is_cheap(areas[0].chunk))
+	if (reading_is_cheap(areas[0].chunk))
 		for (; i < nr && is_small(areas[i]); i++)
 			percpu__copies_zero_few(percpu__area_pointer(areas[i]),
 						areas[i].bytes / sizeof(uint64_t));

@@ -45,28 +45,28 @@ bool percpu__debug_on(void)
  * Prints the leaks at exit. Takes the table out of use first: describing a caller takes the
  * loader's lock, and its holders may allocate.
  */
-static void tell_leaks(void)
+static void print_leaks(void)
 {
 	size_t nr;
-	struct percpu__traced *told = percpu__traces_take(&nr);
+	struct percpu__traced *leaks = percpu__traces_take(&nr);
 	char where[256];
 
 	for (size_t at = 0; at < nr; at++) {
-		if (!told[at].pointer || told[at].freed_at)
+		if (!leaks[at].pointer || leaks[at].freed_at)
 			continue;
-		percpu__describe_code(told[at].caller, where, sizeof(where));
+		percpu__describe_code(leaks[at].caller, where, sizeof(where));
 		percpu__warn(NULL,
-			     &(struct percpu__subject){ .pointer = (void *)told[at].pointer,
+			     &(struct percpu__subject){ .pointer = (void *)leaks[at].pointer,
 							.text = where,
-							.value = { told[at].bytes } },
+							.value = { leaks[at].bytes } },
 			     PERCPU__FAULT_LEAK);
 	}
-	if (told)
-		percpu__release(told, nr * sizeof(*told));
+	if (leaks)
+		percpu__release(leaks, nr * sizeof(*leaks));
 }
 
 /* Adds to a tool's report which freed area the address lies in. */
-static void tell_of_freed(uintptr_t address)
+static void print_freed_area(uintptr_t address)
 {
 	uintptr_t copy = 0;
 	const struct percpu__traced *last = percpu__traces_find_freed(address, &copy);
@@ -88,9 +88,9 @@ static void prepare(void)
 	if (__atomic_exchange_n(&is_prepared, true, __ATOMIC_RELAXED))
 		return;
 	if (asked()->leaks)
-		percpu__at_exit(tell_leaks);
+		percpu__at_exit(print_leaks);
 	if (asked()->tools)
-		percpu__on_report(tell_of_freed);
+		percpu__on_report(print_freed_area);
 }
 
 /* ---- the hooks ---- */

@@ -19,7 +19,7 @@
 static struct {
 	uint64_t nr; /* lookups in progress; atomic */
 	char rest[56];
-} judges[NR_COUNTS] __attribute__((aligned(64)));
+} lookups[NR_COUNTS] __attribute__((aligned(64)));
 
 static struct percpu__gone *waiting; /* the list; atomic, emptied by an exchange of the whole */
 
@@ -27,28 +27,28 @@ unsigned percpu__lookup_begin(void)
 {
 	const unsigned which = percpu_this_cpu() % NR_COUNTS;
 
-	__atomic_fetch_add(&judges[which].nr, 1, __ATOMIC_SEQ_CST);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* pairs with is_judging */
+	__atomic_fetch_add(&lookups[which].nr, 1, __ATOMIC_SEQ_CST);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* pairs with has_lookups */
 	return which;
 }
 
 void percpu__lookup_end(unsigned which)
 {
-	__atomic_fetch_sub(&judges[which].nr, 1, __ATOMIC_RELEASE); /* pairs with is_judging */
+	__atomic_fetch_sub(&lookups[which].nr, 1, __ATOMIC_RELEASE); /* pairs with has_lookups */
 }
 
 void percpu__lookups_forget(void)
 {
 	for (unsigned i = 0; i < NR_COUNTS; i++)
-		__atomic_store_n(&judges[i].nr, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&lookups[i].nr, 0, __ATOMIC_RELAXED);
 }
 
 /* Returns: true if a lookup is in progress. The acquires pair with percpu__lookup_end. */
-static bool is_judging(void)
+static bool has_lookups(void)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* pairs with percpu__lookup_begin */
 	for (unsigned i = 0; i < NR_COUNTS; i++)
-		if (__atomic_load_n(&judges[i].nr, __ATOMIC_ACQUIRE))
+		if (__atomic_load_n(&lookups[i].nr, __ATOMIC_ACQUIRE))
 			return true;
 	return false;
 }
@@ -67,7 +67,7 @@ void percpu__gone_put(void *start, size_t bytes, struct percpu__gone *note, bool
 	/* pairs with push */
 	struct percpu__gone *old = __atomic_exchange_n(&waiting, NULL, __ATOMIC_ACQUIRE);
 	struct percpu__gone *last = old;
-	const bool must_wait = is_judging();
+	const bool must_wait = has_lookups();
 
 	if (must_wait && old) {
 		while (last->next)

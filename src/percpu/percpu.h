@@ -88,7 +88,7 @@ struct percpu__chunk {
 	bool is_mapped;          /* a hint: many copies have page tables; relaxed atomic */
 	uint64_t free_pages;     /* 4 KiB pages of a unit without a live area; pool lock */
 	uint64_t dirty_pages;    /* handed out since they were fresh or purged; pool lock */
-	bool is_dear;            /* reading an untouched page allocates it; immutable */
+	bool reads_make_pages;   /* reading an untouched page allocates it; immutable */
 	uint64_t *present;       /* [copy]: pages that the copy is known to have; see present.c */
 	uint64_t everywhere;     /* pages that every copy is known to have; see present.c */
 	struct percpu__gone gone; /* used by gone.c after the chunk has left the pagemap */
@@ -260,7 +260,7 @@ static inline uint32_t percpu__nr_plain_copies(void)
  * Returns: true if reading an untouched copy in a chunk of this pool allocates its page. If copies
  * are many, sums ask percpu__present_of from now on, so call this before the chunk is published.
  */
-bool percpu__looks_make_pages(const struct percpu_pool *pool);
+bool percpu__reads_make_pages(const struct percpu_pool *pool);
 
 /*
  * percpu__present_find - completes chunk->present for these pages of a unit, each of which holds a

@@ -16,30 +16,30 @@
 
 #define PAGE_BYTES ((uintptr_t)PERCPU__PAGE_GRANULES * PERCPU__GRANULE)
 
-uint32_t percpu__plain_copies; /* 0, or the number of copies; atomic, see settle */
-static bool some_are_dear;     /* atomic; never false again */
+uint32_t percpu__plain_copies;     /* 0, or the number of copies; atomic, see settle */
+static bool some_reads_make_pages; /* atomic; never false again */
 
 /*
- * Sets percpu__plain_copies by some_are_dear. Each thread that stores the former reads the latter
- * again, so that the last store is right.
+ * Sets percpu__plain_copies by some_reads_make_pages. Each thread that stores the former reads the
+ * latter again, so that the last store is right.
  */
 static void settle(void)
 {
-	if (!__atomic_load_n(&some_are_dear, __ATOMIC_SEQ_CST))
+	if (!__atomic_load_n(&some_reads_make_pages, __ATOMIC_SEQ_CST))
 		__atomic_store_n(&percpu__plain_copies, percpu_abi.nr_copies, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&some_are_dear, __ATOMIC_SEQ_CST) &&
+	if (__atomic_load_n(&some_reads_make_pages, __ATOMIC_SEQ_CST) &&
 	    __atomic_load_n(&percpu__plain_copies, __ATOMIC_SEQ_CST))
 		__atomic_store_n(&percpu__plain_copies, 0, __ATOMIC_SEQ_CST);
 }
 
 /* Leaves percpu__plain_copies alone if copies are few, because then sums read all of them. */
-bool percpu__looks_make_pages(const struct percpu_pool *pool)
+bool percpu__reads_make_pages(const struct percpu_pool *pool)
 {
 	if (!pool->backing->reads_make_pages &&
 	    (percpu__copies_are_few() || percpu__has_zero_page()))
 		return false;
 	if (!percpu__copies_are_few()) {
-		__atomic_store_n(&some_are_dear, true, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&some_reads_make_pages, true, __ATOMIC_SEQ_CST);
 		settle();
 	}
 	return true;
@@ -131,7 +131,8 @@ static bool are_everywhere(const struct percpu__chunk *chunk, uint64_t pages)
 
 bool percpu__present_find(struct percpu__chunk *chunk, uint64_t pages)
 {
-	if (!chunk->is_dear || !(pages & ~__atomic_load_n(&chunk->everywhere, __ATOMIC_RELAXED)))
+	if (!chunk->reads_make_pages ||
+	    !(pages & ~__atomic_load_n(&chunk->everywhere, __ATOMIC_RELAXED)))
 		return false;
 	/* If the kernel does not tell, all copies are read, and have the pages afterwards. */
 	if (ask(chunk, pages) < 0 || are_everywhere(chunk, pages)) {
@@ -160,7 +161,7 @@ struct percpu__present percpu__present_asked(const void *p)
 
 void percpu__present_forget(struct percpu__chunk *chunk, uint64_t pages)
 {
-	if (!chunk->is_dear)
+	if (!chunk->reads_make_pages)
 		return;
 	__atomic_fetch_and(&chunk->everywhere, ~pages, __ATOMIC_RELAXED);
 	for (unsigned copy = 0; copy < percpu_abi.nr_copies; copy++)

@@ -76,11 +76,11 @@ static void look_for_slots(struct percpu_pool *pool, void *arg)
 
 struct percpu_pool *percpu__pool_of(uintptr_t address)
 {
-	const unsigned judge = percpu__lookup_begin();
+	const unsigned lookup = percpu__lookup_begin();
 	const struct percpu__chunk *chunk = percpu__pagemap_find(address);
 	struct search search = { address, chunk ? chunk->pool : NULL };
 
-	percpu__lookup_end(judge);
+	percpu__lookup_end(lookup);
 	if (percpu__likely(search.found))
 		return search.found;
 	percpu__pools_lock();

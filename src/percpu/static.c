@@ -96,9 +96,9 @@ static bool was_there_before(const struct percpu__attachment *one,
 	return one->key == coming->key || (one->module && one->module == coming->module);
 }
 
-static bool is_same(const struct percpu__attachment *one, const struct percpu__attachment *judged)
+static bool is_same(const struct percpu__attachment *one, const struct percpu__attachment *asked)
 {
-	return one->number == judged->number;
+	return one->number == asked->number;
 }
 
 /*
@@ -107,7 +107,7 @@ static bool is_same(const struct percpu__attachment *one, const struct percpu__a
  */
 void percpu__static_collect(void)
 {
-	struct percpu__attachment judged = { .number = 0 };
+	struct percpu__attachment asked = { .number = 0 };
 	uint64_t nr;
 
 	if (!percpu__attachments_set_aside())
@@ -115,9 +115,9 @@ void percpu__static_collect(void)
 	nr = unloaded_so_far();
 	if (nr == __atomic_load_n(&nr_unloaded, __ATOMIC_RELAXED))
 		return;
-	while (percpu__attachment_next_set_aside(&judged))
-		if (module_at(judged.key) != judged.module)
-			free_all(is_same, &judged);
+	while (percpu__attachment_next_set_aside(&asked))
+		if (module_at(asked.key) != asked.module)
+			free_all(is_same, &asked);
 	__atomic_store_n(&nr_unloaded, nr, __ATOMIC_RELAXED);
 }
 

@@ -9,8 +9,8 @@
  * memory; idle memory goes back within two epochs. The work is done by operations that take the
  * pool's lock; each gives back a few pages of one chunk, or one chunk.
  *
- * A free serves its own pool, if that has idle memory. From time to time an alloc or a free looks
- * at all pools, to find those that have become quiet. One chunk without a live area stays mapped
+ * A free serves its own pool, if that has idle memory. From time to time an alloc or a free visits
+ * all pools, to find those that have become quiet. One chunk without a live area stays mapped
  * for the next allocation.
  *
  * percpu_trim gives back all idle memory at once, and the areas of the area cache. A chunk of huge
@@ -20,7 +20,7 @@
 #include "percpu/percpu.h"
 
 #define GIVE_PAGES 256u /* pages of all copies per operation, but at least one of each copy */
-#define LOOKS 64u       /* chunks that one operation visits to find them */
+#define MAX_VISITS 64u  /* chunks that one operation visits to find them */
 #define WORTH_PAGES PERCPU__UNIT_PAGES /* a pool in use gives back no fewer idle pages */
 
 /*
@@ -173,7 +173,7 @@ static bool is_any_due(const struct percpu_pool *pool)
  * memory, parts of larger pages). Fewer than worth_pages pages are not due. If no free left idle
  * memory for an epoch, all idle memory counts as not needed.
  */
-static void look_at_age(struct percpu_pool *pool, uint64_t now_ms, size_t worth_pages)
+static void update_age(struct percpu_pool *pool, uint64_t now_ms, size_t worth_pages)
 {
 	struct percpu__pool_age *const age = &pool->age;
 
@@ -200,7 +200,7 @@ static void look_at_age(struct percpu_pool *pool, uint64_t now_ms, size_t worth_
 }
 
 /* Returns: the lowest nr of the pages. */
-static uint64_t some_of(uint64_t pages, unsigned nr)
+static uint64_t lowest_of(uint64_t pages, unsigned nr)
 {
 	uint64_t rest = pages;
 
@@ -210,7 +210,7 @@ static uint64_t some_of(uint64_t pages, unsigned nr)
 }
 
 /* Gives back a chunk that is due. */
-static void give_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
+static void give_back_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
 {
 	struct percpu__pool_age *const age = &pool->age;
 	const size_t least_pages = age->least_pages, idle_pages = pool->idle_pages;
@@ -222,12 +222,12 @@ static void give_chunk(struct percpu_pool *pool, struct percpu__chunk *chunk)
 }
 
 /* Purges some of the pages. Returns: true if the chunk has none left that can be purged. */
-static bool give_pages(struct percpu_pool *pool, struct percpu__chunk *chunk, uint64_t pages)
+static bool give_back_pages(struct percpu_pool *pool, struct percpu__chunk *chunk, uint64_t pages)
 {
 	const unsigned nr =
 		percpu_abi.nr_copies < GIVE_PAGES ? GIVE_PAGES / percpu_abi.nr_copies : 1;
 	const unsigned of_page = percpu__page_bytes() / (PERCPU__PAGE_GRANULES * PERCPU__GRANULE);
-	const uint64_t some = some_of(pages, nr < of_page ? of_page : nr & ~(of_page - 1));
+	const uint64_t some = lowest_of(pages, nr < of_page ? of_page : nr & ~(of_page - 1));
 	bool done;
 
 	purge_chunk(pool, chunk, some, &done);
@@ -237,11 +237,11 @@ static bool give_pages(struct percpu_pool *pool, struct percpu__chunk *chunk, ui
 }
 
 /* Gives back one chunk that is due, or some pages of one chunk. */
-static void give_some(struct percpu_pool *pool)
+static void give_back_some(struct percpu_pool *pool)
 {
 	struct percpu__pool_age *const age = &pool->age;
 
-	for (unsigned looks = LOOKS; looks && is_any_due(pool); looks--) {
+	for (unsigned visits = MAX_VISITS; visits && is_any_due(pool); visits--) {
 		const uint32_t slot = percpu__chunk_index_next(&pool->chunk_index, age->slot);
 		struct percpu__chunk *chunk;
 		uint64_t pages;
@@ -260,10 +260,10 @@ static void give_some(struct percpu_pool *pool)
 		age->slot = slot;
 		if (age->due_chunks && pool->nr_empty > 1 &&
 		    percpu__area_map_is_empty(&chunk->area_map)) {
-			give_chunk(pool, chunk);
+			give_back_chunk(pool, chunk);
 			return;
 		}
-		if (age->due_pages && pages && !give_pages(pool, chunk, pages))
+		if (age->due_pages && pages && !give_back_pages(pool, chunk, pages))
 			return;
 		age->slot = slot + 1;
 		age->nr_unseen--;
@@ -279,10 +279,10 @@ void percpu__trim_after_free(struct percpu_pool *pool)
 	if (!pool->backing->can_purge)
 		return;
 	now_ms = percpu__now_ms();
-	look_at_age(pool, now_ms, WORTH_PAGES);
+	update_age(pool, now_ms, WORTH_PAGES);
 	pool->age.put_ms = now_ms;
 	if (percpu__unlikely(is_any_due(pool)))
-		give_some(pool);
+		give_back_some(pool);
 }
 
 void percpu__pool_return(void __percpu *p)
@@ -318,7 +318,7 @@ void percpu__pool_age_init(struct percpu_pool *pool, const struct percpu_pool_at
 
 struct round {
 	uint64_t now_ms;
-	bool gave, more;
+	bool gave_back, more;
 };
 
 /* Gives back some memory of the first pool that has any due; the other pools wait their turn. */
@@ -329,10 +329,10 @@ static void age_one(struct percpu_pool *pool, void *arg)
 	if (!pool->backing->can_purge)
 		return;
 	percpu__lock(&pool->lock);
-	look_at_age(pool, round->now_ms, 1);
-	if (is_any_due(pool) && !round->gave) {
-		give_some(pool);
-		round->gave = true;
+	update_age(pool, round->now_ms, 1);
+	if (is_any_due(pool) && !round->gave_back) {
+		give_back_some(pool);
+		round->gave_back = true;
 	}
 	round->more |= is_any_due(pool);
 	percpu__unlock(&pool->lock);

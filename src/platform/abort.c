@@ -1,27 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the check whether this kernel aborts critical sections of a thread that is preempted on its own CPU, for kernels
- * whose version does not tell.
+ * Owns the check whether this kernel aborts the critical section of a thread that is preempted and
+ * continues on the same CPU. It is for kernels whose version does not tell.
  *
  *	caller                                          neighbour, on the same CPU
- *	begins a section, and waits in it               sleeps for SLEEP_NS
+ *	begins a critical section, waits in it          sleeps for SLEEP_NS
  *	                                                wakes up, which preempts the caller
  *	                                                turns++, and sleeps again
  *	aborted, and turns has changed: as it must be
  *	sees turns change: two instructions of one
- *	section ran on both sides of a preemption
+ *	critical section ran on both sides of a
+ *	preemption
  *
- * The second cannot be mistaken: the neighbour is pinned to the CPU that the section found itself on, and a migration
- * aborts it. An abort may have other causes; so one section that was not aborted decides, and else MIN_ABORTS that were.
+ * The last case is unmistakable: the neighbour is pinned to the CPU that the critical section saw, and
+ * a migration aborts it. An abort may have other causes. So one critical section that was not aborted
+ * decides; otherwise MIN_ABORTS that were aborted do.
  *
- * The start may run in a signal handler, before any constructor, in a process with threads or with very much memory. So
- * the neighbour shares the memory, as a copy of the address space may take seconds, and is not a thread that libc knows; its
- * parent gets no signal of its end, and wait finds it by __WCLONE alone. It runs on a stack in the caller's frame and calls the kernel
- * without libc, as it has the caller's thread pointer. The caller keeps its mask of CPUs, which others may look at
- * or change meanwhile: the neighbour follows where the caller is moved.
+ * The library may start in a signal handler, before any constructor, or in a process with threads or
+ * with much memory. Therefore the neighbour shares the memory, as a copy of the address space may take
+ * seconds, and libc does not know it as a thread; the caller gets no signal when it ends, and wait
+ * finds it by __WCLONE only. It runs on a stack in the caller's frame and calls the kernel without
+ * libc, since it has the caller's thread pointer. The caller keeps its CPU mask, which other threads
+ * may read or change meanwhile; the neighbour follows the caller.
  *
- * Nothing is tried where it could do harm: under a filter of system calls, which may kill, and in a thread of a real-time
- * policy, which the neighbour would never preempt.
+ * Nothing is tried where it could do harm: under a system call filter, which may kill, and in a thread
+ * of a real-time policy, which the neighbour would never preempt.
  */
 #include <sched.h>
 #include <signal.h>
@@ -35,18 +38,18 @@
 #include "platform/sys.h"
 
 #define SLEEP_NS 50000L
-#define SLICE_NS 100000u /* the least that schedulers grant: who asks for it may preempt sooner */
-#define LIMIT_NS 250000000L /* reached on machines alone that run nothing else in time either */
+#define SLICE_NS 100000u /* the least that schedulers grant; a short slice may preempt sooner */
+#define LIMIT_NS 250000000L /* reached only on machines that run nothing in time */
 #define MIN_ABORTS 5
-#define MAX_TURNS 10000     /* a second or two, should the caller die meanwhile */
-#define LOOKS_AT_TURNS 20000 /* of a section that nobody preempts */
+#define MAX_TURNS 10000     /* a second or two, in case the caller dies */
+#define LOOKS_AT_TURNS 20000 /* in a critical section that is not preempted */
 #define MAX_CPUS 8192
 #define STACK_BYTES 2048
 
 
 #if defined(__x86_64__) || defined(__aarch64__)
 
-/* What a section found: its CPU, the neighbour's turns when it began, and at its end. -1: it did not come so far. */
+/* The view of a critical section: its CPU, and the turns at its start and at its end. -1: not reached. */
 struct look {
 	int cpu, before, after, is_aborted;
 };
@@ -57,7 +60,7 @@ struct look {
 #include "platform/check_aarch64.h"
 #endif
 
-/* The kernel's sched_attr, whose name some releases of libc have as well. */
+/* The kernel's sched_attr; some releases of libc use the name, too. */
 struct attributes {
 	uint32_t size, policy;
 	uint64_t flags;
@@ -66,12 +69,12 @@ struct attributes {
 	uint64_t runtime, deadline, period;
 };
 
-/* Of the caller's stack. */
+/* On the caller's stack. */
 struct neighbour {
-	int wanted_cpu; /* the caller writes it */
-	int cpu;        /* the neighbour does: that it is pinned to; -1: none */
-	int turns;      /* the neighbour does */
-	int is_over;    /* the caller does */
+	int wanted_cpu; /* written by the caller */
+	int cpu;        /* written by the neighbour: where it is pinned; -1: nowhere */
+	int turns;      /* written by the neighbour */
+	int is_over;    /* written by the caller */
 	struct attributes attributes;
 	unsigned long mask[MAX_CPUS / 8 / sizeof(unsigned long)];
 	char stack[STACK_BYTES] __attribute__((aligned(16)));
@@ -91,7 +94,7 @@ static bool pin(struct neighbour *self, unsigned cpu)
 	return is_pinned;
 }
 
-/* The neighbour. Sanitizers would look for a thread of theirs. */
+/* The neighbour. No sanitizer, since it is not a thread that they know. */
 __attribute__((no_sanitize("address", "thread", "undefined"))) static void work_beside(void *arg)
 {
 	struct neighbour *self = arg;
@@ -102,7 +105,7 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) static void work_
 		const int cpu = __atomic_load_n(&self->wanted_cpu, __ATOMIC_RELAXED);
 
 		if (cpu != self->cpu) {
-			/* Between the two it is anywhere; pairs with look, on the same CPU. */
+			/* Between the two stores it may be anywhere. Pairs with look, on the same CPU. */
 			__atomic_store_n(&self->cpu, -1, __ATOMIC_RELEASE);
 			if (!pin(self, (unsigned)cpu))
 				return;
@@ -121,7 +124,7 @@ static uint64_t now_ns(void)
 	return now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
-/* Looks until they have been enough, or the time is over. */
+/* Looks until it has seen enough, or the time is over. */
 static enum percpu__aborts watch(struct neighbour *neighbour, char *area)
 {
 	const uint64_t end = now_ns() + LIMIT_NS;
@@ -134,7 +137,7 @@ static enum percpu__aborts watch(struct neighbour *neighbour, char *area)
 		__atomic_store_n(&neighbour->wanted_cpu, __atomic_load_n(cpu_id, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
 		look(&at, area, &neighbour->cpu, &neighbour->turns, LOOKS_AT_TURNS);
 		if (at.before == -1 || at.cpu == -1)
-			; /* it was elsewhere, or hardly began */
+			; /* the neighbour was elsewhere, or the critical section hardly began */
 		else if (!at.is_aborted && at.after != at.before)
 			return PERCPU__ABORTS_NOT;
 		else if (at.is_aborted && __atomic_load_n(&neighbour->turns, __ATOMIC_RELAXED) != at.before &&
@@ -146,7 +149,7 @@ static enum percpu__aborts watch(struct neighbour *neighbour, char *area)
 	return PERCPU__ABORTS;
 }
 
-/* A filter of system calls may kill whoever makes one that it does not know. */
+/* A system call filter may kill the caller of a system call that it does not know. */
 static bool is_confined(void)
 {
 	return sys_call(prctl(PR_GET_SECCOMP)) > 0;
@@ -160,7 +163,7 @@ static bool may_be_preempted(struct attributes *attributes)
 
 static enum percpu__aborts check(char *area)
 {
-	/* It is nobody's thread: no signal of its end, no tracer; it shares the memory, and copies nothing. */
+	/* No signal at its end, no tracer; the memory is shared, not copied. */
 	const unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_UNTRACED;
 	struct neighbour neighbour = { .cpu = -1, .wanted_cpu = -1 };
 	enum percpu__aborts found;
@@ -187,7 +190,7 @@ enum percpu__aborts percpu__rseq_aborts(ptrdiff_t offset)
 	enum percpu__aborts found;
 	uint64_t mask;
 
-	/* As the kernel sees it: a signal aborts sections, too, and libc leaves some of its own out of masks. */
+	/* By the kernel's call: a signal aborts critical sections, too, and libc keeps some signals out of masks. */
 	if (sys_call(syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask))) < 0)
 		return PERCPU__ABORTS_UNKNOWN;
 	found = check(thread_pointer() + offset);

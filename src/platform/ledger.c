@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what is left of a static copy of the library when the module that holds it is unloaded.
+ * Owns the resources that a static copy of the library leaves when the module that holds it is
+ * unloaded.
  *
- * A copy in a plugin cannot clean up behind itself. Its destructors run at dlclose(), when all that it mapped shall
- * go, and at exit, when threads may still count in it; and they cannot tell which it is. So such a copy keeps a
- * ledger of what it has, outside of its module, and the next copy that is loaded settles the ledgers of those that
- * are gone. Of any number of plugins, one after the other, what one of them had is left in the end.
+ * A copy in a plugin cannot clean up after itself. Its destructors run at dlclose(), when its mappings
+ * must go, and at exit, when threads may still count in them; and they cannot tell the two apart.
+ * Therefore such a copy keeps a ledger of its resources outside of its module, and the next copy that
+ * is loaded settles the ledgers of unloaded copies. After any number of plugins, loaded one after the
+ * other, the resources of one of them are left.
  *
  *	meeting (a mapping with a name, found in /proc/self/maps)
- *	   first -> ledger -> ledger -> ...          one of each copy: pages of entries
- *	               alive -> a word of the copy's own, that holds token while the copy is there
+ *	   first -> ledger -> ledger -> ...          one for each copy: pages of entries
+ *	               alive -> a word in the copy, which holds token while the copy is loaded
  *
- * The kernel is asked to read the word, so that it does not matter what lies at that address by now. Copies may be of
- * different versions: the name has the number of this layout. Constructors run one at a time, under the loader's lock,
- * and only they follow the list. Entries change without a lock. After a fork the child has all of that of its own.
+ * The kernel is asked to read the word, so any content of that address is harmless. Copies may be of
+ * different versions: the name contains the number of this layout. Constructors run one at a time,
+ * under the loader's lock, and only they follow the list. Entries change without a lock. After a fork
+ * the child has its own copy of all of this.
  *
- * Without /proc, memfds or process_vm_readv(2) nothing is settled. The shared object is never unloaded, nor is a
- * program: they keep no ledger.
+ * Without /proc, memfds or process_vm_readv(2) nothing is settled. The shared object and a program are
+ * never unloaded: they keep no ledger.
  */
 #include <elf.h>
 #include <link.h>
@@ -44,7 +47,7 @@ struct entry {
 
 struct page {
 	struct page *next;     /* of the same copy; atomic */
-	struct page *next_copy; /* this and below: of the first page of each */
+	struct page *next_copy; /* this and below: in the first page of each copy */
 	const uint64_t *alive;
 	uint64_t token;
 	struct entry entries[];
@@ -56,7 +59,7 @@ struct meeting {
 	struct page *first;
 };
 
-static uint64_t alive;     /* the token while this copy is there */
+static uint64_t alive;     /* the token while this copy is loaded */
 static struct page *pages; /* of this copy; set once, by a compare-and-swap */
 
 bool percpu__may_be_unloaded(void)
@@ -73,7 +76,7 @@ static unsigned nr_per_page(void)
 	return (percpu__page_bytes() - sizeof(struct page)) / sizeof(struct entry);
 }
 
-/* Past the ledger, which says nothing of its own pages. */
+/* Maps directly: the ledger does not list its own pages. */
 static struct page *map_page(void)
 {
 	const intptr_t page = sys_mmap(NULL, percpu__page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -111,7 +114,7 @@ static bool fill_in(struct page *page, struct entry with)
 	return false;
 }
 
-/* What finds no room is not in the ledger, and stays when the copy goes. */
+/* A resource for which there is no room is not in the ledger, and stays when the copy is unloaded. */
 void percpu__ledger_add(enum percpu__ledger_kind kind, uint64_t first, uint64_t second, uint64_t third)
 {
 	const struct entry entry = { kind + 2, first, second, third };
@@ -129,7 +132,7 @@ void percpu__ledger_add(enum percpu__ledger_kind kind, uint64_t first, uint64_t 
 	}
 }
 
-/* Takes [first, first + second) out of an entry that is BUSY. Returns: what is left behind it, of that many bytes. */
+/* Cuts [first, first + second) out of an entry that is BUSY. Returns: the bytes of the range that follow the cut. */
 static uint64_t cut(struct entry *entry, uint64_t first, uint64_t second)
 {
 	const uint64_t behind = entry->first + entry->second - (first + second);
@@ -162,7 +165,7 @@ void percpu__ledger_strike(enum percpu__ledger_kind kind, uint64_t first, uint64
 			if (__atomic_load_n(&entry->kind, __ATOMIC_ACQUIRE) != kind + 2u ||
 			    !(is_file ? entry->first == first : has(entry, first, second)))
 				continue;
-			/* Nobody else has the range, nor its entry. */
+			/* No other thread has the range, or its entry. */
 			__atomic_store_n(&entry->kind, BUSY, __ATOMIC_RELAXED);
 			behind = is_file ? entry->second = 0 : cut(entry, first, second);
 			__atomic_store_n(&entry->kind, entry->second ? kind + 2u : VACANT, __ATOMIC_RELEASE); /* pairs with percpu__ledger_strike */
@@ -172,9 +175,9 @@ void percpu__ledger_strike(enum percpu__ledger_kind kind, uint64_t first, uint64
 		}
 }
 
-/* ---- copies that are gone ---- */
+/* ---- unloaded copies ---- */
 
-/* Struck before it is done: a child that is forked in between must not do it again. */
+/* Strikes an entry before it acts: a child forked in between must not act again. */
 static void settle_all(struct page *page, enum percpu__ledger_kind kind)
 {
 	for (; page; page = page->next)
@@ -206,7 +209,7 @@ static void settle(struct page *page)
 	}
 }
 
-/* Whoever cannot be read for another reason than that nothing is there may be alive. */
+/* Returns: false if the copy is unloaded. If its word cannot be read for any reason but EFAULT, it may be loaded. */
 static bool is_alive(const struct page *page)
 {
 	uint64_t word = 0;
@@ -218,7 +221,7 @@ static bool is_alive(const struct page *page)
 
 /* ---- the meeting ---- */
 
-/* The address that the line of /proc/self/maps begins with, if it is the meeting's; else 0. */
+/* Returns: the address at the start of a line of /proc/self/maps, if the line is that of the meeting; else 0. */
 static uintptr_t parse_line(const char *line)
 {
 	static const char name[] = "/memfd:" MEETING_NAME " (deleted)";
@@ -249,7 +252,7 @@ static struct meeting *find_meeting(void)
 			*end = '\0';
 			meeting = (struct meeting *)parse_line(line);
 		}
-		filled = line == text && filled == sizeof(text) - 1 ? 0 : filled - (line - text); /* no line is so long */
+		filled = line == text && filled == sizeof(text) - 1 ? 0 : filled - (line - text); /* a line this long is not the meeting's */
 		memmove(text, line, filled);
 	}
 	percpu__close(fd);
@@ -294,7 +297,7 @@ __attribute__((constructor(PERCPU__STATIC_PRIORITY))) static void join(void)
 		own->token = TOKEN_MAGIC | ++meeting->last_token;
 		own->alive = &alive;
 		own->next_copy = meeting->first;
-		__atomic_store_n(&alive, own->token, __ATOMIC_SEQ_CST); /* first: else it would be taken for gone */
+		__atomic_store_n(&alive, own->token, __ATOMIC_SEQ_CST); /* first: a listed copy without it counts as unloaded */
 		meeting->first = own;
 	}
 }

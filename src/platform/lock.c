@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns locks and their order. The ranks a thread holds are kept, under --enable-checks alone, as bits
- * of a thread-specific value: the library has no thread-local storage of its own.
+ * Owns locks and their order. With --enable-checks the ranks that a thread holds are bits of a
+ * thread-specific value, since the library has no thread-local storage of its own.
  *
- * A thread that forks holds all locks from the library's fork handlers before the fork to those after it. Handlers
- * of the program's that are called in between, in the same thread, may use the library: so such a lock knows
- * its thread, lets that thread pass, and counts how often it did.
+ * A forking thread holds all locks between the library's fork handlers. Handlers of the program that
+ * run in between, in the same thread, may use the library. Therefore a lock held for a fork knows its
+ * thread, lets that thread pass, and counts how often it did.
  */
 #include "platform/platform.h"
 
@@ -31,7 +31,7 @@ static void set_held(uintptr_t ranks)
 }
 
 #ifndef PERCPU_SHARED_OBJECT
-/* Of a process that ends, the ranks of its other threads are 0 from now on. */
+/* When the process ends, the ranks of its other threads become 0. */
 __attribute__((destructor)) static void delete_held_key(void)
 {
 	if (percpu__may_be_unloaded()) {
@@ -50,7 +50,7 @@ static void set_held(uintptr_t ranks)
 }
 #endif
 
-#define FORKING ((uintptr_t)1) /* no rank: the thread holds locks for a fork, and may take any other beside */
+#define FORKING ((uintptr_t)1) /* not a rank: the thread holds locks for a fork, and may take any other */
 
 static void note_unlocked(enum percpu__rank rank)
 {
@@ -60,12 +60,15 @@ static void note_unlocked(enum percpu__rank rank)
 }
 
 #ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
-#define FRESH PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP /* what it guards takes less time than falling asleep */
+#define FRESH PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP /* the data is guarded for less time than a sleep takes */
 #else
 #define FRESH PTHREAD_MUTEX_INITIALIZER
 #endif
 
-/* No call, of which a thread sanitizer would hear, but not of the release behind it. */
+/*
+	 * An assignment, not pthread_mutex_init(): ThreadSanitizer would intercept the call, but miss the
+	 * release store that publishes the lock, and report a race.
+	 */
 void percpu__lock_init(struct percpu__lock *lock, enum percpu__rank rank)
 {
 	*lock = (struct percpu__lock){ .mutex = FRESH, .rank = rank };
@@ -147,7 +150,7 @@ void percpu__unlock_after_fork(struct percpu__lock *lock)
 	percpu__unlock(lock);
 }
 
-/* Of another thread's lock it may read any value but the caller's own. */
+/* If another thread holds the lock, the value read may be any but the caller's own. */
 bool percpu__is_locked_for_fork(const struct percpu__lock *lock)
 {
 	return __atomic_load_n(&lock->forker, __ATOMIC_RELAXED) == this_thread();

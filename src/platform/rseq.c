@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the discovery of libc's rseq areas. libc registers one for every thread it makes and says where
- * it lies through three symbols; a libc without them leaves the weak references zero. Nothing is
- * registered here, and nothing of an area is written here.
+ * Owns the discovery of libc's rseq areas. libc registers an area for every thread that it makes, and
+ * three symbols tell where it lies; with a libc that lacks them the weak references are zero. This
+ * file registers nothing and writes no area.
  *
- * A kernel that is listed as one that may not abort sections is checked at start, unless the user asks for sections.
+ * A kernel that may not abort critical sections (kernel.c) is checked at start, unless the user
+ * insists on rseq.
  */
 #include <sys/utsname.h>
 
@@ -14,7 +15,7 @@ extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
 extern const unsigned int __rseq_flags __attribute__((weak));
 
-/* What this is built for: a personality may have the kernel say another name. */
+/* The machine of the build: a personality(2) may make the kernel report another one. */
 #ifdef __aarch64__
 #define MACHINE "aarch64"
 #else
@@ -95,7 +96,7 @@ static void name_kernel(const char *reason, char *text, size_t size)
 	text[length] = '\0';
 }
 
-/* The text with the kernel's name is made once, by whoever comes first; who comes meanwhile does without the name. */
+/* The first caller makes the text that names the kernel; callers in the meantime get one without the name. */
 const char *percpu__rseq_reason(enum percpu__rseq_state state)
 {
 	enum { UNMADE, BEING_MADE, MADE };

@@ -8,7 +8,7 @@
 #define PERCPU_BACKING_H
 
 #include "percpu/file.h"
-#include "percpu/percpu.h"
+#include "percpu/pools.h"
 
 struct percpu__backing {
 	bool can_purge;        /* pages can be given back to the kernel */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns a chunk, one reservation of address space (percpu.h has the picture). A chunk is made in
+ * Owns a chunk, one reservation of address space (chunk.h has the picture). A chunk is made in
  * three steps: reserve, commit, place. If a step fails there is no chunk, with one exception: the
  * kernel may refuse placement, then first touch decides, and chunk->placed is false. Apart from
  * populated pools, making a chunk touches only its metadata.

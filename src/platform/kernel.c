@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the table of kernels that are known not to abort critical sections when they must. Versions are compared as
- * numbers:
+ * Owns the table of kernels that are known not to abort critical sections when they must. Versions are
+ * compared as numbers:
  *
- *	version = major << 48 | minor << 32 | patch << 16 | release candidate; RELEASED: none, but the release itself
+ *	version = major << 48 | minor << 32 | patch << 16 | release candidate, or RELEASED for a release
  *
- * What is behind the version may not be believed: distributions keep it and mend the kernel.
+ * A version in the table does not prove the fault: distributions repair a kernel and keep its version.
  */
 #include <string.h>
 
@@ -20,10 +20,10 @@ static const struct range {
 	uint64_t from, before;
 	const char *name;
 } ranges[] = {
-	/* No abort of a thread that is preempted and goes on on its CPU. 6.19 was never mended. */
+	/* No abort if a preempted thread continues on its CPU. 6.19 was never repaired. */
 	{ "aarch64", KERNEL(6, 19, 0, 0), KERNEL(7, 0, 14, 0), "6.19 to 7.0.13" },
 	{ "aarch64", KERNEL(7, 1, 0, 0), KERNEL(7, 1, 0, 3), "7.1-rc1 and 7.1-rc2" },
-	/* Who has rseq and says that it is older than that hides its version, as setarch --uname-2.6 does. */
+	/* A kernel with rseq that reports an older version hides it, as setarch --uname-2.6 does. */
 	{ "aarch64", 0, KERNEL(4, 18, 0, 0), "those that may hide being 6.19 to 7.0.13" },
 };
 
@@ -32,7 +32,7 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* Returns: the number at *text, at most 0xfffe, and *text is behind it. */
+/* Returns: the number at *text, at most 0xfffe. *text moves past it. */
 static uint64_t read_number(const char **text)
 {
 	uint64_t number = 0;
@@ -42,7 +42,7 @@ static uint64_t read_number(const char **text)
 	return number;
 }
 
-/* "7.1.0-rc2", "7.1-rc2", "7.1.0-0.rc2.fc45", "7.1.0-070100rc2": the 2. */
+/* Returns: the 2 of "7.1.0-rc2", "7.1-rc2", "7.1.0-0.rc2.fc45", "7.1.0-070100rc2". */
 static uint64_t read_candidate(const char *text)
 {
 	for (const char *found = text; (found = strstr(found, "rc")); found += 2) {

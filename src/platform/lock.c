@@ -66,9 +66,9 @@ static void note_unlocked(enum percpu__rank rank)
 #endif
 
 /*
-	 * An assignment, not pthread_mutex_init(): ThreadSanitizer would intercept the call, but miss the
-	 * release store that publishes the lock, and report a race.
-	 */
+ * An assignment, not pthread_mutex_init(): ThreadSanitizer would intercept the call, but miss the
+ * release store that publishes the lock, and report a race.
+ */
 void percpu__lock_init(struct percpu__lock *lock, enum percpu__rank rank)
 {
 	*lock = (struct percpu__lock){ .mutex = FRESH, .rank = rank };

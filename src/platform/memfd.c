@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns memory that lies in a file without a name: made, mapped and sealed by the process whose memory it
- * is, found by others among its descriptors, and read there. Who reads does not map: a page that is not
- * there would be made, and one that was cut off would be a signal. Nor does a reader take the word of a
- * descriptor for what it is: only a regular file that can bear seals, on the device of all memfds, is read at all.
+ * Owns memory in a memfd. The owner process makes, maps and seals it; other processes find it among
+ * the owner's descriptors and read it. A reader does not map the file: it would make missing pages, and
+ * get a signal for pages that were cut off. A reader does not trust a descriptor: it reads a regular
+ * file that can bear seals, on the device of all memfds, and no other.
  *
- * A file is known by its device and its inode number. The kernel keeps all memfds on a mount of its own, which nobody
- * can mount elsewhere, and numbers their inodes from 1 on: a tmpfs that anybody mounts has the same numbers.
+ * A file is identified by its device and its inode number. The kernel keeps all memfds on a mount of
+ * its own, which cannot be mounted elsewhere, and numbers their inodes from 1; any tmpfs has the same
+ * numbers.
  */
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +24,7 @@
 
 #define NAME_BYTES_MAX 249 /* the kernel's limit */
 
-/* To set the size of a file past this limit is a signal, not an error. */
+/* Returns: true if setting this size would raise a signal (RLIMIT_FSIZE), not return an error. */
 static bool is_beyond_limit(uint64_t bytes)
 {
 	struct rlimit limit;
@@ -39,7 +40,7 @@ static int make(const char *name, unsigned flags)
 	return sys_memfd_create(cut, MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
 }
 
-/* Makes an empty one, without a mark for execution where the kernel knows that. -errno. */
+/* Makes an empty memfd, not executable if the kernel supports that. Returns: a descriptor or -errno. */
 static int make_any(const char *name)
 {
 	const int fd = make(name, MFD_NOEXEC_SEAL);
@@ -104,7 +105,7 @@ void percpu__memfd_close(const struct percpu__memfd *file)
 
 int percpu__memfd_map(const struct percpu__memfd *file, uint64_t offset, void *start, size_t bytes)
 {
-	/* The range was reserved a moment ago: that told whether this mapping would be filled. */
+	/* The range was reserved a moment ago, which told whether the kernel would fill this mapping. */
 	const bool locked = percpu__new_ones_are_locked();
 	const int protection = locked ? PROT_NONE : PROT_READ | PROT_WRITE;
 	const intptr_t got = sys_mmap(start, bytes, protection, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file->fd, offset);
@@ -138,7 +139,7 @@ int64_t percpu__memfd_seek_hole(const struct percpu__memfd *file, uint64_t offse
 
 /* ---- the reader's side ---- */
 
-/* The device of all memfds, as one of our own shows it: the same as long as the kernel runs. */
+/* Finds the device of all memfds from one of our own. It is the same while the kernel runs. */
 static int find_device(uint64_t *device)
 {
 	static uint64_t known; /* device + 1; every writer writes the same */
@@ -167,7 +168,7 @@ int percpu__can_tell_memfds(void)
 	return find_device(&device);
 }
 
-/* No other file system has the device, huge pages' included; of its files, those of SysV are no descriptors. */
+/* No other file system has the device, nor do huge pages; SysV segments, on it too, have no descriptors. */
 static bool is_memfd(int fd, uint64_t device)
 {
 	struct stat stat;
@@ -183,7 +184,7 @@ int percpu__open_memfd(const char *path)
 
 	if (error < 0)
 		return error;
-	/* Whatever the file is, opening it neither waits nor makes it our terminal. */
+	/* Opening neither blocks nor acquires a terminal, whatever the file is. */
 	fd = sys_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd >= 0 && !is_memfd(fd, device)) {
 		percpu__close(fd);

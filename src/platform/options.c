@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns PERCPU_OPTIONS: "key:value,key,...". Every key is one row of a table. What is not understood is
- * reported if the caller asks, and ignored.
+ * Owns PERCPU_OPTIONS: "key:value,key,...". Every key is one row of a table. An unknown key or value is
+ * ignored, and reported if the caller asks.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,7 @@ static bool set_mode(struct percpu__options *options, const char *value)
 	return true;
 }
 
-/* Decimal digits, at least one, of a number up to max. Returns: what follows them; NULL: no such number. */
+/* Parses a decimal number up to max, at least one digit. Returns: the text after it; NULL if there is no number. */
 static const char *read_number(const char *value, uint64_t max, uint64_t *number)
 {
 	const char *at = value;
@@ -49,7 +49,7 @@ static bool set_cpus(struct percpu__options *options, const char *value)
 	return true;
 }
 
-/* Bytes, or with K, M or G behind them so many times 2^10, 2^20 or 2^30. */
+/* Parses a number of bytes, times 2^10, 2^20 or 2^30 if K, M or G follows. */
 static bool set_keep(struct percpu__options *options, const char *value)
 {
 	static const char units[] = "KMG";
@@ -109,13 +109,13 @@ static bool set_leaks(struct percpu__options *options, const char *value)
 
 static const struct key {
 	const char *name;
-	bool (*set)(struct percpu__options *options, const char *value); /* false: no such value */
+	bool (*set)(struct percpu__options *options, const char *value); /* returns false for a bad value */
 } keys[] = {
 	{ "mode", set_mode },   { "cpus", set_cpus },   { "huge", set_huge },
 	{ "check", set_check }, { "leaks", set_leaks }, { "keep", set_keep },   { "decay", set_decay },
 };
 
-/* item: "key" or "key:value", the caller's to change. */
+/* item: "key" or "key:value"; modified. */
 static bool set(struct percpu__options *options, char *item)
 {
 	char *value = strchr(item, ':');
@@ -158,6 +158,6 @@ struct percpu__options percpu__options_parse(const char *text, bool report)
 
 struct percpu__options percpu__options(bool report)
 {
-	/* Not for a program that runs with more rights than its caller. */
+	/* Not in a program that runs with more privileges than its caller. */
 	return percpu__options_parse(secure_getenv("PERCPU_OPTIONS"), report);
 }

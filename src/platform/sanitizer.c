@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what is told to those that watch every access of a program: AddressSanitizer, LeakSanitizer,
- * ThreadSanitizer and Valgrind. They know malloc's blocks; of our memory they learn what nobody may use at the
- * moment, where pointers lie that keep blocks from being leaks, and what goes from one thread to another. The
- * library itself is built plain: the sanitizers are those of the program, found through weak references, and
- * most processes have none.
+ * Owns the cooperation with tools that check every access of a program: AddressSanitizer,
+ * LeakSanitizer, ThreadSanitizer and Valgrind. They know the blocks of malloc. The library tells them
+ * which of its memory is not allocated, where pointers lie that keep blocks from being leaks, and which
+ * objects go from one thread to another. The library itself is built without sanitizers: it finds those
+ * of the program through weak references, and most processes have none.
  *
- * A report of AddressSanitizer about such memory has no stacks. So each allocation has a trace with the
- * stacks of its allocation and its free, which are printed behind the report. Valgrind takes copies for
- * blocks of malloc's, and keeps stacks of them itself.
+ * AddressSanitizer has no stacks for such memory in its reports. Therefore each allocation has a trace
+ * with the stacks of its allocation and its free, which is printed after the report. Valgrind treats
+ * copies as blocks of malloc and keeps their stacks itself.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +40,7 @@ extern int backtrace(void **stack, int size) WEAK; /* glibc's */
 extern void __tsan_acquire(void *address) WEAK;
 extern void __tsan_release(void *address) WEAK;
 
-/* A library with the sanitizer in itself is for its own tests, which want the ways of other builds. */
+/* A library that is built with the sanitizer is for its own tests, which want the paths of other builds. */
 #define INSTRUMENTED (PERCPU__ASAN || PERCPU__TSAN)
 
 static bool has_asan(void)
@@ -53,7 +53,7 @@ static bool has_tsan(void)
 	return !INSTRUMENTED && __tsan_acquire && __tsan_release;
 }
 
-/* Where all goes through the pools' locks, a thread sanitizer sees who had an area before. */
+/* If every area goes through the pools' locks, ThreadSanitizer sees its previous owner. */
 bool percpu__is_sanitized(void)
 {
 	return has_asan() || has_tsan() || RUNNING_ON_VALGRIND;
@@ -62,7 +62,7 @@ bool percpu__is_sanitized(void)
 void percpu__sanitizer_hand_over(void *const *objects, size_t n)
 {
 	for (size_t i = 0; has_tsan() && i < n; i++)
-		if (percpu__is_item((uintptr_t)objects[i])) /* which is all that is known of it yet */
+		if (percpu__is_item((uintptr_t)objects[i])) /* nothing else is known of it yet */
 			__tsan_release(objects[i]);
 }
 
@@ -79,7 +79,7 @@ struct stack {
 	void *frames[DEEPEST];
 };
 
-/* A per-CPU pointer points to no copy: what holds the copies keeps Valgrind from taking all for leaks. */
+/* A per-CPU pointer points to no copy; a held pointer to the copies keeps them from being leaks to Valgrind. */
 struct percpu__trace {
 	struct stack allocated, freed;
 	char *copies[];
@@ -205,7 +205,7 @@ void percpu__on_report(void (*tell)(uintptr_t address))
 }
 
 #ifndef PERCPU_SHARED_OBJECT
-/* What hears goes with the module. */
+/* The listener is unloaded with the module. */
 __attribute__((destructor)) static void stop_hearing(void)
 {
 	if (tell_of && percpu__may_be_unloaded() && __asan_set_error_report_callback)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns which process this is: to the library in it, and to other processes that share memory with it.
+ * Owns the identity of this process, for the library in it and for processes that share memory with it.
  *
- * The generation is another number in each child, for as long as the child has memory of its own. A child that was made past the
- * handlers of pthread_atfork is noticed by a page that the kernel wipes in it (Linux 4.14), so that asking
- * costs a load; elsewhere by its process number, which costs a call. Numbers are handed out by a count that
- * a child has a copy of: no two processes of one line have the same.
+ * The generation is a different number in each child that has memory of its own. A child that was made
+ * without the handlers of pthread_atfork is noticed by a page that the kernel wipes in it (Linux 4.14),
+ * at the cost of a load; without such a page by its process number, at the cost of a call. Numbers come
+ * from a count of which a child has a copy: no two processes of one line of descent have the same.
  *
- * The word is a process number and the time at which the process started: other processes of the same namespaces
- * can tell whether that process is gone, and do not take another of the same number for it.
+ * The word consists of the process number and the start time of the process. Other processes of the
+ * same namespaces can tell whether that process has ended, and do not mistake a later process with the
+ * same number for it.
  *
  *	word:	| start time, in clock ticks since boot: 42 bits | process number: 22 bits |
  */
@@ -28,16 +29,16 @@
 #define PID_SHIFT 32
 #define NO_PAGE ((uint64_t *)8)
 
-static uint64_t last_generation; /* not below any that a process of this line has had */
-static uint64_t *wiped;          /* the page: its first word is the generation, 0 in a child; NO_PAGE: there is none */
-static uint64_t of_pid;          /* without it: generation << PID_SHIFT | the process number that it is of */
+static uint64_t last_generation; /* at least that of every process of this line of descent */
+static uint64_t *wiped;          /* the page: its first word is the generation, 0 in a child; or NO_PAGE */
+static uint64_t of_pid;          /* without the page: generation << PID_SHIFT | its process number */
 
 static uint64_t next_generation(void)
 {
 	return __atomic_add_fetch(&last_generation, 1, __ATOMIC_SEQ_CST);
 }
 
-/* A kernel, or what stands in for it, that accepts any advice at all is not believed. */
+/* Returns: true if the kernel wipes the page in children. An emulated kernel that accepts any advice is not trusted. */
 static bool wipes(void *page, size_t bytes)
 {
 	return sys_madvise(page, bytes, -1) < 0 && sys_madvise(page, bytes, MADV_WIPEONFORK) == 0;
@@ -104,7 +105,7 @@ struct facts {
 	uint64_t nr_threads, start;
 };
 
-/* The beginning of a file in /proc. false: it cannot be read. */
+/* Reads the beginning of a file in /proc. Returns: false if it cannot be read. */
 static bool read_text(const char *path, char *text, size_t size)
 {
 	const int fd = percpu__open(path);
@@ -118,7 +119,7 @@ static bool read_text(const char *path, char *text, size_t size)
 	return got > 0;
 }
 
-/* What /proc/PID/stat says, whose second field may hold anything; the fields behind it are counted from there. */
+/* Parses /proc/PID/stat. Its second field may contain anything, so fields are counted from the last parenthesis. */
 static bool read_facts(const char *path, struct facts *facts)
 {
 	char text[1024], *at;
@@ -149,7 +150,7 @@ uint64_t percpu__process_word(void)
 	return facts.start << NR_BITS | facts.pid;
 }
 
-/* The number in a link such as "pid:[4026531836]"; 0: there is none. */
+/* Returns: the number in a link such as "pid:[4026531836]"; 0 if it has none. */
 static uint64_t namespace_of(const char *path)
 {
 	char text[64];
@@ -160,7 +161,7 @@ static uint64_t namespace_of(const char *path)
 	return strtoull(at + 1, NULL, 10);
 }
 
-/* Whether the numbers in /proc are those that this process goes by: it may have been mounted outside of a container. */
+/* Returns: true if /proc numbers processes as this process does; /proc of another container may be mounted. */
 static bool is_proc_ours(void)
 {
 	char text[2048], *at, *end;
@@ -170,7 +171,7 @@ static bool is_proc_ours(void)
 		return false;
 	at = strstr(text, "\nNSpid:");
 	if (!at)
-		return true; /* Linux before 4.1: the word is all there is to go by */
+		return true; /* Linux before 4.1 does not tell */
 	pid = strtoul(at + sizeof("\nNSpid:") - 1, &end, 10);
 	return pid == (unsigned long)percpu__own_pid() && *end == '\n';
 }

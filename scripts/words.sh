@@ -22,7 +22,15 @@ relieves?	flush
 surplus	excess
 die\.c	report.c
 percpu__die	percpu__fatal
-out-of-line hal(f|ves)	slow path
+(out-of-line|slow) hal(f|ves)	slow path
+whoever	the subject: the thread, the caller
+told off	aborted
+for ever	the time until which
+carriers?	packed node
+percpu__(home|chain|stock|front|index)_[a-z_]*	percpu__cpu_cache, free_list, depot, area_cache, pagemap
+percpu__watch(ed)?(_[a-z_]*)?	percpu__sanitizer
+wire\.h	publish/format.h
+(space|shelf|front|stock|watch)\.c	the successor in doc/glossary.md
 END
 
 tab=$(printf '\t')

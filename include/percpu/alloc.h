@@ -7,7 +7,7 @@
  *
  * A per-CPU pointer points into the guard unit, where every access faults. The copy of a CPU is a
  * fixed distance away. The fallback copy takes the updates of threads that have no usable rseq area,
- * and of CPUs whose number is N or more: whoever sums must visit it too.
+ * and of CPUs whose number is N or more: sums must visit it too.
  */
 #ifndef PERCPU_ALLOC_H
 #define PERCPU_ALLOC_H

@@ -13,8 +13,8 @@
  *	percpu_xchg(p, v)							the value before
  *	percpu_cmpxchg(p, old, v)		stores v where the copy holds old; the value before
  *
- * Each is one step for whoever runs on the same CPU: threads, signal handlers, the operation itself
- * after a migration. A sum over all copies (percpu_for_each_copy) taken after the writers stopped is
+ * Each is one step to everything that runs on the same CPU: threads, signal handlers, the operation
+ * itself after a migration. A sum over all copies (percpu_for_each_copy) taken after the writers stopped is
  * exact. Against a reader on another CPU an operation orders nothing but itself.
  *
  * Context: any thread, any time, signal handlers and constructors too. Nothing fails.

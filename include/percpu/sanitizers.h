@@ -4,11 +4,11 @@
  * nothing at all.
  *
  *   address   what an operation is about to touch
- *   thread    what goes from one thread to another through the sections of a CPU. They order it: one begins
- *             where another has ended, and the kernel orders a thread's move between CPUs. Whoever puts an
- *             item where sections take things from hands it over first; who has taken one takes it over. A
- *             pointer in a word is an item, too.
- *             All else that is handed on has locks and atomics, which the sanitizer sees.
+ *   thread    the items that go from one thread to another through the critical sections of a CPU. These
+ *             order the items: one begins where another has ended, and the kernel orders a thread's move
+ *             between CPUs. A thread hands an item over before it puts it there, and takes it over after it
+ *             took it. A pointer in a word is an item, too.
+ *             Everything else is handed on by locks and atomics, which the sanitizer sees.
  */
 #ifndef PERCPU_SANITIZERS_H
 #define PERCPU_SANITIZERS_H

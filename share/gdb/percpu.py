@@ -732,7 +732,7 @@ class Section:
 
 
 class Sections:
-    """All sequences of the process: what its modules tell the kernel and debuggers about, whoever wrote them."""
+    """All sequences of the process: those that its modules announce to the kernel and to debuggers."""
 
     found = None
 
@@ -866,7 +866,7 @@ class Stepper:
         return made
 
     def guard(self):
-        """GDB's command stops where it interrupts a sequence, rather than to do so for ever."""
+        """GDB's command stops where it interrupts a sequence, so that it comes to an end."""
         self.guards = [self.breakpoint(section.abort) for section in self.sections]
 
     def unguard(self):

@@ -17,10 +17,7 @@ void percpu__slabs_return(struct percpu__cache *cache, struct percpu__cpu_cache 
 void percpu__slabs_return_many(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache,
 			       void *const *links, unsigned nr, struct percpu__free_list *left);
 
-/*
- * Returns all objects of a free list to their slabs, whoever owns them. Context: takes each owner's
- * lock.
- */
+/* Returns all objects of a free list to their slabs. Context: takes the lock of each owner. */
 void percpu__slabs_return_all(struct percpu__cache *cache, struct percpu__free_list *list);
 
 /*

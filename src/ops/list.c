@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the slow halves of the per-CPU lists, for copies in which CPUs may meet: all of them in atomic
+ * Owns the slow paths of the per-CPU lists, for copies in which CPUs may meet: all of them in atomic
  * mode, the fallback one in rseq mode.
  *
  * A push needs the head alone: it is right whatever happened to the list since the head was read, as
@@ -71,7 +71,7 @@ __attribute__((no_sanitize("thread"))) static struct percpu_list_node *next_of(c
 	return __atomic_load_n(&node->next, __ATOMIC_RELAXED);
 }
 
-/* The first node taken off, or, with all, the whole chain. */
+/* Takes off the first node or, with all, the whole list. */
 static struct percpu_list_node *take(struct percpu_list *list, bool all)
 {
 	struct percpu_list_node *head, *next;

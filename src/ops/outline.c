@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the slow halves of the operations on words: what runs when the sequence in the caller's code
- * could not, and all that there is on machines without sequences.
+ * Owns the slow paths of the operations on words. They run if the critical section in the caller's
+ * code did not, and always on machines without rseq.
  *
- * The first try failed for one of three reasons, told apart here: the library was cold (start it and
- * try once more), it is in atomic mode (an atomic instruction on the copy of the CPU that getcpu()
- * named, which may be stale by then), or this thread has no copy of its own at this moment: its area is
- * not registered, or its CPU is not below the limit (an atomic instruction on the fallback copy).
- * So one copy sees sequences alone or atomic instructions alone, never both.
+ * The fast path failed for one of three reasons, which are told apart here. The library had not
+ * started: start it and try once more. It is in atomic mode: an atomic instruction on the copy of the
+ * CPU that getcpu() named, which may be out of date by then. The thread has no copy of its own at this
+ * moment, because its area is not registered or its CPU is not below the limit: an atomic instruction
+ * on the fallback copy. So a copy sees critical sections only or atomic instructions only, never both.
  *
- * Updates order nothing but themselves, as in the sequences. What hands data over (read, write, xchg,
- * cmpxchg, add_return) acquires and releases, because without rseq two CPUs can meet in one copy.
+ * Updates order nothing but themselves, as critical sections do. Operations that hand data over (read,
+ * write, xchg, cmpxchg, add_return) acquire and release, because without rseq two CPUs can meet in one
+ * copy.
  */
 #include "ops/ops.h"
 #include "platform/platform.h"

@@ -188,7 +188,7 @@ static void write_after_free(void)
 	percpu_cache_free(cache, percpu_cache_alloc(cache));
 }
 
-/* A carrier that says it carries what the program wrote into it. */
+/* A packed node whose count the program overwrote. */
 static void write_packed_pointers(void)
 {
 	uint64_t *p[16];

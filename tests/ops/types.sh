@@ -213,7 +213,7 @@ void *f(struct percpu_cache *cache, void *object) { return $expression; }
 EOF
 			disassemble $flag
 			is_plain percpu_cache_${name}_slow
-			judge $? "percpu_cache_$name by $compiler $flag: no atomic instruction, no call but to the slow half"
+			judge $? "percpu_cache_$name by $compiler $flag: no atomic instruction, no call but to the slow path"
 		done
 	done
 done

@@ -14,7 +14,7 @@
 #include "harness/harness.h"
 #include "publish/world.h"
 
-/* Reads all there is, so that whoever watches memory sees it. Returns: a number that depends on it. */
+/* Reads everything, so that tools that check memory see it. Returns: a number that depends on it. */
 static uint64_t touch(const struct percpu_reader *reader, uint32_t nr_domains)
 {
 	uint64_t sum = percpu_reader_held_bytes(reader) + strlen(percpu_reader_name(reader));
@@ -40,7 +40,7 @@ static uint64_t touch(const struct percpu_reader *reader, uint32_t nr_domains)
 /* ---- those that change ---- */
 
 /*
- * Publishes and removes for ever. A metric's name, help and labels are one number again and again, of a length
+ * Publishes and removes until it is killed. A metric's name, help and labels are one number again and again, of a length
  * that depends on it, and its value is that number.
  */
 static void churn(const char *name, unsigned seed)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Preloaded, this makes a program see a kernel that aborts no critical sections: where it looks for the areas that libc
- * registered, it finds others, of which no kernel was told. They say CPU 0 for ever.
+ * registered, it finds others, of which no kernel was told. They always say CPU 0.
  */
 #include <linux/rseq.h>
 #include <stddef.h>

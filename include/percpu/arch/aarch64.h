@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * aarch64: every operation is one restartable sequence, written once as PERCPU__SECTION around the few
+ * aarch64: every operation is one rseq critical section, written once as PERCPU__SECTION around the few
  * instructions that differ.
  *
- *	adrp/add x16, descriptor	the kernel restarts at 5 whoever is moved, preempted or
+ *	adrp/add x16, descriptor	the kernel restarts a thread at 5 if it is moved, preempted or
  *	str	x16, area->rseq_cs	signalled between 1 and 2
  *  1:	ldr	cpu, area->cpu_id
  *	cmp	cpu, limit		one unsigned compare: not registered (negative), a CPU without a
@@ -13,7 +13,7 @@
  *  2:
  *
  * Whether the body ran, C asks again by the same compare: a conditional branch reaches 1 MiB, and the
- * slow half may be put further away than that.
+ * slow path may be put further away than that.
  *
  * The area is libc's, rseq_offset bytes from the thread pointer. While that offset is zero nothing is
  * armed, for the store would hit libc's own thread block.
@@ -53,7 +53,7 @@ _Static_assert(PERCPU_STRIDE_SHIFT == 18, "what the sections shift by");
 /*
  * The area's offset from the thread pointer, and the limit. To the compiler functions of p, so that one
  * load serves all updates of p in a function, and in a loop: they never change once the library has
- * started, and p comes from the library. Whoever did ask too early has its updates done by the slow halves.
+ * started, and p comes from the library. A caller that asked too early takes the slow paths.
  */
 PERCPU__INLINE ptrdiff_t percpu__rseq_offset(const void *p)
 {
@@ -305,7 +305,7 @@ PERCPU__INLINE bool percpu__try_cache_put(char *const *magazines, char *const *m
 
 /*
  * A copy of a counter (percpu/counter.h): its total, and how much of it is folded. An add that would bring
- * the two further apart than margin is left to the slow half; span is twice the margin.
+ * the two further apart than margin is left to the slow path; span is twice the margin.
  */
 PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *bounds)
 {

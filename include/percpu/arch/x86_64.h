@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * x86-64: every operation is one restartable sequence. Those on words and lists are PERCPU__SECTION, written once,
- * around the one to three instructions that differ; caches, counters, histograms and groups have up to twenty instructions
- * of their own, with PERCPU__ARMED around them.
+ * x86-64: every operation is one rseq critical section. Those on words and lists are PERCPU__SECTION,
+ * written once, around the one to three instructions that differ. Caches, counters, histograms and
+ * groups have up to twenty instructions of their own, with PERCPU__ARMED around them.
  *
- *	leaq	descriptor, %rax	the kernel restarts at 5 whoever is moved, preempted or
+ *	leaq	descriptor, %rax	the kernel restarts a thread at 5 if it is moved, preempted or
  *	movq	%rax, area->rseq_cs	signalled between 1 and 2
  *  1:	movl	area->cpu_id, %eax
  *	cmpl	cpu_limit, %eax		one unsigned compare: not registered (negative), a CPU without a
@@ -17,8 +17,8 @@
  * The area is libc's, rseq_offset bytes from the thread pointer. While that offset is zero nothing is
  * armed, for the store would hit libc's own thread block.
  *
- * What the kernel finds in rseq_cs it reads at the next preemption, long after 2. Code of a shared
- * object may be gone by then, so there the sequence clears rseq_cs again.
+ * The kernel reads the descriptor in rseq_cs at the next preemption, long after 2. A shared object
+ * may be unloaded by then, so its critical sections clear rseq_cs again.
  */
 #ifndef PERCPU_ARCH_X86_64_H
 #define PERCPU_ARCH_X86_64_H
@@ -46,7 +46,7 @@ _Static_assert(PERCPU_STRIDE_SHIFT == 18 && PERCPU_STRIDE == 0x40000, "what the 
 /*
  * The area's offset from the thread pointer, and the limit. To the compiler functions of p, so that one
  * load serves all updates of p in a function, and in a loop: they never change once the library has
- * started, and p comes from the library. Whoever did ask too early has its updates done by the slow halves.
+ * started, and p comes from the library. A caller that asked too early takes the slow paths.
  */
 #ifdef __clang__ /* makes no operand of an address that it must load, nor of any without optimisation */
 #define PERCPU__AT(address) "r"(address)
@@ -334,7 +334,7 @@ PERCPU__INLINE bool percpu__try_cache_put(char *const *magazines, char *const *m
 
 /*
  * A copy of a counter (percpu/counter.h): its total, and how much of it is folded. An add that would bring
- * the two further apart than margin is left to the slow half; span is twice the margin.
+ * the two further apart than margin is left to the slow path; span is twice the margin.
  */
 PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *bounds)
 {

@@ -50,7 +50,7 @@ PERCPU__INLINE void *kmem_cache_alloc(struct percpu_cache *cache, unsigned flags
 	return flags & __GFP_ZERO && object ? __builtin_memset(object, 0, cache->size) : object;
 }
 
-/* Objects come from the home of the caller's CPU, whatever node is named. */
+/* Objects come from the cache of the caller's CPU, whatever node is named. */
 #define kmem_cache_alloc_node(cache, flags, node) ((void)(node), kmem_cache_alloc((cache), (flags)))
 #define kmem_cache_alloc_lru(cache, lru, flags) ((void)(lru), kmem_cache_alloc((cache), (flags)))
 

@@ -53,7 +53,6 @@ bool percpu__age_is_quiet(const struct percpu__cache *cache,
 	return percpu__ms_between(cpu_cache->age.used_ms, now_ms) >= cache->epoch_ms;
 }
 
-/* [doc:age] */
 /*
  * The number of empty slabs of a CPU cache that go back now, up to `most`: those that were empty
  * during a whole epoch, less those that the cache keeps. A CPU that took no slow path for an epoch
@@ -83,7 +82,6 @@ static size_t nr_due(const struct percpu__cache *cache, struct percpu__cpu_cache
 	age->nr_least = cpu_cache->empty.nr - nr;
 	return nr;
 }
-/* [doc:end] */
 
 static size_t nr_slabs_in(const struct percpu__cache *cache, size_t bytes)
 {

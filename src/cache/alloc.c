@@ -13,8 +13,8 @@
 
 static void *alloc_further(struct percpu__cache *cache)
 {
-	const uint64_t now_ms = percpu__now_ms();
-	void *link = percpu__flow_alloc(cache, now_ms);
+	uint64_t now_ms;
+	void *link = percpu__flow_alloc(cache, &now_ms);
 
 	percpu__sweep(cache, now_ms, false);
 	return link;
@@ -70,7 +70,6 @@ static bool is_last_freed(struct percpu__cache *cache, const void *link, unsigne
 	       is_last_on(cache, copy, link, owner_cpu);
 }
 
-/* [doc:cache_validate] */
 /* Ends the process for a pointer that is not an object of the cache. Its memory is not read. */
 static __attribute__((cold)) void refuse(const struct percpu__cache *cache, const void *object,
 					 const char *call)
@@ -102,7 +101,6 @@ static inline unsigned validate(const struct percpu__cache *cache, const void *o
 		refuse(cache, object, call);
 	return owner_cpu;
 }
-/* [doc:end] */
 
 /*
  * Checks that are too slow for the fast path: double frees and, with PERCPU_OPTIONS=check, poison.
@@ -122,18 +120,12 @@ static void *check_double_free(struct percpu__cache *cache, void *object, unsign
 
 static void flow_free(struct percpu__cache *cache, void *link, unsigned owner_cpu)
 {
-	const uint64_t now_ms = percpu__now_ms();
-
-	percpu__flow_free(cache, link, owner_cpu, now_ms);
-	percpu__sweep(cache, now_ms, true);
+	percpu__sweep(cache, percpu__flow_free(cache, link, owner_cpu), true);
 }
 
 static void flow_free_to(struct percpu__cache *cache, void *link, unsigned cpu)
 {
-	const uint64_t now_ms = percpu__now_ms();
-
-	percpu__flow_free_to(cache, link, cpu, now_ms);
-	percpu__sweep(cache, now_ms, true);
+	percpu__sweep(cache, percpu__flow_free_to(cache, link, cpu), true);
 }
 
 /*

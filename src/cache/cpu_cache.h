@@ -134,6 +134,7 @@ void percpu__magazine_take_all(const struct percpu__cache *cache,
 
 /*
  * Abandons the objects in magazines: in a child whose parent could not stop them they may be torn.
+ * Context: all locks held for a fork, in the child.
  */
 void percpu__magazines_forget(struct percpu__cache *cache);
 

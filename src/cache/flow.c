@@ -30,13 +30,17 @@ struct excess {
 /*
  * Takes the slabs that are due, and pushes objects of other owners onto their remote free lists.
  * frees: the caller frees an object, so it may call the cache's RCU. Context: owner's lock held.
+ * Returns: the time. It is read under the lock, so that the copy's age never goes back.
  */
-static void take_excess(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache,
-			struct excess *excess, uint64_t now_ms, bool frees)
+static uint64_t take_excess(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache,
+			    struct excess *excess, bool frees)
 {
+	const uint64_t now_ms = percpu__now_ms();
+
 	if (!cache->rcu || (frees && percpu__rcu_can_call()))
 		excess->slabs = percpu__age_take_due_here(cache, cpu_cache, now_ms);
 	percpu__remote_flush(cache, &excess->left);
+	return now_ms;
 }
 
 /* Context: no owner's lock held. */
@@ -200,7 +204,7 @@ static unsigned nr_wanted(const struct percpu__cache *cache,
 	return cpu_cache->depot.nr ? 1 : cache->refill;
 }
 
-void *percpu__flow_alloc(struct percpu__cache *cache, uint64_t now_ms)
+void *percpu__flow_alloc(struct percpu__cache *cache, uint64_t *now_ms)
 {
 	struct percpu__cpu_cache *cpu_cache = percpu__cpu_cache_here(cache);
 	struct excess excess = { { NULL, 0 }, NULL };
@@ -228,7 +232,7 @@ void *percpu__flow_alloc(struct percpu__cache *cache, uint64_t now_ms)
 	 */
 	if (!cache->rcu)
 		trim_depot(cache, cpu_cache, 2 * (uint64_t)cache->depot_limit, &excess.left);
-	take_excess(cache, cpu_cache, &excess, now_ms, false);
+	*now_ms = take_excess(cache, cpu_cache, &excess, false);
 	percpu__unlock(&cpu_cache->lock);
 	release_excess(cache, &excess);
 	return nr ? links[0] : NULL;
@@ -241,11 +245,12 @@ static bool is_full(const struct percpu__cache *cache, const struct percpu__cpu_
 	return percpu__magazine_nr(word) >= cache->magazine_limit;
 }
 
-/* Frees a link of the copy that its magazine did not accept. */
-static void free_local(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache, void *link,
-		       uint64_t now_ms)
+/* Frees a link of the copy that its magazine did not accept. Returns: the time. */
+static uint64_t free_local(struct percpu__cache *cache, struct percpu__cpu_cache *cpu_cache,
+			   void *link)
 {
 	struct excess excess = { { NULL, 0 }, NULL };
+	uint64_t now_ms;
 
 	percpu__magazine_start(cache, cpu_cache);
 	percpu__lock(&cpu_cache->lock);
@@ -262,31 +267,30 @@ static void free_local(struct percpu__cache *cache, struct percpu__cpu_cache *cp
 		trim_depot(cache, cpu_cache, cache->depot_limit, &excess.left);
 		percpu__free_list_push(cache, &cpu_cache->depot, link);
 	}
-	take_excess(cache, cpu_cache, &excess, now_ms, true);
+	now_ms = take_excess(cache, cpu_cache, &excess, true);
 	percpu__unlock(&cpu_cache->lock);
 	release_excess(cache, &excess);
+	return now_ms;
 }
 
-void percpu__flow_free(struct percpu__cache *cache, void *link, unsigned owner_cpu, uint64_t now_ms)
+uint64_t percpu__flow_free(struct percpu__cache *cache, void *link, unsigned owner_cpu)
 {
 	struct percpu__cpu_cache *here = percpu__cpu_cache_here(cache);
 
 	if (owner_cpu == here->copy)
-		free_local(cache, here, link, now_ms);
-	else
-		free_remote(cache, here, link, owner_cpu);
+		return free_local(cache, here, link);
+	free_remote(cache, here, link, owner_cpu);
+	return percpu__now_ms();
 }
 
-void percpu__flow_free_to(struct percpu__cache *cache, void *link, unsigned copy, uint64_t now_ms)
+uint64_t percpu__flow_free_to(struct percpu__cache *cache, void *link, unsigned copy)
 {
 	struct percpu__cpu_cache *here = percpu__cpu_cache_here(cache);
 	struct percpu__cpu_cache *there = percpu__cpu_cache_at(cache, copy);
 	struct percpu__free_list list = { NULL, 0 };
 
-	if (here == there) {
-		free_local(cache, here, link, now_ms);
-		return;
-	}
+	if (here == there)
+		return free_local(cache, here, link);
 	/* Bypass the remote batch: the target CPU is known and may be about to allocate. */
 	percpu__lock(&here->lock);
 	percpu__free_list_push(cache, &list, link);
@@ -294,6 +298,7 @@ void percpu__flow_free_to(struct percpu__cache *cache, void *link, unsigned copy
 		list = (struct percpu__free_list){ NULL, 0 };
 	percpu__unlock(&here->lock);
 	percpu__slabs_return_all(cache, &list);
+	return percpu__now_ms();
 }
 
 /* ---- trim and drain ---- */

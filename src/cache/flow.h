@@ -9,17 +9,18 @@
 #include "cache/cpu_cache.h"
 
 /*
- * Allocates an object for which the magazine had none. Context: no lock held. Returns: its link, or
- * NULL.
+ * Allocates an object for which the magazine had none. *now_ms: the time at which it did. Context: no
+ * lock held. Returns: its link, or NULL.
  */
-void *percpu__flow_alloc(struct percpu__cache *cache, uint64_t now_ms);
+void *percpu__flow_alloc(struct percpu__cache *cache, uint64_t *now_ms);
 
-/* Frees a link that this CPU's magazine and remote batch did not accept. Context: no lock held. */
-void percpu__flow_free(struct percpu__cache *cache, void *link, unsigned owner_cpu,
-		       uint64_t now_ms);
-
-/* Frees a link to the copy, whichever copy owns it. Context: no lock held. */
-void percpu__flow_free_to(struct percpu__cache *cache, void *link, unsigned copy, uint64_t now_ms);
+/*
+ * percpu__flow_free - frees a link that this CPU's magazine and remote batch did not accept.
+ * percpu__flow_free_to - frees a link to the copy, whichever copy owns it.
+ * Context: no lock held. Returns: the time at which it did.
+ */
+uint64_t percpu__flow_free(struct percpu__cache *cache, void *link, unsigned owner_cpu);
+uint64_t percpu__flow_free_to(struct percpu__cache *cache, void *link, unsigned copy);
 
 /*
  * Moves depot and remote free list to the slabs, up to a bound. Context: no owner's lock held.

@@ -74,7 +74,6 @@ void percpu__lock_init(struct percpu__lock *lock, enum percpu__rank rank)
 	*lock = (struct percpu__lock){ .mutex = FRESH, .rank = rank };
 }
 
-/* [doc:lock_above] */
 static bool lock_above(struct percpu__lock *lock, uintptr_t ranks)
 {
 	const bool waits = pthread_mutex_trylock(&lock->mutex) != 0;
@@ -89,7 +88,6 @@ static bool lock_above(struct percpu__lock *lock, uintptr_t ranks)
 	set_held(held() | (uintptr_t)1 << lock->rank);
 	return waits;
 }
-/* [doc:end] */
 
 bool percpu__lock(struct percpu__lock *lock)
 {

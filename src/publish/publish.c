@@ -33,13 +33,11 @@ static struct directory *directory_of(struct percpu__shared *shared)
 	return (struct directory *)shared->publish_state;
 }
 
-/* [doc:class_bytes] */
 static uint64_t class_bytes(unsigned class)
 {
 	return (FIRST_BYTES << class / CLASS_STEPS) / CLASS_STEPS *
 	       (CLASS_STEPS + class % CLASS_STEPS);
 }
-/* [doc:end] */
 
 /* Returns: the smallest class with room for bytes; NR_CLASSES if there is none. */
 static unsigned class_of(uint64_t bytes)

@@ -455,6 +455,48 @@ START_TEST(decay_of_a_moment)
 }
 END_TEST
 
+/* ---- constructors ---- */
+
+static struct percpu_cache *constructed;
+static bool is_armed;
+
+/* Takes its time, and uses its own cache meanwhile, which is allowed. */
+static void construct_slowly(void *object)
+{
+	if (!is_armed)
+		return;
+	is_armed = false;
+	later(DECAY / 3);
+	come_by(constructed);
+}
+
+/* The time of an allocation is that of its end: a CPU that comes by again within an epoch is not quiet. */
+START_TEST(a_slow_constructor_makes_no_cpu_quiet)
+{
+	const struct percpu_cache_attr attr = { .size = sizeof(attr), .decay_ms = DECAY };
+	void *objects[4096], *kept;
+	struct lot lot;
+	size_t bytes;
+
+	enter_mode(_i);
+	constructed = percpu_cache_create_attr("slow", 1024, 0, 0, construct_slowly, &attr);
+	ck_assert_ptr_nonnull(constructed);
+	lot = lot_of(constructed, 8 * KIB);
+	kept = percpu_cache_alloc(constructed); /* its slab has objects that are not constructed */
+	free_lot(&lot);
+	bytes = held_bytes(constructed);
+	is_armed = true;
+	for (unsigned i = 0; is_armed && i < 4096; i++)
+		objects[i] = percpu_cache_alloc(constructed);
+	ck_assert(!is_armed);
+	later(DECAY / 5);
+	come_by(constructed);
+	ck_assert_uint_ge(held_bytes(constructed), bytes);
+	ck_assert_ptr_nonnull(objects[0]);
+	percpu_cache_free(constructed, kept);
+}
+END_TEST
+
 START_TEST(options_are_what_caches_do_that_say_nothing)
 {
 	struct percpu_cache *cache, *other;
@@ -541,6 +583,7 @@ int main(void)
 		a_swing_faults_once, a_large_swing_among_small_ones, idle_memory_goes_back_in_the_time_stated,
 		the_first_after_a_pause_finds_all, no_operation_gives_back_much, slabs_go_back_in_runs, a_cache_gone_quiet,
 		a_list_in_use_stays, kept_bytes_stay, decay_is_as_the_cache_says, decay_of_a_moment,
+		a_slow_constructor_makes_no_cpu_quiet,
 	};
 	const TTest *const of_two_cpus[] = { a_cpu_gone_quiet, remote_frees_to_a_quiet_cpu };
 

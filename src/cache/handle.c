@@ -32,24 +32,12 @@ static bool is_valid_request(size_t size, size_t align, unsigned flags, void (*c
 	return rcu == !!attr->flavor;
 }
 
-/*
- * Older programs pass a smaller struct; newer ones a larger one, whose unknown bytes must be zero.
- */
+/* Returns: true if the attributes are valid. */
 static bool read_attr(const struct percpu_cache_attr *given, struct percpu_cache_attr *attr)
 {
-	const size_t known = sizeof(*attr);
-
 	*attr = (struct percpu_cache_attr)PERCPU_CACHE_ATTR_INIT;
-	if (!given)
-		return true;
-	if (given->size < offsetof(struct percpu_cache_attr, keep_bytes) ||
-	    given->size > PERCPU_STRIDE)
-		return false;
-	for (size_t i = known; i < given->size; i++)
-		if (((const char *)given)[i])
-			return false;
-	memcpy(attr, given, given->size < known ? given->size : known);
-	return true;
+	return percpu__attr_read(given, attr, sizeof(*attr),
+				 offsetof(struct percpu_cache_attr, keep_bytes));
 }
 
 static void set_age(struct percpu__cache *cache, const struct percpu_cache_attr *attr)

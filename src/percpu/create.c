@@ -45,26 +45,29 @@ struct percpu_pool *percpu__pool_or_default(struct percpu_pool *pool)
 	return pool ? pool : percpu__pool_default();
 }
 
-/*
- * Reads the attributes of a program that was compiled with another version of the struct: a shorter
- * one gets defaults; a longer one must have zeros behind the part that is known here.
- * Returns: true if the attributes are valid.
- */
-static bool read_attr(const struct percpu_pool_attr *given, struct percpu_pool_attr *attr)
+bool percpu__attr_read(const void *given, void *attr, size_t known, size_t least)
 {
-	const size_t known = sizeof(*attr);
+	size_t size;
 
-	*attr = (struct percpu_pool_attr)PERCPU_POOL_ATTR_INIT;
 	if (!given)
 		return true;
-	if (given->size < offsetof(struct percpu_pool_attr, limit_bytes) ||
-	    given->size > PERCPU_STRIDE)
+	memcpy(&size, given, sizeof(size));
+	if (size < least || size > PERCPU_STRIDE)
 		return false;
-	for (size_t i = known; i < given->size; i++)
+	for (size_t i = known; i < size; i++)
 		if (((const char *)given)[i])
 			return false;
-	memcpy(attr, given, given->size < known ? given->size : known);
-	return attr->huge_pages <= PERCPU_OFF && attr->populate <= PERCPU_OFF &&
+	memcpy(attr, given, size < known ? size : known);
+	return true;
+}
+
+/* Returns: true if the attributes are valid. */
+static bool read_attr(const struct percpu_pool_attr *given, struct percpu_pool_attr *attr)
+{
+	*attr = (struct percpu_pool_attr)PERCPU_POOL_ATTR_INIT;
+	return percpu__attr_read(given, attr, sizeof(*attr),
+				 offsetof(struct percpu_pool_attr, limit_bytes)) &&
+	       attr->huge_pages <= PERCPU_OFF && attr->populate <= PERCPU_OFF &&
 	       attr->node_policy <= PERCPU_OFF && attr->published <= PERCPU_OFF;
 }
 

@@ -159,6 +159,14 @@ bool percpu__pools_contain(const struct percpu_pool *pool);
 /* ---- create.c ---- */
 
 /*
+ * Reads a struct of attributes, which begins with its size, of a program that was compiled with
+ * another version of it. *attr holds the defaults, which a shorter struct keeps; a longer one must
+ * have zeros behind the `known` bytes. least: the smallest size there ever was. given may be NULL.
+ * Returns: true if the struct is valid.
+ */
+bool percpu__attr_read(const void *given, void *attr, size_t known, size_t least);
+
+/*
  * Returns: the default pool, which the first call creates; NULL if there is no memory. Costs one
  * load once it exists.
  */

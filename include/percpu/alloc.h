@@ -6,8 +6,8 @@
  *	             ^p      p+STRIDE  p+2*STRIDE           p+(N+1)*STRIDE
  *
  * A per-CPU pointer points into the guard unit, where every access faults. The copy of a CPU is a
- * fixed distance away. The fallback copy takes the updates of threads that have no usable rseq area,
- * and of CPUs whose number is N or more: sums must visit it too.
+ * fixed distance away. The fallback copy takes the updates of threads that have no usable rseq
+ * area, and of CPUs whose number is N or more: sums must visit it too.
  */
 #ifndef PERCPU_ALLOC_H
 #define PERCPU_ALLOC_H
@@ -30,8 +30,8 @@ extern "C" {
 PERCPU_API void __percpu *percpu_alloc(size_t size, size_t align);
 
 /*
- * percpu_free - gives back every copy. NULL is fine; errno is kept.
- * A pointer that percpu_alloc did not return, or that was freed before, prints one line and aborts. In a published pool that
+ * percpu_free - gives back every copy. NULL is fine; errno is kept. A pointer that percpu_alloc did
+ * not return, or that was freed before, prints one line and aborts. In a published pool that
  * another process owns it does nothing.
  * Context: MT-safe; not async-signal-safe.
  */
@@ -42,12 +42,16 @@ PERCPU_API void __percpu *percpu_alloc_array(size_t n, size_t size, size_t align
 
 /*
  * percpu_alloc_bulk - n allocations of one size and alignment, all or none.
- * Returns: 0, or -EINVAL, -E2BIG, -ENOMEM as percpu_alloc; then out holds nothing that must be freed.
+ * Returns: 0, or -EINVAL, -E2BIG, -ENOMEM as percpu_alloc; then out holds nothing
+ * that must be freed.
  */
 PERCPU_API int percpu_alloc_bulk(size_t size, size_t align, size_t n, void __percpu **out);
 PERCPU_API void percpu_free_bulk(size_t n, void __percpu **ptrs);
 
-/* Bytes of each copy that the caller may use: at least the size asked for. Aborts as percpu_free does. */
+/*
+ * Bytes of each copy that the caller may use: at least the size asked for.
+ * Aborts as percpu_free does.
+ */
 PERCPU_API size_t percpu_usable_size(const void __percpu *p);
 
 PERCPU_API unsigned percpu_nr_cpus(void);   /* N: highest possible CPU number + 1 */

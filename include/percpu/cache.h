@@ -9,8 +9,8 @@
  *
  * Every object has an owner: the CPU whose slab contains it. An object freed there goes into that
  * CPU's magazine. Objects freed on other CPUs are returned to the owner in remote batches. An
- * allocation, or a free on the owner CPU, is one rseq critical section without locks or atomic
- * instructions.
+ * allocation, or a free on the owner CPU, is one rseq critical section without
+ * locks or atomic instructions.
  */
 #ifndef PERCPU_CACHE_H
 #define PERCPU_CACHE_H
@@ -29,8 +29,8 @@ extern "C" {
  * locks and may use caches.
  * Context: MT-safe; not async-signal-safe.
  * Returns: the cache, or NULL with errno: EINVAL (size, align, flags, attr), ENOTSUP (RCU, if the
- * library was built without liburcu; or the program was compiled for a newer layout of caches),
- * ENOMEM.
+ * library was built without liburcu; or the program was compiled for a newer
+ * layout of caches), ENOMEM.
  */
 PERCPU__INLINE struct percpu_cache *percpu_cache_create(const char *name, size_t size, size_t align,
 							unsigned flags, void (*ctor)(void *object))
@@ -138,7 +138,9 @@ PERCPU__INLINE void percpu_cache_free(struct percpu_cache *cache, void *object)
 						 (address >> 10 & percpu__settled(cache, mask)));
 	const uint64_t offset = address - slab->start, inverse = percpu__settled(cache, inverse);
 
-	/* The start of an object of some slab. The put compares the magazine: its cache and owner. */
+	/*
+	 * The start of an object of some slab. The put compares the magazine: its cache and owner.
+	 */
 	if (__builtin_expect(offset < PERCPU__SLAB_MAX && offset * inverse < inverse &&
 				     percpu__cache_put(&cache->magazines, &slab->magazine, object),
 			     1))

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Updates for who borrows the thread-local storage of another thread: the child of a vfork, and a raw clone
- * that shares memory but has no storage of its own. The kernel registers no rseq area for such a child,
- * and the one that it sees belongs to the thread that it borrows from; so percpu_add and the others would
- * count with it on one copy unprotected. These count into the fallback copy, which sums include.
+ * Updates for who borrows the thread-local storage of another thread: the child of a vfork, and a
+ * raw clone that shares memory but has no storage of its own. The kernel registers no rseq area for
+ * such a child, and the one that it sees belongs to the thread that it borrows from; so percpu_add
+ * and the others would count with it on one copy unprotected. These count into the fallback copy,
+ * which sums include.
  *
  *	percpu_fallback_add(p, v)  percpu_fallback_sub(p, v)  percpu_fallback_inc(p)  percpu_fallback_dec(p)
  *	percpu_fallback_and(p, v)  percpu_fallback_or(p, v)

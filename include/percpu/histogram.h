@@ -11,9 +11,9 @@
  *
  *	precision_bits 2, unit 1:  0 1 2 3 4 5 6 7 | 8- 10- 12- 14- | 16- 20- 24- 28- | 32- ...
  *
- * So if v is a value of at least 2^(unit_shift + precision_bits), the width of its bucket is at most
- * v * 2^-precision_bits, and v is at most half of that away from the middle of the bucket. The last
- * bucket contains all values above the range.
+ * So if v is a value of at least 2^(unit_shift + precision_bits), the width of its bucket is at
+ * most v * 2^-precision_bits, and v is at most half of that away from the middle of the bucket. The
+ * last bucket contains all values above the range.
  */
 #ifndef PERCPU_HISTOGRAM_H
 #define PERCPU_HISTOGRAM_H
@@ -27,15 +27,15 @@ extern "C" {
 #endif
 
 /*
- * percpu_histogram_init - initialises an empty histogram in pool (NULL: the default pool). The error
- * of percentiles is at most value / 2^(precision_bits + 1) for values from lowest to highest, and at
- * most lowest / 2^(precision_bits + 1) for smaller ones. precision_bits is 0 to
+ * percpu_histogram_init - initialises an empty histogram in pool (NULL: the default pool). The
+ * error of percentiles is at most value / 2^(precision_bits + 1) for values from lowest to highest,
+ * and at most lowest / 2^(precision_bits + 1) for smaller ones. precision_bits is 0 to
  * PERCPU_HISTOGRAM_MAX_PRECISION.
  * Context: MT-safe; not async-signal-safe.
  * Returns: 0; -EINVAL (highest 0, below lowest or above INT64_MAX; precision); -E2BIG (more buckets
  * than a copy holds: 32 bytes and 8 a bucket, PERCPU_MAX_SIZE in all); -ENOMEM; -ENOTSUP (the
- * program was compiled for another layout of histograms than the library has: histogram is
- * untouched).
+ * program was compiled for another layout of histograms than the library
+ * has: histogram is untouched).
  */
 PERCPU__INLINE int percpu_histogram_init(struct percpu_histogram *histogram,
 					 struct percpu_pool *pool, uint64_t lowest,
@@ -137,7 +137,8 @@ PERCPU_API uint64_t percpu_histogram_percentile(const struct percpu_histogram_da
 						double percent);
 
 /*
- * Returns: sum / nr, or 0 if there are no values. Exact except for rounding, unless the sum wrapped.
+ * Returns: sum / nr, or 0 if there are no values. Exact except for rounding,
+ * unless the sum wrapped.
  */
 PERCPU_API double percpu_histogram_mean(const struct percpu_histogram_data *data);
 

@@ -4,7 +4,8 @@
  *
  * p is a per-CPU pointer to an integer of 1, 2, 4 or 8 bytes, an enum, a bool or a pointer; it may
  * point into the middle of an allocation (`&stats->packets`). Values convert as in plain C: what
- * `*p += v` would add to one variable, percpu_add(p, v) adds to one copy. Arguments are evaluated once.
+ * `*p += v` would add to one variable, percpu_add(p, v) adds to one copy.
+ * Arguments are evaluated once.
  *
  *	percpu_add(p, v)  percpu_sub(p, v)  percpu_inc(p)  percpu_dec(p)	integers and enums
  *	percpu_and(p, v)  percpu_or(p, v)					the same, and bools
@@ -14,8 +15,8 @@
  *	percpu_cmpxchg(p, old, v)		stores v where the copy holds old; the value before
  *
  * Each is one step to everything that runs on the same CPU: threads, signal handlers, the operation
- * itself after a migration. A sum over all copies (percpu_for_each_copy) taken after the writers stopped is
- * exact. Against a reader on another CPU an operation orders nothing but itself.
+ * itself after a migration. A sum over all copies (percpu_for_each_copy) taken after the writers
+ * stopped is exact. Against a reader on another CPU an operation orders nothing but itself.
  *
  * Context: any thread, any time, signal handlers and constructors too. Nothing fails.
  */
@@ -55,9 +56,9 @@ extern "C" {
 	PERCPU__OPERATIONS_OF(X, 64)
 
 /*
- * Internal: a bounded stack of pointers in each copy, for caches in front of slower paths. A push fails
- * when it is full, a pop when it is empty, and both without a usable rseq area. To close the stack of
- * another CPU, store limit = 0, then fence: no section that still saw it open is left.
+ * Internal: a bounded stack of pointers in each copy, for caches in front of slower paths. A push
+ * fails when it is full, a pop when it is empty, and both without a usable rseq area. To close the
+ * stack of another CPU, store limit = 0, then fence: no section that still saw it open is left.
  */
 struct percpu__stack {
 	uint32_t nr;    /* slots in use; written by the sections of its CPU */
@@ -74,21 +75,24 @@ struct percpu__stack {
 #endif
 
 /*
- * The slow paths, exported. Each is the complete operation, including cold start, atomic mode and the
- * fallback copy. A generic machine has no other path.
+ * The slow paths, exported. Each is the complete operation, including cold start, atomic mode and
+ * the fallback copy. A generic machine has no other path.
  */
 #define PERCPU__SLOW_UPDATE(op, bits) PERCPU_API PERCPU__OUTLINE void percpu_op_##op##_u##bits(void *p, uint##bits##_t v);
 #define PERCPU__SLOW_READ(op, bits) PERCPU_API PERCPU__OUTLINE uint##bits##_t percpu_op_##op##_u##bits(void *p);
-#define PERCPU__SLOW_FETCH(op, bits)                                                                         \
-	PERCPU_API PERCPU__OUTLINE uint##bits##_t percpu_op_##op##_u##bits(void *p, uint##bits##_t v);
+#define PERCPU__SLOW_FETCH(op, bits)                                                               \
+	PERCPU_API PERCPU__OUTLINE uint##bits##_t percpu_op_##op##_u##bits(void *p,                \
+									   uint##bits##_t v);
 #define PERCPU__SLOW_COMPARE(op, bits)                                                                       \
 	PERCPU_API PERCPU__OUTLINE uint##bits##_t percpu_op_##op##_u##bits(void *p, uint##bits##_t old,      \
 									   uint##bits##_t v);
 #define PERCPU__SLOW(shape, op, bits) PERCPU__SLOW_##shape(op, bits)
 PERCPU__OPERATIONS(PERCPU__SLOW)
-PERCPU_API PERCPU__OUTLINE void percpu_op_list_push(struct percpu_list *list, struct percpu_list_node *node);
+PERCPU_API PERCPU__OUTLINE void percpu_op_list_push(struct percpu_list *list,
+						    struct percpu_list_node *node);
 PERCPU_API PERCPU__OUTLINE struct percpu_list_node *percpu_op_list_pop(struct percpu_list *list);
-PERCPU_API PERCPU__OUTLINE struct percpu_list_node *percpu_op_list_pop_all(struct percpu_list *list);
+PERCPU_API PERCPU__OUTLINE struct percpu_list_node *
+percpu_op_list_pop_all(struct percpu_list *list);
 PERCPU_API PERCPU__OUTLINE unsigned percpu_op_this_cpu(void);
 
 /*
@@ -98,7 +102,10 @@ PERCPU_API PERCPU__OUTLINE unsigned percpu_op_this_cpu(void);
 #define PERCPU__TRY(shape, op, bits) PERCPU__TRY_##shape(op, bits)
 PERCPU__OPERATIONS(PERCPU__TRY)
 
-/* Number of the copy of the CPU that the caller was on a moment ago; the fallback copy's where it has none. */
+/*
+ * Number of the copy of the CPU that the caller was on a moment ago; the fallback copy's where it
+ * has none.
+ */
 PERCPU__INLINE unsigned percpu_this_cpu(void)
 {
 	uint32_t cpu = percpu__cpu_id();
@@ -223,15 +230,18 @@ PERCPU__INLINE void *percpu__stack_pop(struct percpu__stack __percpu *s)
 #endif
 
 /*
- * Conversions of v as in `*p += v`, `*p &= v` and `*p = v`, where q is the local of the frame (types.h), and of the
- * result. A pointer that is stored or read takes with it the object that it points to.
+ * Conversions of v as in `*p += v`, `*p &= v` and `*p = v`, where q is the local of the frame
+ * (types.h), and of the result. A pointer that is stored or read takes with it the object that it
+ * points to.
  */
 #define percpu__size(q) sizeof(percpu__type(q))
 #define percpu__term(q) percpu__u64(percpu__as(percpu__type(q), percpu__value(q)))
 #define percpu__mask(q, v)                                                                         \
-	percpu__u64(percpu__as(percpu__type(q), (v) & (percpu__is_bool(percpu__type(q)) ? 1ULL : ~0ULL)))
+	percpu__u64(percpu__as(percpu__type(q),                                                    \
+			       (v) & (percpu__is_bool(percpu__type(q)) ? 1ULL : ~0ULL)))
 #define percpu__given(q, v)                                                                        \
-	percpu__hand_over_value(percpu__assigned(percpu__type(q), v), percpu__is_pointer(percpu__type(q)))
+	percpu__hand_over_value(percpu__assigned(percpu__type(q), v),                              \
+				percpu__is_pointer(percpu__type(q)))
 #define percpu__typed(q, result) percpu__from_u64(percpu__type(q), result)
 #define percpu__taken(q, result)                                                                   \
 	percpu__typed(q, percpu__take_over_value(result, percpu__is_pointer(percpu__type(q))))
@@ -271,7 +281,8 @@ PERCPU__INLINE void *percpu__stack_pop(struct percpu__stack __percpu *s)
 		   percpu__write(percpu__verified(q), percpu__given(q, v), percpu__size(q)))
 #define percpu__xchg_v(q, p, name, v)                                                              \
 	percpu__op(q, p, percpu__is_store(q), name PERCPU__NEED_WORD,                              \
-		   percpu__taken(q, percpu__xchg(percpu__verified(q), percpu__given(q, v), percpu__size(q))))
+		   percpu__taken(q, percpu__xchg(percpu__verified(q), percpu__given(q, v),         \
+						 percpu__size(q))))
 #define percpu__cmpxchg_v(q, p, name, old, v)                                                      \
 	percpu__op(q, p, percpu__is_store(q), name PERCPU__NEED_WORD,                              \
 		   percpu__taken(q, percpu__cmpxchg(percpu__verified(q),                           \

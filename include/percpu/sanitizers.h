@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the sanitizers of a program are told, for none of them can see into a section. In other builds it is
- * nothing at all.
+ * What the sanitizers of a program are told, for none of them can see into a section. In other
+ * builds it is nothing at all.
  *
  *   address   what an operation is about to touch
  *   thread    the items that go from one thread to another through the critical sections of a CPU. These
@@ -47,7 +47,10 @@ void __asan_storeN(void *address, long size);
 #define percpu__will_store(p, size) ((void)0)
 #endif
 
-/* As far as one can tell: NULL is no item, nor is all that a word of pointer type may hold, or a free may be given. */
+/*
+ * As far as one can tell: NULL is no item, nor is all that a word of pointer type may hold, or a
+ * free may be given.
+ */
 #define percpu__is_item(value) ((uint64_t)(value) >= 4096 && (uint64_t)(value) >> 47 == 0)
 #if PERCPU__TSAN
 void __tsan_acquire(void *address);
@@ -55,14 +58,16 @@ void __tsan_release(void *address);
 #define percpu__hand_over(item) (percpu__is_item((uintptr_t)(item)) ? __tsan_release(item) : (void)0)
 #define percpu__take_over(item) (percpu__is_item((uintptr_t)(item)) ? __tsan_acquire(item) : (void)0)
 
-static inline __attribute__((__unused__)) uint64_t percpu__hand_over_value(uint64_t value, bool is_pointer)
+static inline __attribute__((__unused__)) uint64_t percpu__hand_over_value(uint64_t value,
+									   bool is_pointer)
 {
 	if (is_pointer)
 		percpu__hand_over((void *)(uintptr_t)value);
 	return value;
 }
 
-static inline __attribute__((__unused__)) uint64_t percpu__take_over_value(uint64_t value, bool is_pointer)
+static inline __attribute__((__unused__)) uint64_t percpu__take_over_value(uint64_t value,
+									   bool is_pointer)
 {
 	if (is_pointer)
 		percpu__take_over((void *)(uintptr_t)value);

@@ -32,8 +32,9 @@
 #define PERCPU__INLINE static inline __attribute__((__always_inline__, __unused__))
 
 /*
- * percpu__op is the frame of an operation on *p: one copy of p, q; the type behind it; one check, whose message names
- * the operation; then the operation. percpu__local makes the names of a frame its own, for frames nest in arguments.
+ * percpu__op is the frame of an operation on *p: one copy of p, q; the type behind it; one check,
+ * whose message names the operation; then the operation. percpu__local makes the names of a frame
+ * its own, for frames nest in arguments.
  */
 #define percpu__local percpu__numbered(__COUNTER__)
 #define percpu__numbered(number) percpu__name(number)
@@ -51,7 +52,10 @@ template <typename T> constexpr T percpu__implicitly(T v)
 	return v;
 }
 
-/* What a pointer points to; a float, which no operation takes, in place of what is no pointer to a scalar value. */
+/*
+ * What a pointer points to; a float, which no operation takes, in place of what is no pointer to a
+ * scalar value.
+ */
 template <typename P> struct percpu__pointee { typedef float type; };
 template <typename T> struct percpu__pointee<T *> {
 	typedef typename std::conditional<std::is_scalar<T>::value, T, float>::type type;
@@ -114,16 +118,20 @@ template <size_t align> constexpr size_t percpu__aligned()
 #define percpu__has(p, qualifier)                                                                            \
 	__builtin_types_compatible_p(__typeof__(*(p)) *, qualifier __typeof__(*(p)) *)
 #ifdef PERCPU__SPACE
-/* Without the mark alone. Void, and arrays, are no values: there clang's way leaves the mark of an array. */
+/*
+ * Without the mark alone. Void, and arrays, are no values: there clang's way leaves the
+ * mark of an array.
+ */
 #define percpu__is(p, type)                                                                                  \
 	(__builtin_types_compatible_p(__typeof__(*(p)), type) ||                                             \
 	 __builtin_types_compatible_p(__typeof__(*(p)), type PERCPU__SPACE))
 #define percpu__either(condition, type, other) __typeof__(*__builtin_choose_expr(condition, (type *)0, (other *)0))
 #define percpu__unmarked_value(p)                                                                            \
 	percpu__either(percpu__is(p, percpu__bare(p)), percpu__bare(p), __typeof__(*(p)))
-#define percpu__unmarked(p)                                                                                  \
-	percpu__either(percpu__is(p, void), void,                                                            \
-		       percpu__unmarked_value(__builtin_choose_expr(percpu__is(p, void), (char *)0, p)))
+#define percpu__unmarked(p)                                                                        \
+	percpu__either(                                                                            \
+		percpu__is(p, void), void,                                                         \
+		percpu__unmarked_value(__builtin_choose_expr(percpu__is(p, void), (char *)0, p)))
 #define percpu__qualified(p, qualifier, type) percpu__either(percpu__has(p, qualifier), qualifier type, type)
 #define percpu__typeof(p) percpu__qualified(p, const, percpu__qualified(p, volatile, percpu__unmarked(p)))
 #else
@@ -132,9 +140,10 @@ template <size_t align> constexpr size_t percpu__aligned()
 #define percpu__plain_type(p) percpu__bare(p)
 
 /*
- * The local q of a frame, a copy of p, and the type of the value that it points to. A float, which no operation takes,
- * stands in place of what is no pointer, and of void where the compiler cannot tell the class of void. gcc expands p
- * twice, for it forgets an __auto_type with an erroneous initializer, and reports q as undeclared.
+ * The local q of a frame, a copy of p, and the type of the value that it points to. A float, which
+ * no operation takes, stands in place of what is no pointer, and of void where the compiler cannot
+ * tell the class of void. gcc expands p twice, for it forgets an __auto_type with an erroneous
+ * initializer, and reports q as undeclared.
  */
 #ifdef __clang__
 #define percpu__no_void(q) q
@@ -176,7 +185,8 @@ template <size_t align> constexpr size_t percpu__aligned()
 	_Generic((percpu__space(q) *)0, const percpu__space(q) *: 0, percpu__type(q) *: 0,         \
 		 volatile percpu__type(q) *: 0, default: 1)
 #define percpu__is_readable(q)                                                                     \
-	_Generic((const volatile percpu__space(q) *)0, const volatile percpu__type(q) *: 0, default: 1)
+	_Generic((const volatile percpu__space(q) *)0, const volatile percpu__type(q) * : 0,       \
+		 default : 1)
 #else
 #define percpu__is_number(q)                                                                       \
 	percpu__has_class(q, 4) && _Generic(q, _Bool *: 0, volatile _Bool *: 0, const percpu__type(q) *: 0, \
@@ -186,7 +196,10 @@ template <size_t align> constexpr size_t percpu__aligned()
 #define percpu__is_readable(q) 1
 #endif
 
-/* GCC's and clang's number for the class of a type: integers and enums 1 to 4, pointers 5; void is 0. */
+/*
+ * GCC's and clang's number for the class of a type: integers and enums 1 to 4, pointers
+ * 5; void is 0.
+ */
 #define percpu__class(type) __builtin_classify_type(*(type *)8)
 #define percpu__is_pointer(type) (percpu__class(type) == 5)
 #define percpu__is_bool(type) _Generic(*(type *)8, _Bool: 1, default: 0)
@@ -196,7 +209,10 @@ template <size_t align> constexpr size_t percpu__aligned()
 #define percpu__is_bits(q) percpu__has_class(q, 4) && percpu__is_writable(q)
 #define percpu__is_word(q) percpu__has_class(q, 5) && percpu__is_readable(q)
 #define percpu__is_store(q) percpu__has_class(q, 5) && percpu__is_writable(q)
-/* The type itself; an int in place of a struct, for which the rule has failed: more than one error helps nobody. */
+/*
+ * The type itself; an int in place of a struct, for which the rule has failed: more than one error
+ * helps nobody.
+ */
 #define percpu__scalar(type)                                                                       \
 	__typeof__(__builtin_choose_expr(percpu__class(type) - 1U < 8, *(type *)8, 0))
 #define percpu__as(type, v) ((percpu__scalar(type))(v))
@@ -248,7 +264,10 @@ PERCPU__INLINE uintptr_t percpu__address(const volatile void __percpu *a_percpu_
 	return (uintptr_t)a_percpu_pointer;
 }
 
-/* The local of a frame, whose rule has checked what it points to; as a number, for one error is enough. */
+/*
+ * The local of a frame, whose rule has checked what it points to; as a number, for
+ * one error is enough.
+ */
 PERCPU__INLINE void *percpu__plain(uintptr_t address)
 {
 	PERCPU__REFUSE_OBJECTS(address)

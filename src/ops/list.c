@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the slow paths of the per-CPU lists, for copies in which CPUs may meet: all of them in atomic
- * mode, the fallback one in rseq mode.
+ * Owns the slow paths of the per-CPU lists, for copies in which CPUs may meet: all of them in
+ * atomic mode, the fallback one in rseq mode.
  *
- * A push needs the head alone: it is right whatever happened to the list since the head was read, as
- * long as the head is the same. A pop is not, for the node may have been popped, used and pushed again
- * with another `next` behind it. So pop and pop_all replace head and tag at once and count the tag up.
- * They read the `next` of a node that may be another thread's by then, which is why nodes must stay
- * readable. Machines without a 16-byte compare-and-swap take the whole list and put the rest back
- * instead; there a pop may find the list empty while another one holds it.
+ * A push needs the head alone: it is right whatever happened to the list since the head was read,
+ * as long as the head is the same. A pop is not, for the node may have been popped, used and pushed
+ * again with another `next` behind it. So pop and pop_all replace head and tag at once and count
+ * the tag up. They read the `next` of a node that may be another thread's by then, which is why
+ * nodes must stay readable. Machines without a 16-byte compare-and-swap take the whole list and put
+ * the rest back instead; there a pop may find the list empty while another one holds it.
  *
  * The release of a push pairs with the acquire of percpu_op_list_pop and percpu_op_list_pop_all.
  */
@@ -47,26 +47,28 @@ static bool swap_head(struct percpu_list *list, struct percpu_list_node *head, u
 	uintptr_t head_now, tag_now;
 	uint32_t failed;
 
-	__asm__ __volatile__("	ldaxp	%[head_now], %[tag_now], %[list]\n"
-			     "	cmp	%[head_now], %[head]\n"
-			     "	ccmp	%[tag_now], %[tag], #0, eq\n"
-			     "	mov	%w[failed], #1\n"
-			     "	b.ne	1f\n"
-			     "	stlxp	%w[failed], %[next], %[next_tag], %[list]\n"
-			     "1:\n"
-			     : [head_now] "=&r"(head_now), [tag_now] "=&r"(tag_now), [failed] "=&r"(failed),
-			       [list] "+Q"(*list)
-			     : [head] "r"(head), [tag] "r"(tag), [next] "r"(next), [next_tag] "r"(tag + 1)
-			     : "memory", "cc");
+	__asm__ __volatile__(
+		"	ldaxp	%[head_now], %[tag_now], %[list]\n"
+		"	cmp	%[head_now], %[head]\n"
+		"	ccmp	%[tag_now], %[tag], #0, eq\n"
+		"	mov	%w[failed], #1\n"
+		"	b.ne	1f\n"
+		"	stlxp	%w[failed], %[next], %[next_tag], %[list]\n"
+		"1:\n"
+		: [head_now] "=&r"(head_now), [tag_now] "=&r"(tag_now), [failed] "=&r"(failed),
+		  [list] "+Q"(*list)
+		: [head] "r"(head), [tag] "r"(tag), [next] "r"(next), [next_tag] "r"(tag + 1)
+		: "memory", "cc");
 	return !failed;
 #endif
 }
 
 /*
- * What may be another thread's word by now, and is thrown away then. To thread sanitizers that would be a
- * race with the new owner, whatever he does.
+ * What may be another thread's word by now, and is thrown away then. To thread sanitizers that
+ * would be a race with the new owner, whatever he does.
  */
-__attribute__((no_sanitize("thread"))) static struct percpu_list_node *next_of(const struct percpu_list_node *node)
+__attribute__((no_sanitize("thread"))) static struct percpu_list_node *
+next_of(const struct percpu_list_node *node)
 {
 	return __atomic_load_n(&node->next, __ATOMIC_RELAXED);
 }
@@ -78,7 +80,9 @@ static struct percpu_list_node *take(struct percpu_list *list, bool all)
 	uintptr_t tag;
 
 	do {
-		/* The tag first: while it stands, whatever was the head since is still in the list. */
+		/*
+		 * The tag first: while it stands, whatever was the head since is still in the list.
+		 */
 		tag = __atomic_load_n(&list->tag, __ATOMIC_ACQUIRE);
 		head = __atomic_load_n(&list->head, __ATOMIC_ACQUIRE);
 		if (!head)

@@ -4,21 +4,23 @@
  * code did not, and always on machines without rseq.
  *
  * The fast path failed for one of three reasons, which are told apart here. The library had not
- * started: start it and try once more. It is in atomic mode: an atomic instruction on the copy of the
- * CPU that getcpu() named, which may be out of date by then. The thread has no copy of its own at this
- * moment, because its area is not registered or its CPU is not below the limit: an atomic instruction
- * on the fallback copy. So a copy sees critical sections only or atomic instructions only, never both.
+ * started: start it and try once more. It is in atomic mode: an atomic instruction on the copy of
+ * the CPU that getcpu() named, which may be out of date by then. The thread has no copy of its own
+ * at this moment, because its area is not registered or its CPU is not below the limit: an atomic
+ * instruction on the fallback copy. So a copy sees critical sections only or atomic instructions
+ * only, never both.
  *
- * Updates order nothing but themselves, as critical sections do. Operations that hand data over (read,
- * write, xchg, cmpxchg, add_return) acquire and release, because without rseq two CPUs can meet in one
- * copy.
+ * Updates order nothing but themselves, as critical sections do. Operations that hand data over
+ * (read, write, xchg, cmpxchg, add_return) acquire and release, because without rseq two CPUs can
+ * meet in one copy.
  */
 #include "ops/ops.h"
 #include "platform/platform.h"
 
 __attribute__((cold)) void percpu__refuse_null(const void *p)
 {
-	percpu__fatal("per-CPU operation", &(struct percpu__subject){ .pointer = p }, PERCPU__FAULT_NOT_PERCPU);
+	percpu__fatal("per-CPU operation", &(struct percpu__subject){ .pointer = p },
+		      PERCPU__FAULT_NOT_PERCPU);
 }
 
 unsigned percpu__shared_cpu(void)
@@ -43,8 +45,8 @@ unsigned percpu_op_this_cpu(void)
 }
 
 /*
- * The atomic instruction of each operation. ATOMIC_write's release pairs with ATOMIC_read; those that do
- * both pair with one another.
+ * The atomic instruction of each operation. ATOMIC_write's release pairs with ATOMIC_read; those
+ * that do both pair with one another.
  */
 #define ATOMIC_add(copy) (void)__atomic_fetch_add(copy, v, __ATOMIC_RELAXED)
 #define ATOMIC_and(copy) (void)__atomic_fetch_and(copy, v, __ATOMIC_RELAXED)

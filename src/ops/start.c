@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the start: N and the mode, decided once per process by whichever operation comes first, be it
- * before main, in a signal handler, or in several threads at once. So it takes no lock and no memory:
- * every starter works out a decision, one of them wins a compare-and-swap, and all publish the
- * winner's, storing the same values.
+ * Owns the start: N and the mode, decided once per process by whichever operation comes first, be
+ * it before main, in a signal handler, or in several threads at once. So it takes no lock and no
+ * memory: every starter works out a decision, one of them wins a compare-and-swap, and all publish
+ * the winner's, storing the same values.
  *
  *	decided = nr_copies << 8 | enum percpu__rseq_state		0: not yet
  */
@@ -38,7 +38,8 @@ static enum percpu__rseq_state choose(const struct percpu__options *options)
 static uint64_t decide(void)
 {
 	const struct percpu__options options = percpu__options(false);
-	const unsigned nr_cpus = options.cpus ? options.cpus : percpu__nr_possible_cpus(PERCPU__SYSFS);
+	const unsigned nr_cpus =
+		options.cpus ? options.cpus : percpu__nr_possible_cpus(PERCPU__SYSFS);
 
 	return (uint64_t)(nr_cpus + 1) << 8 | choose(&options);
 }
@@ -64,7 +65,8 @@ void percpu_start(void)
 	if (!decision) {
 		const uint64_t mine = decide();
 
-		if (__atomic_compare_exchange_n(&decided, &decision, mine, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		if (__atomic_compare_exchange_n(&decided, &decision, mine, false, __ATOMIC_ACQ_REL,
+						__ATOMIC_ACQUIRE)) {
 			percpu__options(true); /* the winner alone reports what it did not understand */
 			decision = mine;
 		}

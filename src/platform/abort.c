@@ -12,19 +12,19 @@
  *	critical section ran on both sides of a
  *	preemption
  *
- * The last case is unmistakable: the neighbour is pinned to the CPU that the critical section saw, and
- * a migration aborts it. An abort may have other causes. So one critical section that was not aborted
- * decides; otherwise MIN_ABORTS that were aborted do.
+ * The last case is unmistakable: the neighbour is pinned to the CPU that the critical section saw,
+ * and a migration aborts it. An abort may have other causes. So one critical section that was not
+ * aborted decides; otherwise MIN_ABORTS that were aborted do.
  *
- * The library may start in a signal handler, before any constructor, or in a process with threads or
- * with much memory. Therefore the neighbour shares the memory, as a copy of the address space may take
- * seconds, and libc does not know it as a thread; the caller gets no signal when it ends, and wait
- * finds it by __WCLONE only. It runs on a stack in the caller's frame and calls the kernel without
- * libc, since it has the caller's thread pointer. The caller keeps its CPU mask, which other threads
- * may read or change meanwhile; the neighbour follows the caller.
+ * The library may start in a signal handler, before any constructor, or in a process with threads
+ * or with much memory. Therefore the neighbour shares the memory, as a copy of the address space
+ * may take seconds, and libc does not know it as a thread; the caller gets no signal when it ends,
+ * and wait finds it by __WCLONE only. It runs on a stack in the caller's frame and calls the kernel
+ * without libc, since it has the caller's thread pointer. The caller keeps its CPU mask, which
+ * other threads may read or change meanwhile; the neighbour follows the caller.
  *
- * Nothing is tried where it could do harm: under a system call filter, which may kill, and in a thread
- * of a real-time policy, which the neighbour would never preempt.
+ * Nothing is tried where it could do harm: under a system call filter, which may kill, and in a
+ * thread of a real-time policy, which the neighbour would never preempt.
  */
 #include <sched.h>
 #include <signal.h>
@@ -49,7 +49,10 @@
 
 #if defined(__x86_64__) || defined(__aarch64__)
 
-/* The view of a critical section: its CPU, and the turns at its start and at its end. -1: not reached. */
+/*
+ * The view of a critical section: its CPU, and the turns at its start and at its
+ * end. -1: not reached.
+ */
 struct look {
 	int cpu, before, after, is_aborted;
 };
@@ -101,11 +104,15 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) static void work_
 	struct timespec pause = { .tv_nsec = SLEEP_NS };
 
 	call(SYS_sched_setattr, 0, (long)&self->attributes, 0);
-	for (int turn = 1; turn < MAX_TURNS && !__atomic_load_n(&self->is_over, __ATOMIC_RELAXED); turn++) {
+	for (int turn = 1; turn < MAX_TURNS && !__atomic_load_n(&self->is_over, __ATOMIC_RELAXED);
+	     turn++) {
 		const int cpu = __atomic_load_n(&self->wanted_cpu, __ATOMIC_RELAXED);
 
 		if (cpu != self->cpu) {
-			/* Between the two stores it may be anywhere. Pairs with look, on the same CPU. */
+			/*
+			 * Between the two stores it may be anywhere. Pairs with look,
+			 * on the same CPU.
+			 */
 			__atomic_store_n(&self->cpu, -1, __ATOMIC_RELEASE);
 			if (!pin(self, (unsigned)cpu))
 				return;
@@ -134,13 +141,15 @@ static enum percpu__aborts watch(struct neighbour *neighbour, char *area)
 	while (nr_aborts < MIN_ABORTS) {
 		struct look at = { -1, -1, -1, 0 };
 
-		__atomic_store_n(&neighbour->wanted_cpu, __atomic_load_n(cpu_id, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+		__atomic_store_n(&neighbour->wanted_cpu, __atomic_load_n(cpu_id, __ATOMIC_RELAXED),
+				 __ATOMIC_RELAXED);
 		look(&at, area, &neighbour->cpu, &neighbour->turns, LOOKS_AT_TURNS);
 		if (at.before == -1 || at.cpu == -1)
 			; /* the neighbour was elsewhere, or the critical section hardly began */
 		else if (!at.is_aborted && at.after != at.before)
 			return PERCPU__ABORTS_NOT;
-		else if (at.is_aborted && __atomic_load_n(&neighbour->turns, __ATOMIC_RELAXED) != at.before &&
+		else if (at.is_aborted &&
+			 __atomic_load_n(&neighbour->turns, __ATOMIC_RELAXED) != at.before &&
 			 __atomic_load_n(cpu_id, __ATOMIC_RELAXED) == at.cpu)
 			nr_aborts++;
 		if (now_ns() > end)
@@ -164,7 +173,8 @@ static bool may_be_preempted(struct attributes *attributes)
 static enum percpu__aborts check(char *area)
 {
 	/* No signal at its end, no tracer; the memory is shared, not copied. */
-	const unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_UNTRACED;
+	const unsigned long flags =
+		CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_UNTRACED;
 	struct neighbour neighbour = { .cpu = -1, .wanted_cpu = -1 };
 	enum percpu__aborts found;
 	pid_t pid;
@@ -190,7 +200,10 @@ enum percpu__aborts percpu__rseq_aborts(ptrdiff_t offset)
 	enum percpu__aborts found;
 	uint64_t mask;
 
-	/* By the kernel's call: a signal aborts critical sections, too, and libc keeps some signals out of masks. */
+	/*
+	 * By the kernel's call: a signal aborts critical sections, too, and libc keeps some signals
+	 * out of masks.
+	 */
 	if (sys_call(syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask))) < 0)
 		return PERCPU__ABORTS_UNKNOWN;
 	found = check(thread_pointer() + offset);

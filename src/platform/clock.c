@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the clock by which memory ages, and the CPU time of a thread. The clock has the resolution of the kernel's
- * tick, 1 to 10 ms, and costs no system call where the kernel maps its clock into the process.
+ * Owns the clock by which memory ages, and the CPU time of a thread. The clock has the resolution
+ * of the kernel's tick, 1 to 10 ms, and costs no system call where the kernel maps its clock into
+ * the process.
  */
 #include "platform/platform.h"
 #include "platform/sys.h"

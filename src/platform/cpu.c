@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the facts about CPUs that need no file: the CPU of the caller, and how many CPUs there may be. */
+/*
+ * Owns the facts about CPUs that need no file: the CPU of the caller, and how many
+ * CPUs there may be.
+ */
 #include <limits.h>
 
 #include "platform/platform.h"
@@ -12,7 +15,10 @@ unsigned percpu__getcpu(void)
 	return cpu < 0 ? UINT_MAX : (unsigned)cpu;
 }
 
-/* The kernel copies whole words of its mask, or refuses a buffer that is too small. Returns: bytes; 0 on failure. */
+/*
+ * The kernel copies whole words of its mask, or refuses a buffer that is too small. Returns: bytes;
+ * 0 on failure.
+ */
 static size_t ask_for_mask(unsigned long *mask, size_t bytes)
 {
 	const ssize_t got = sys_sched_getaffinity(bytes, mask);

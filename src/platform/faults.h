@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the catalogue of everything the library prints, one line a message: FAULT(name, text). DIAGNOSTICS in
- * percpu(7) explains each text, and tests take their expectations from here.
+ * Owns the catalogue of everything the library prints, one line a message: FAULT(name, text).
+ * DIAGNOSTICS in percpu(7) explains each text, and tests take their expectations from here.
  *
- * A text has these conversions: %p is the subject's pointer, %s its text, %u and %x its next value, in decimal and
- * as an address. The call stands in front of the text, and the pool or the cache behind it.
+ * A text has these conversions: %p is the subject's pointer, %s its text, %u and %x its next value,
+ * in decimal and as an address. The call stands in front of the text, and the pool or the cache
+ * behind it.
  */
 #ifndef PERCPU_PLATFORM_FAULTS_H
 #define PERCPU_PLATFORM_FAULTS_H

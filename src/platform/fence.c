@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns membarrier's rseq command, which lets one CPU modify another CPU's magazines after it aborted every critical
- * section that runs there. Without membarrier (old kernel, seccomp filter) remote access is impossible, so caches
- * disable remote batches and return objects one at a time.
+ * Owns membarrier's rseq command, which lets one CPU modify another CPU's magazines after it
+ * aborted every critical section that runs there. Without membarrier (old kernel, seccomp filter)
+ * remote access is impossible, so caches disable remote batches and return objects one at a time.
  */
 #include <linux/membarrier.h>
 #include <stdatomic.h>

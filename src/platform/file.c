@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the reading of small files of /sys and /proc. It trusts neither their length nor their content. */
+/*
+ * Owns the reading of small files of /sys and /proc. It trusts neither their
+ * length nor their content.
+ */
 #include "platform/platform.h"
 #include "platform/sys.h"
 

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the table of kernels that are known not to abort critical sections when they must. Versions are
- * compared as numbers:
+ * Owns the table of kernels that are known not to abort critical sections when they must. Versions
+ * are compared as numbers:
  *
  *	version = major << 48 | minor << 32 | patch << 16 | release candidate, or RELEASED for a release
  *
- * A version in the table does not prove the fault: distributions repair a kernel and keep its version.
+ * A version in the table does not prove the fault: distributions repair a kernel
+ * and keep its version.
  */
 #include <string.h>
 
 #include "platform/platform.h"
 
 #define RELEASED 0xffff
-#define KERNEL(major, minor, patch, candidate)                                                              \
-	((uint64_t)(major) << 48 | (uint64_t)(minor) << 32 | (uint64_t)(patch) << 16 | (uint64_t)(candidate))
+#define KERNEL(major, minor, patch, candidate)                                                     \
+	((uint64_t)(major) << 48 | (uint64_t)(minor) << 32 | (uint64_t)(patch) << 16 |             \
+	 (uint64_t)(candidate))
 
 static const struct range {
 	const char *machine;
@@ -23,7 +25,9 @@ static const struct range {
 	/* No abort if a preempted thread continues on its CPU. 6.19 was never repaired. */
 	{ "aarch64", KERNEL(6, 19, 0, 0), KERNEL(7, 0, 14, 0), "6.19 to 7.0.13" },
 	{ "aarch64", KERNEL(7, 1, 0, 0), KERNEL(7, 1, 0, 3), "7.1-rc1 and 7.1-rc2" },
-	/* A kernel with rseq that reports an older version hides it, as setarch --uname-2.6 does. */
+	/*
+	 * A kernel with rseq that reports an older version hides it, as setarch --uname-2.6 does.
+	 */
 	{ "aarch64", 0, KERNEL(4, 18, 0, 0), "those that may hide being 6.19 to 7.0.13" },
 };
 
@@ -48,7 +52,8 @@ static uint64_t read_candidate(const char *text)
 	for (const char *found = text; (found = strstr(found, "rc")); found += 2) {
 		const char before = found > text ? found[-1] : '-', *number = found + 2;
 
-		if (is_digit(*number) && !(before >= 'a' && before <= 'z') && !(before >= 'A' && before <= 'Z'))
+		if (is_digit(*number) && !(before >= 'a' && before <= 'z') &&
+		    !(before >= 'A' && before <= 'Z'))
 			return read_number(&number);
 	}
 	return RELEASED;
@@ -72,7 +77,8 @@ const char *percpu__doubtful_kernel(const char *machine, const char *release)
 	const uint64_t version = version_of(release);
 
 	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
-		if (!strcmp(machine, ranges[i].machine) && version >= ranges[i].from && version < ranges[i].before)
+		if (!strcmp(machine, ranges[i].machine) && version >= ranges[i].from &&
+		    version < ranges[i].before)
 			return ranges[i].name;
 	return NULL;
 }

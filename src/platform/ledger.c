@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the resources that a static copy of the library leaves when the module that holds it is
- * unloaded.
+ * Owns the resources that a static copy of the library leaves when the module that
+ * holds it is unloaded.
  *
- * A copy in a plugin cannot clean up after itself. Its destructors run at dlclose(), when its mappings
- * must go, and at exit, when threads may still count in them; and they cannot tell the two apart.
- * Therefore such a copy keeps a ledger of its resources outside of its module, and the next copy that
- * is loaded settles the ledgers of unloaded copies. After any number of plugins, loaded one after the
- * other, the resources of one of them are left.
+ * A copy in a plugin cannot clean up after itself. Its destructors run at dlclose(), when its
+ * mappings must go, and at exit, when threads may still count in them; and they cannot tell the two
+ * apart. Therefore such a copy keeps a ledger of its resources outside of its module, and the next
+ * copy that is loaded settles the ledgers of unloaded copies. After any number of plugins, loaded
+ * one after the other, the resources of one of them are left.
  *
  *	meeting (a mapping with a name, found in /proc/self/maps)
  *	   first -> ledger -> ledger -> ...          one for each copy: pages of entries
  *	               alive -> a word in the copy, which holds token while the copy is loaded
  *
- * The kernel is asked to read the word, so any content of that address is harmless. Copies may be of
- * different versions: the name contains the number of this layout. Constructors run one at a time,
- * under the loader's lock, and only they follow the list. Entries change without a lock. After a fork
- * the child has its own copy of all of this.
+ * The kernel is asked to read the word, so any content of that address is harmless. Copies may be
+ * of different versions: the name contains the number of this layout. Constructors run one at a
+ * time, under the loader's lock, and only they follow the list. Entries change without a lock.
+ * After a fork the child has its own copy of all of this.
  *
- * Without /proc, memfds or process_vm_readv(2) nothing is settled. The shared object and a program are
- * never unloaded: they keep no ledger.
+ * Without /proc, memfds or process_vm_readv(2) nothing is settled. The shared object and a program
+ * are never unloaded: they keep no ledger.
  */
 #include <elf.h>
 #include <link.h>
@@ -66,7 +66,8 @@ bool percpu__may_be_unloaded(void)
 {
 	extern const ElfW(Ehdr) __ehdr_start __attribute__((weak, visibility("hidden")));
 
-	return &__ehdr_start && (uintptr_t)&__ehdr_start + __ehdr_start.e_phoff != getauxval(AT_PHDR);
+	return &__ehdr_start &&
+	       (uintptr_t)&__ehdr_start + __ehdr_start.e_phoff != getauxval(AT_PHDR);
 }
 
 /* ---- entries ---- */
@@ -79,7 +80,8 @@ static unsigned nr_per_page(void)
 /* Maps directly: the ledger does not list its own pages. */
 static struct page *map_page(void)
 {
-	const intptr_t page = sys_mmap(NULL, percpu__page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const intptr_t page = sys_mmap(NULL, percpu__page_bytes(), PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	return page < 0 ? NULL : (struct page *)page;
 }
@@ -90,7 +92,8 @@ static struct page *own_pages(void)
 
 	if (now || !(made = map_page()))
 		return now;
-	if (__atomic_compare_exchange_n(&pages, &now, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+	if (__atomic_compare_exchange_n(&pages, &now, made, false, __ATOMIC_ACQ_REL,
+					__ATOMIC_ACQUIRE))
 		return made;
 	sys_munmap(made, percpu__page_bytes());
 	return now;
@@ -103,7 +106,8 @@ static bool fill_in(struct page *page, struct entry with)
 		struct entry *entry = &page->entries[i];
 
 		if (__atomic_load_n(&entry->kind, __ATOMIC_RELAXED) != VACANT ||
-		    !__atomic_compare_exchange_n(&entry->kind, &kind, BUSY, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		    !__atomic_compare_exchange_n(&entry->kind, &kind, BUSY, false, __ATOMIC_RELAXED,
+						 __ATOMIC_RELAXED))
 			continue;
 		entry->first = with.first;
 		entry->second = with.second;
@@ -114,25 +118,33 @@ static bool fill_in(struct page *page, struct entry with)
 	return false;
 }
 
-/* A resource for which there is no room is not in the ledger, and stays when the copy is unloaded. */
-void percpu__ledger_add(enum percpu__ledger_kind kind, uint64_t first, uint64_t second, uint64_t third)
+/*
+ * A resource for which there is no room is not in the ledger, and stays when the copy is unloaded.
+ */
+void percpu__ledger_add(enum percpu__ledger_kind kind, uint64_t first, uint64_t second,
+			uint64_t third)
 {
 	const struct entry entry = { kind + 2, first, second, third };
 	struct page *own = percpu__may_be_unloaded() ? own_pages() : NULL, *more;
 	bool done = !own;
 
-	for (struct page *page = own; page && !done; page = __atomic_load_n(&page->next, __ATOMIC_ACQUIRE))
+	for (struct page *page = own; page && !done;
+	     page = __atomic_load_n(&page->next, __ATOMIC_ACQUIRE))
 		done = fill_in(page, entry);
 	if (!done && (more = map_page())) {
 		fill_in(more, entry);
 		more->next = __atomic_load_n(&own->next, __ATOMIC_RELAXED);
 		/* pairs with percpu__ledger_add */
-		while (!__atomic_compare_exchange_n(&own->next, &more->next, more, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		while (!__atomic_compare_exchange_n(&own->next, &more->next, more, true,
+						    __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 			;
 	}
 }
 
-/* Cuts [first, first + second) out of an entry that is BUSY. Returns: the bytes of the range that follow the cut. */
+/*
+ * Cuts [first, first + second) out of an entry that is BUSY. Returns: the bytes of the range that
+ * follow the cut.
+ */
 static uint64_t cut(struct entry *entry, uint64_t first, uint64_t second)
 {
 	const uint64_t behind = entry->first + entry->second - (first + second);
@@ -188,9 +200,12 @@ static void settle_all(struct page *page, enum percpu__ledger_kind kind)
 				continue;
 			__atomic_store_n(&entry->kind, VACANT, __ATOMIC_SEQ_CST);
 			if (kind == PERCPU__LEDGER_POINTERS)
-				percpu__forget_pointers((void *)(uintptr_t)entry->first, entry->second);
+				percpu__forget_pointers((void *)(uintptr_t)entry->first,
+							entry->second);
 			else if (kind == PERCPU__LEDGER_FILE)
-				percpu__file_close((int)entry->first, (struct percpu__file_id){ entry->second, entry->third });
+				percpu__file_close(
+					(int)entry->first,
+					(struct percpu__file_id){ entry->second, entry->third });
 			else
 				sys_munmap((void *)(uintptr_t)entry->first, entry->second);
 		}
@@ -209,19 +224,27 @@ static void settle(struct page *page)
 	}
 }
 
-/* Returns: false if the copy is unloaded. If its word cannot be read for any reason but EFAULT, it may be loaded. */
+/*
+ * Returns: false if the copy is unloaded. If its word cannot be read for any reason but EFAULT, it
+ * may be loaded.
+ */
 static bool is_alive(const struct page *page)
 {
 	uint64_t word = 0;
-	const struct iovec here = { &word, sizeof(word) }, there = { (void *)(uintptr_t)page->alive, sizeof(word) };
-	const long got = sys_call(syscall(SYS_process_vm_readv, getpid(), &here, 1L, &there, 1L, 0L));
+	const struct iovec here = { &word, sizeof(word) },
+			   there = { (void *)(uintptr_t)page->alive, sizeof(word) };
+	const long got =
+		sys_call(syscall(SYS_process_vm_readv, getpid(), &here, 1L, &there, 1L, 0L));
 
 	return got == sizeof(word) ? word == page->token : got != -EFAULT;
 }
 
 /* ---- the meeting ---- */
 
-/* Returns: the address at the start of a line of /proc/self/maps, if the line is that of the meeting; else 0. */
+/*
+ * Returns: the address at the start of a line of /proc/self/maps, if the line is that of the
+ * meeting; else 0.
+ */
 static uintptr_t parse_line(const char *line)
 {
 	static const char name[] = "/memfd:" MEETING_NAME " (deleted)";
@@ -243,7 +266,8 @@ static struct meeting *find_meeting(void)
 	long got = 0;
 	const int fd = percpu__open("/proc/self/maps");
 
-	while (fd >= 0 && !meeting && (got = sys_read(fd, text + filled, sizeof(text) - 1 - filled)) > 0) {
+	while (fd >= 0 && !meeting &&
+	       (got = sys_read(fd, text + filled, sizeof(text) - 1 - filled)) > 0) {
 		char *line = text, *end;
 
 		filled += got;
@@ -267,7 +291,8 @@ static struct meeting *make_meeting(void)
 
 	if (percpu__memfd_create_unlisted(&file, MEETING_NAME, percpu__page_bytes()) < 0)
 		return NULL;
-	mapped = sys_mmap(NULL, percpu__page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE, file.fd, 0);
+	mapped = sys_mmap(NULL, percpu__page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE, file.fd,
+			  0);
 	percpu__close(file.fd);
 	if (mapped < 0)
 		return NULL;

@@ -3,9 +3,9 @@
  * Owns locks and their order. With --enable-checks the ranks that a thread holds are bits of a
  * thread-specific value, since the library has no thread-local storage of its own.
  *
- * A forking thread holds all locks between the library's fork handlers. Handlers of the program that
- * run in between, in the same thread, may use the library. Therefore a lock held for a fork knows its
- * thread, lets that thread pass, and counts how often it did.
+ * A forking thread holds all locks between the library's fork handlers. Handlers of the program
+ * that run in between, in the same thread, may use the library. Therefore a lock held for a fork
+ * knows its thread, lets that thread pass, and counts how often it did.
  */
 #include "platform/platform.h"
 

@@ -34,8 +34,15 @@
  * run in between may use the library in the forking thread: see percpu__lock_for_fork.
  */
 enum percpu__rank {
-	PERCPU__RANK_CACHES = 1, PERCPU__RANK_CACHE, PERCPU__RANK_CPU_CACHE, PERCPU__RANK_ARENA,
-	PERCPU__RANK_STATIC, PERCPU__RANK_REGISTRY, PERCPU__RANK_POOL, PERCPU__RANK_OWN_POOL, PERCPU__RANK_DEBUG
+	PERCPU__RANK_CACHES = 1,
+	PERCPU__RANK_CACHE,
+	PERCPU__RANK_CPU_CACHE,
+	PERCPU__RANK_ARENA,
+	PERCPU__RANK_STATIC,
+	PERCPU__RANK_REGISTRY,
+	PERCPU__RANK_POOL,
+	PERCPU__RANK_OWN_POOL,
+	PERCPU__RANK_DEBUG
 };
 
 struct percpu__lock {
@@ -56,11 +63,12 @@ void percpu__unlock(struct percpu__lock *lock);
 bool percpu__lock_nested(struct percpu__lock *lock);
 
 /*
- * percpu__lock_for_fork - as percpu__lock, but the caller may lock and unlock it again meanwhile, as every function of
- * the library does, and finds the data between two changes.
- * percpu__lock_made_in_fork - as percpu__lock_for_fork, for a new lock that other threads are about to find, if the
- * caller holds the other lock for a fork.
- * percpu__unlock_after_fork - in either process, by the same thread; does nothing unless the lock is held for a fork.
+ * percpu__lock_for_fork - as percpu__lock, but the caller may lock and unlock it again meanwhile,
+ * as every function of the library does, and finds the data between two changes.
+ * percpu__lock_made_in_fork - as percpu__lock_for_fork, for a new lock that other threads are about
+ * to find, if the caller holds the other lock for a fork.
+ * percpu__unlock_after_fork - in either process, by the same thread; does nothing unless the lock
+ * is held for a fork.
  * percpu__is_locked_for_fork - returns true if the caller holds the lock for a fork.
  */
 void percpu__lock_for_fork(struct percpu__lock *lock);

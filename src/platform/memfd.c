@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Owns memory in a memfd. The owner process makes, maps and seals it; other processes find it among
- * the owner's descriptors and read it. A reader does not map the file: it would make missing pages, and
- * get a signal for pages that were cut off. A reader does not trust a descriptor: it reads a regular
- * file that can bear seals, on the device of all memfds, and no other.
+ * the owner's descriptors and read it. A reader does not map the file: it would make missing pages,
+ * and get a signal for pages that were cut off. A reader does not trust a descriptor: it reads a
+ * regular file that can bear seals, on the device of all memfds, and no other.
  *
- * A file is identified by its device and its inode number. The kernel keeps all memfds on a mount of
- * its own, which cannot be mounted elsewhere, and numbers their inodes from 1; any tmpfs has the same
- * numbers.
+ * A file is identified by its device and its inode number. The kernel keeps all memfds on a mount
+ * of its own, which cannot be mounted elsewhere, and numbers their inodes from 1; any tmpfs has the
+ * same numbers.
  */
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +29,8 @@ static bool is_beyond_limit(uint64_t bytes)
 {
 	struct rlimit limit;
 
-	return sys_getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && bytes > limit.rlim_cur;
+	return sys_getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+	       bytes > limit.rlim_cur;
 }
 
 static int make(const char *name, unsigned flags)
@@ -40,7 +41,10 @@ static int make(const char *name, unsigned flags)
 	return sys_memfd_create(cut, MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
 }
 
-/* Makes an empty memfd, not executable if the kernel supports that. Returns: a descriptor or -errno. */
+/*
+ * Makes an empty memfd, not executable if the kernel supports that. Returns:
+ * a descriptor or -errno.
+ */
 static int make_any(const char *name)
 {
 	const int fd = make(name, MFD_NOEXEC_SEAL);
@@ -62,7 +66,8 @@ bool percpu__file_is(int fd, struct percpu__file_id id)
 {
 	struct percpu__file_id now;
 
-	return percpu__file_identify(fd, &now) == 0 && now.device == id.device && now.inode == id.inode;
+	return percpu__file_identify(fd, &now) == 0 && now.device == id.device &&
+	       now.inode == id.inode;
 }
 
 void percpu__file_close(int fd, struct percpu__file_id id)
@@ -105,10 +110,14 @@ void percpu__memfd_close(const struct percpu__memfd *file)
 
 int percpu__memfd_map(const struct percpu__memfd *file, uint64_t offset, void *start, size_t bytes)
 {
-	/* The range was reserved a moment ago, which told whether the kernel would fill this mapping. */
+	/*
+	 * The range was reserved a moment ago, which told whether the kernel
+	 * would fill this mapping.
+	 */
 	const bool locked = percpu__new_ones_are_locked();
 	const int protection = locked ? PROT_NONE : PROT_READ | PROT_WRITE;
-	const intptr_t got = sys_mmap(start, bytes, protection, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file->fd, offset);
+	const intptr_t got = sys_mmap(start, bytes, protection,
+				      MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file->fd, offset);
 
 	if (got < 0)
 		return (int)got;
@@ -168,12 +177,16 @@ int percpu__can_tell_memfds(void)
 	return find_device(&device);
 }
 
-/* No other file system has the device, nor do huge pages; SysV segments, on it too, have no descriptors. */
+/*
+ * No other file system has the device, nor do huge pages; SysV segments, on it
+ * too, have no descriptors.
+ */
 static bool is_memfd(int fd, uint64_t device)
 {
 	struct stat stat;
 
-	return sys_fstat(fd, &stat) == 0 && stat.st_dev == device && S_ISREG(stat.st_mode) && sys_get_seals(fd) >= 0;
+	return sys_fstat(fd, &stat) == 0 && stat.st_dev == device && S_ISREG(stat.st_mode) &&
+	       sys_get_seals(fd) >= 0;
 }
 
 int percpu__open_memfd(const char *path)

@@ -18,8 +18,9 @@ int percpu__bind(void *start, size_t bytes, unsigned node)
 }
 
 /*
- * Some kernels, Linux 6.1 among them, do not say where pages are that NUMA balancing is watching. To this
- * question a look is an access, which may bring a page from swap: so only for those in memory.
+ * Some kernels, Linux 6.1 among them, do not say where pages are that NUMA balancing is watching.
+ * To this question a look is an access, which may bring a page from swap: so only
+ * for those in memory.
  */
 static int node_by_access(void *page)
 {

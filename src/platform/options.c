@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns PERCPU_OPTIONS: "key:value,key,...". Every key is one row of a table. An unknown key or value is
- * ignored, and reported if the caller asks.
+ * Owns PERCPU_OPTIONS: "key:value,key,...". Every key is one row of a table. An unknown key or
+ * value is ignored, and reported if the caller asks.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,10 @@ static bool set_mode(struct percpu__options *options, const char *value)
 	return true;
 }
 
-/* Parses a decimal number up to max, at least one digit. Returns: the text after it; NULL if there is no number. */
+/*
+ * Parses a decimal number up to max, at least one digit. Returns: the text after it; NULL if there
+ * is no number.
+ */
 static const char *read_number(const char *value, uint64_t max, uint64_t *number)
 {
 	const char *at = value;
@@ -112,7 +115,8 @@ static const struct key {
 	bool (*set)(struct percpu__options *options, const char *value); /* returns false for a bad value */
 } keys[] = {
 	{ "mode", set_mode },   { "cpus", set_cpus },   { "huge", set_huge },
-	{ "check", set_check }, { "leaks", set_leaks }, { "keep", set_keep },   { "decay", set_decay },
+	{ "check", set_check }, { "leaks", set_leaks }, { "keep", set_keep },
+	{ "decay", set_decay },
 };
 
 /* item: "key" or "key:value"; modified. */
@@ -150,7 +154,8 @@ struct percpu__options percpu__options_parse(const char *text, bool report)
 		else
 			memcpy(item, text, sizeof(item) - 1);
 		if (length && (length >= sizeof(item) || !set(&options, item)) && report)
-			percpu__warn("PERCPU_OPTIONS", &(struct percpu__subject){ .text = item }, PERCPU__FAULT_BAD_OPTION);
+			percpu__warn("PERCPU_OPTIONS", &(struct percpu__subject){ .text = item },
+				     PERCPU__FAULT_BAD_OPTION);
 		text += length + (text[length] == ',');
 	}
 	return options;

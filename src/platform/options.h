@@ -20,7 +20,8 @@ struct percpu__options {
 #define PERCPU__DECAY_MS_DEFAULT 3000u
 
 /*
- * percpu__options - reads PERCPU_OPTIONS, at every call. report: prints one line about each unknown key or value.
+ * percpu__options - reads PERCPU_OPTIONS, at every call. report: prints one line about each unknown
+ * key or value.
  * percpu__options_parse - the same from a text; NULL is an empty one.
  * Context: async-signal-safe.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lowest layer: everything that ties the library to Linux and libc. Higher layers make no system call, read no
- * environment and map no memory except by these functions. Three exceptions: readers of published pools use malloc,
- * and libnuma and hwloc make system calls of their own.
+ * The lowest layer: everything that ties the library to Linux and libc. Higher layers make no
+ * system call, read no environment and map no memory except by these functions. Three exceptions:
+ * readers of published pools use malloc, and libnuma and hwloc make system calls of their own.
  *
  *	vm.h		address ranges: page.c, vm.c, thp.c, numa.c, resident.c, locked.c, zero.c
  *	file.h		small files of /proc and /sys, memfds: file.c, memfd.c

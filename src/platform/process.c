@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the facts about other processes that /proc tells: their descriptors, their user, whether they still run. */
+/*
+ * Owns the facts about other processes that /proc tells: their descriptors, their user, whether
+ * they still run.
+ */
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>

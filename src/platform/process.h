@@ -9,7 +9,10 @@
 
 /* ---- process.c ---- */
 
-/* Calls visit for every entry of the folder that is a number, until visit returns something else than 0. */
+/*
+ * Calls visit for every entry of the folder that is a number, until visit returns something else
+ * than 0.
+ */
 int percpu__for_each_number(const char *path, int (*visit)(int number, void *arg), void *arg);
 
 /* Reads the text of a symbolic link, cut to size - 1 bytes. Returns: its bytes or -errno. */
@@ -30,8 +33,9 @@ bool percpu__has_ended(int pidfd);
 /* ---- self.c ---- */
 
 /*
- * percpu__generation - a number that identifies this process among its ancestors and descendants, however they were
- * forked. Never 0. A child of vfork, or of clone with CLONE_VM, has the number of its parent, as it has its memory.
+ * percpu__generation - a number that identifies this process among its ancestors and descendants,
+ * however they were forked. Never 0. A child of vfork, or of clone with CLONE_VM, has the number of
+ * its parent, as it has its memory.
  * percpu__generation_forked - for kernels that do not tell: called in the child.
  * Context: async-signal-safe.
  */
@@ -42,11 +46,15 @@ void percpu__generation_forked(void);
 uint64_t percpu__process_word(void);
 
 /*
- * Returns: where such words are valid: equal for processes that number processes, and count time, alike. 0: unknown.
+ * Returns: where such words are valid: equal for processes that number processes, and count time,
+ * alike. 0: unknown.
  */
 uint64_t percpu__process_space(void);
 
-/* Returns: true if the process of a word of the caller's space has ended; false if it lives, or if that is unknown. */
+/*
+ * Returns: true if the process of a word of the caller's space has ended; false if it lives, or if
+ * that is unknown.
+ */
 bool percpu__process_is_gone(uint64_t word);
 
 /* ---- clock.c ---- */
@@ -54,7 +62,10 @@ bool percpu__process_is_gone(uint64_t word);
 /* Returns: milliseconds, monotonic in each thread; 0 if the kernel refuses. */
 uint64_t percpu__now_ms(void);
 
-/* Returns: how long after the first time the second was; 0 if it was before. The times may be of different threads. */
+/*
+ * Returns: how long after the first time the second was; 0 if it was before. The times may be of
+ * different threads.
+ */
 static inline uint64_t percpu__ms_between(uint64_t first, uint64_t second)
 {
 	return second > first ? second - first : 0;
@@ -71,7 +82,10 @@ uint64_t percpu__thread_time(void);
 /* Returns: the CPU of the caller a moment ago; UINT_MAX if the kernel does not say. */
 unsigned percpu__getcpu(void);
 
-/* Returns: the bits in the kernel's CPU masks. *nr_allowed: 1 + the highest CPU that the caller may use; 0: unknown. */
+/*
+ * Returns: the bits in the kernel's CPU masks. *nr_allowed: 1 + the highest CPU that the caller may
+ * use; 0: unknown.
+ */
 unsigned percpu__cpu_mask_bits(unsigned *nr_allowed);
 
 /* Returns: the CPUs that libc calls configured. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the messages on standard error: each is a text of the catalogue, filled in with its subject. A line is made
- * in a buffer on the stack and leaves by one write(2), so that lines of several threads do not mix, and signal
- * handlers may print too.
+ * Owns the messages on standard error: each is a text of the catalogue, filled in with its subject.
+ * A line is made in a buffer on the stack and leaves by one write(2), so that lines of several
+ * threads do not mix, and signal handlers may print too.
  */
 #include <dlfcn.h>
 #include <stdbool.h>
@@ -38,14 +38,18 @@ static void put(struct line *line, const char *text)
 
 static const char digits[] = "0123456789abcdef";
 
-/* Puts a string of unknown origin. Bytes other than printable ASCII become \xNN, in at most max_bytes of the line. */
+/*
+ * Puts a string of unknown origin. Bytes other than printable ASCII become \xNN, in at most
+ * max_bytes of the line.
+ */
 static void put_untrusted(struct line *line, const char *text, size_t max_bytes, bool is_quoted)
 {
 	const size_t end = line->length + max_bytes;
 
 	for (; *text; text++) {
 		const unsigned char c = *text;
-		const bool is_plain = c >= ' ' && c <= '~' && !(is_quoted && (c == '"' || c == '\\'));
+		const bool is_plain =
+			c >= ' ' && c <= '~' && !(is_quoted && (c == '"' || c == '\\'));
 
 		if (line->length + (is_plain ? 1 : 4) > end) {
 			put(line, "...");
@@ -147,7 +151,8 @@ void percpu__warn(const char *call, const struct percpu__subject *subject, enum 
 		return; /* there is nowhere else to print it */
 }
 
-_Noreturn void percpu__fatal(const char *call, const struct percpu__subject *subject, enum percpu__fault fault)
+_Noreturn void percpu__fatal(const char *call, const struct percpu__subject *subject,
+			     enum percpu__fault fault)
 {
 	percpu__warn(call, subject, fault);
 	abort();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the question which pages of a range are in memory: by mincore(2), and by /proc/self/pagemap, which also tells
- * pages of the process's own from the zero page.
+ * Owns the question which pages of a range are in memory: by mincore(2), and by /proc/self/pagemap,
+ * which also tells pages of the process's own from the zero page.
  */
 #include "platform/platform.h"
 #include "platform/sys.h"
@@ -41,14 +41,15 @@ struct scan_arg {
 _Static_assert(sizeof(struct scan_arg) == 96, "the kernel's ABI");
 
 /*
- * Before Linux 6.7: an entry a page, which does not tell the zero page from others. Kept out of line: its
- * page of stack is not for those who do not need it.
+ * Before Linux 6.7: an entry a page, which does not tell the zero page from others. Kept out of
+ * line: its page of stack is not for those who do not need it.
  */
 #define ENTRY_PRESENT (UINT64_C(1) << 63)
 #define ENTRY_SWAPPED (UINT64_C(1) << 62)
 
 static __attribute__((noinline)) int find_by_entries(int fd, uintptr_t *start, uintptr_t end,
-						     struct percpu__extent *extents, unsigned capacity)
+						     struct percpu__extent *extents,
+						     unsigned capacity)
 {
 	const size_t page = percpu__page_bytes();
 	uint64_t entries[512];
@@ -60,7 +61,8 @@ static __attribute__((noinline)) int find_by_entries(int fd, uintptr_t *start, u
 
 		if (wanted > sizeof(entries) / sizeof(entries[0]))
 			wanted = sizeof(entries) / sizeof(entries[0]);
-		got = sys_pread(fd, entries, wanted * sizeof(entries[0]), *start / page * sizeof(entries[0]));
+		got = sys_pread(fd, entries, wanted * sizeof(entries[0]),
+				*start / page * sizeof(entries[0]));
 		if (got < (long)sizeof(entries[0]))
 			return -EIO;
 		for (size_t i = 0; i < got / sizeof(entries[0]); i++, *start += page) {
@@ -78,8 +80,8 @@ static __attribute__((noinline)) int find_by_entries(int fd, uintptr_t *start, u
 	return nr;
 }
 
-int percpu__find_pages(enum percpu__pages which, uintptr_t *start, uintptr_t end, struct percpu__extent *extents,
-		       unsigned capacity)
+int percpu__find_pages(enum percpu__pages which, uintptr_t *start, uintptr_t end,
+		       struct percpu__extent *extents, unsigned capacity)
 {
 	struct scan_region regions[64];
 	struct scan_arg arg = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the discovery of libc's rseq areas. libc registers an area for every thread that it makes, and
- * three symbols tell where it lies; with a libc that lacks them the weak references are zero. This
- * file registers nothing and writes no area.
+ * Owns the discovery of libc's rseq areas. libc registers an area for every thread that it makes,
+ * and three symbols tell where it lies; with a libc that lacks them the weak references are zero.
+ * This file registers nothing and writes no area.
  *
  * A kernel that may not abort critical sections (kernel.c) is checked at start, unless the user
  * insists on rseq.
@@ -55,22 +55,26 @@ enum percpu__rseq_state percpu__rseq_judge(ptrdiff_t offset, bool is_forced)
 
 bool percpu__rseq_is_usable(enum percpu__rseq_state state)
 {
-	return state == PERCPU__RSEQ_USABLE || state == PERCPU__RSEQ_FORCED || state == PERCPU__RSEQ_CHECKED;
+	return state == PERCPU__RSEQ_USABLE || state == PERCPU__RSEQ_FORCED ||
+	       state == PERCPU__RSEQ_CHECKED;
 }
 
 /* ---- reasons ---- */
 
 static const char *const reasons[] = {
 	[PERCPU__RSEQ_USABLE] = "libc registers rseq for every thread",
-	[PERCPU__RSEQ_FORCED] = "PERCPU_OPTIONS=mode:rseq, on a kernel that may not abort sections on preemption",
+	[PERCPU__RSEQ_FORCED] =
+		"PERCPU_OPTIONS=mode:rseq, on a kernel that may not abort sections on preemption",
 	[PERCPU__RSEQ_CHECKED] = "a check at start saw this kernel abort sections on preemption",
 	[PERCPU__RSEQ_ABSENT] = "this libc does not register rseq",
 	[PERCPU__RSEQ_OFF] = "libc could not register rseq, or was told not to",
 	[PERCPU__RSEQ_STRANGE] = "libc registered rseq in a way of unknown meaning",
-	[PERCPU__RSEQ_BAD_KERNEL] = "a check at start saw that this kernel does not abort sections on preemption "
-				    "(PERCPU_OPTIONS=mode:rseq overrides)",
-	[PERCPU__RSEQ_DOUBTED] = "this kernel may not abort sections on preemption, and could not be checked "
-				 "(PERCPU_OPTIONS=mode:rseq overrides)",
+	[PERCPU__RSEQ_BAD_KERNEL] =
+		"a check at start saw that this kernel does not abort sections on preemption "
+		"(PERCPU_OPTIONS=mode:rseq overrides)",
+	[PERCPU__RSEQ_DOUBTED] =
+		"this kernel may not abort sections on preemption, and could not be checked "
+		"(PERCPU_OPTIONS=mode:rseq overrides)",
 	[PERCPU__RSEQ_NO_SECTIONS] = "the library was built without sections for this machine",
 	[PERCPU__RSEQ_REFUSED] = "PERCPU_OPTIONS asks for atomic mode",
 };
@@ -78,15 +82,19 @@ static const char *const reasons[] = {
 
 static bool is_about_the_kernel(enum percpu__rseq_state state)
 {
-	return state == PERCPU__RSEQ_FORCED || state == PERCPU__RSEQ_CHECKED || state == PERCPU__RSEQ_BAD_KERNEL ||
-	       state == PERCPU__RSEQ_DOUBTED;
+	return state == PERCPU__RSEQ_FORCED || state == PERCPU__RSEQ_CHECKED ||
+	       state == PERCPU__RSEQ_BAD_KERNEL || state == PERCPU__RSEQ_DOUBTED;
 }
 
 static void name_kernel(const char *reason, char *text, size_t size)
 {
 	struct utsname names = { .release = "?" };
 	const char *range = uname(&names) ? NULL : percpu__doubtful_kernel(MACHINE, names.release);
-	const char *const parts[] = { reason, ": Linux ", names.release, range ? ", one of " : "", range ? range : "",
+	const char *const parts[] = { reason,
+				      ": Linux ",
+				      names.release,
+				      range ? ", one of " : "",
+				      range ? range : "",
 				      range ? " on " MACHINE : "" };
 	size_t length = 0;
 
@@ -96,7 +104,10 @@ static void name_kernel(const char *reason, char *text, size_t size)
 	text[length] = '\0';
 }
 
-/* The first caller makes the text that names the kernel; callers in the meantime get one without the name. */
+/*
+ * The first caller makes the text that names the kernel; callers in the meantime get one without
+ * the name.
+ */
 const char *percpu__rseq_reason(enum percpu__rseq_state state)
 {
 	enum { UNMADE, BEING_MADE, MADE };
@@ -108,8 +119,9 @@ const char *percpu__rseq_reason(enum percpu__rseq_state state)
 
 	if (!is_about_the_kernel(state))
 		return reasons[state];
-	if (stage == UNMADE && __atomic_compare_exchange_n(&named[state].stage, &stage, BEING_MADE, false, __ATOMIC_RELAXED,
-							   __ATOMIC_RELAXED)) {
+	if (stage == UNMADE &&
+	    __atomic_compare_exchange_n(&named[state].stage, &stage, BEING_MADE, false,
+					__ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
 		name_kernel(reasons[state], named[state].text, sizeof(named[state].text));
 		/* Pairs with percpu__rseq_reason, of others. */
 		__atomic_store_n(&named[state].stage, MADE, __ATOMIC_RELEASE);

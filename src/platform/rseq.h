@@ -23,14 +23,14 @@ enum percpu__rseq_state {
 };
 
 /*
- * Finds what libc registers for every thread, on any kernel. *offset: from the thread pointer to the rseq area; 0
- * unless usable.
+ * Finds what libc registers for every thread, on any kernel. *offset: from the thread pointer to
+ * the rseq area; 0 unless usable.
  */
 enum percpu__rseq_state percpu__rseq_find(ptrdiff_t *offset);
 
 /*
- * Decides whether such areas are usable on this kernel. is_forced: on any kernel. A doubtful kernel costs the time of
- * percpu__rseq_aborts.
+ * Decides whether such areas are usable on this kernel. is_forced: on any kernel. A doubtful kernel
+ * costs the time of percpu__rseq_aborts.
  * Context: async-signal-safe.
  */
 enum percpu__rseq_state percpu__rseq_judge(ptrdiff_t offset, bool is_forced);
@@ -42,7 +42,10 @@ const char *percpu__rseq_reason(enum percpu__rseq_state state);
 
 /* ---- kernel.c ---- */
 
-/* Returns: the range of versions, in words, known not to abort critical sections and containing this one; or NULL. */
+/*
+ * Returns: the range of versions, in words, known not to abort critical sections and containing
+ * this one; or NULL.
+ */
 const char *percpu__doubtful_kernel(const char *machine, const char *release);
 
 /* ---- abort.c ---- */
@@ -50,9 +53,9 @@ const char *percpu__doubtful_kernel(const char *machine, const char *release);
 enum percpu__aborts { PERCPU__ABORTS_UNKNOWN, PERCPU__ABORTS, PERCPU__ABORTS_NOT };
 
 /*
- * Tries in the caller's rseq area, offset bytes from its thread pointer, whether this kernel aborts a critical section
- * when its thread is preempted without being moved. It takes a millisecond or two; on a busy machine a quarter of a
- * second at most, and the last sleep of the neighbour.
+ * Tries in the caller's rseq area, offset bytes from its thread pointer, whether this kernel aborts
+ * a critical section when its thread is preempted without being moved. It takes a millisecond or
+ * two; on a busy machine a quarter of a second at most, and the last sleep of the neighbour.
  * Context: async-signal-safe.
  */
 enum percpu__aborts percpu__rseq_aborts(ptrdiff_t offset);
@@ -63,9 +66,10 @@ enum percpu__aborts percpu__rseq_aborts(ptrdiff_t offset);
 bool percpu__fence_ready(void);
 
 /*
- * percpu__fence - aborts every critical section that began before the call, on all CPUs. Critical sections that begin
- * later see what the caller stored before.
- * Returns: false if the kernel refuses, as it may from any moment on (a filter); then nothing is fenced.
+ * percpu__fence - aborts every critical section that began before the call, on all CPUs. Critical
+ * sections that begin later see what the caller stored before.
+ * Returns: false if the kernel refuses, as it may from any moment on (a filter);
+ * then nothing is fenced.
  */
 bool percpu__fence(void);
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Owns the cooperation with tools that check every access of a program: AddressSanitizer,
- * LeakSanitizer, ThreadSanitizer and Valgrind. They know the blocks of malloc. The library tells them
- * which of its memory is not allocated, where pointers lie that keep blocks from being leaks, and which
- * objects go from one thread to another. The library itself is built without sanitizers: it finds those
- * of the program through weak references, and most processes have none.
+ * LeakSanitizer, ThreadSanitizer and Valgrind. They know the blocks of malloc. The library tells
+ * them which of its memory is not allocated, where pointers lie that keep blocks from being leaks,
+ * and which objects go from one thread to another. The library itself is built without sanitizers:
+ * it finds those of the program through weak references, and most processes have none.
  *
- * AddressSanitizer has no stacks for such memory in its reports. Therefore each allocation has a trace
- * with the stacks of its allocation and its free, which is printed after the report. Valgrind treats
- * copies as blocks of malloc and keeps their stacks itself.
+ * AddressSanitizer has no stacks for such memory in its reports. Therefore each allocation has a
+ * trace with the stacks of its allocation and its free, which is printed after the report. Valgrind
+ * treats copies as blocks of malloc and keeps their stacks itself.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +40,10 @@ extern int backtrace(void **stack, int size) WEAK; /* glibc's */
 extern void __tsan_acquire(void *address) WEAK;
 extern void __tsan_release(void *address) WEAK;
 
-/* A library that is built with the sanitizer is for its own tests, which want the paths of other builds. */
+/*
+ * A library that is built with the sanitizer is for its own tests, which want the
+ * paths of other builds.
+ */
 #define INSTRUMENTED (PERCPU__ASAN || PERCPU__TSAN)
 
 static bool has_asan(void)
@@ -79,7 +82,10 @@ struct stack {
 	void *frames[DEEPEST];
 };
 
-/* A per-CPU pointer points to no copy; a held pointer to the copies keeps them from being leaks to Valgrind. */
+/*
+ * A per-CPU pointer points to no copy; a held pointer to the copies keeps them from
+ * being leaks to Valgrind.
+ */
 struct percpu__trace {
 	struct stack allocated, freed;
 	char *copies[];
@@ -144,7 +150,8 @@ void percpu__sanitizer_pause(struct percpu__sanitized area)
 
 void percpu__hold_pointers(const void *start, size_t bytes, bool on)
 {
-	void (*const tell)(const void *, size_t) = on ? __lsan_register_root_region : __lsan_unregister_root_region;
+	void (*const tell)(const void *, size_t) =
+		on ? __lsan_register_root_region : __lsan_unregister_root_region;
 
 	if (!tell)
 		return;
@@ -178,8 +185,10 @@ static void print_stack(enum percpu__fault heading, const struct stack *stack)
 	for (int i = 0; i < stack->nr; i++) {
 		snprintf(text, sizeof(text), "%p", stack->frames[i]);
 		if (__sanitizer_symbolize_pc)
-			__sanitizer_symbolize_pc((char *)stack->frames[i] - 1, "in %f %S", text, sizeof(text));
-		percpu__warn(NULL, &(struct percpu__subject){ .text = text, .value = { i } }, PERCPU__FAULT_FRAME);
+			__sanitizer_symbolize_pc((char *)stack->frames[i] - 1, "in %f %S", text,
+						 sizeof(text));
+		percpu__warn(NULL, &(struct percpu__subject){ .text = text, .value = { i } },
+			     PERCPU__FAULT_FRAME);
 	}
 }
 

@@ -18,9 +18,10 @@ struct percpu__sanitized {
 };
 
 /*
- * percpu__sanitizer_begin - the area is allocated from now on. Returns: its trace, for the caller to keep, or NULL.
- * percpu__sanitizer_end - every access to the area is an error from now on. Context: no lock held, since malloc may
- * take locks of its own.
+ * percpu__sanitizer_begin - the area is allocated from now on. Returns: its trace, for the caller
+ * to keep, or NULL.
+ * percpu__sanitizer_end - every access to the area is an error from now on. Context: no lock held,
+ * since malloc may take locks of its own.
  * percpu__sanitizer_pause - the library may access the area again, to prepare it.
  * percpu__sanitizer_forget - frees the trace; NULL is fine.
  */
@@ -37,7 +38,9 @@ void percpu__sanitizer_take_over(void *const *objects, size_t n);
 /* on: pointers in the range keep their targets from being leaks; off: no longer. */
 void percpu__hold_pointers(const void *start, size_t bytes, bool on);
 
-/* Forgets the pointers that an unloaded copy of the library held, even if it had no use for them. */
+/*
+ * Forgets the pointers that an unloaded copy of the library held, even if it had no use for them.
+ */
 void percpu__forget_pointers(const void *start, size_t bytes);
 
 /* Tells Valgrind about memory that a system call wrote and that Valgrind does not know. */

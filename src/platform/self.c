@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the identity of this process, for the library in it and for processes that share memory with it.
+ * Owns the identity of this process, for the library in it and for processes that
+ * share memory with it.
  *
- * The generation is a different number in each child that has memory of its own. A child that was made
- * without the handlers of pthread_atfork is noticed by a page that the kernel wipes in it (Linux 4.14),
- * at the cost of a load; without such a page by its process number, at the cost of a call. Numbers come
- * from a count of which a child has a copy: no two processes of one line of descent have the same.
+ * The generation is a different number in each child that has memory of its own. A child that was
+ * made without the handlers of pthread_atfork is noticed by a page that the kernel wipes in it
+ * (Linux 4.14), at the cost of a load; without such a page by its process number, at the cost of a
+ * call. Numbers come from a count of which a child has a copy: no two processes of one line of
+ * descent have the same.
  *
  * The word consists of the process number and the start time of the process. Other processes of the
- * same namespaces can tell whether that process has ended, and do not mistake a later process with the
- * same number for it.
+ * same namespaces can tell whether that process has ended, and do not mistake a later process with
+ * the same number for it.
  *
  *	word:	| start time, in clock ticks since boot: 42 bits | process number: 22 bits |
  */
@@ -38,7 +40,10 @@ static uint64_t next_generation(void)
 	return __atomic_add_fetch(&last_generation, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Returns: true if the kernel wipes the page in children. An emulated kernel that accepts any advice is not trusted. */
+/*
+ * Returns: true if the kernel wipes the page in children. An emulated kernel that accepts any
+ * advice is not trusted.
+ */
 static bool wipes(void *page, size_t bytes)
 {
 	return sys_madvise(page, bytes, -1) < 0 && sys_madvise(page, bytes, MADV_WIPEONFORK) == 0;
@@ -54,7 +59,8 @@ static uint64_t *make_page(void)
 		page = NULL;
 	}
 	made = page ? page : NO_PAGE;
-	if (__atomic_compare_exchange_n(&wiped, &found, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+	if (__atomic_compare_exchange_n(&wiped, &found, made, false, __ATOMIC_ACQ_REL,
+					__ATOMIC_ACQUIRE))
 		return made;
 	if (page)
 		percpu__release(page, bytes);
@@ -68,7 +74,8 @@ static uint64_t generation_by_pid(void)
 
 	while ((uint32_t)known != pid) {
 		now = next_generation() << PID_SHIFT | pid;
-		if (__atomic_compare_exchange_n(&of_pid, &known, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		if (__atomic_compare_exchange_n(&of_pid, &known, now, false, __ATOMIC_RELAXED,
+						__ATOMIC_RELAXED))
 			known = now;
 	}
 	return known >> PID_SHIFT;
@@ -86,7 +93,10 @@ uint64_t percpu__generation(void)
 	if (percpu__likely(known))
 		return known;
 	now = next_generation();
-	return __atomic_compare_exchange_n(page, &known, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED) ? now : known;
+	return __atomic_compare_exchange_n(page, &known, now, false, __ATOMIC_RELAXED,
+					   __ATOMIC_RELAXED)
+		       ? now
+		       : known;
 }
 
 void percpu__generation_forked(void)
@@ -119,7 +129,10 @@ static bool read_text(const char *path, char *text, size_t size)
 	return got > 0;
 }
 
-/* Parses /proc/PID/stat. Its second field may contain anything, so fields are counted from the last parenthesis. */
+/*
+ * Parses /proc/PID/stat. Its second field may contain anything, so fields are counted
+ * from the last parenthesis.
+ */
 static bool read_facts(const char *path, struct facts *facts)
 {
 	char text[1024], *at;
@@ -145,7 +158,8 @@ uint64_t percpu__process_word(void)
 {
 	struct facts facts;
 
-	if (!read_facts("/proc/self/stat", &facts) || facts.pid != (uint64_t)percpu__own_pid() || facts.pid > NR_MASK)
+	if (!read_facts("/proc/self/stat", &facts) || facts.pid != (uint64_t)percpu__own_pid() ||
+	    facts.pid > NR_MASK)
 		return 0;
 	return facts.start << NR_BITS | facts.pid;
 }
@@ -161,7 +175,10 @@ static uint64_t namespace_of(const char *path)
 	return strtoull(at + 1, NULL, 10);
 }
 
-/* Returns: true if /proc numbers processes as this process does; /proc of another container may be mounted. */
+/*
+ * Returns: true if /proc numbers processes as this process does; /proc of another
+ * container may be mounted.
+ */
 static bool is_proc_ours(void)
 {
 	char text[2048], *at, *end;
@@ -180,7 +197,8 @@ uint64_t percpu__process_space(void)
 {
 	const uint64_t pids = namespace_of("/proc/self/ns/pid");
 
-	return pids && is_proc_ours() ? pids << 32 | (uint32_t)namespace_of("/proc/self/ns/time") : 0;
+	return pids && is_proc_ours() ? pids << 32 | (uint32_t)namespace_of("/proc/self/ns/time")
+				      : 0;
 }
 
 bool percpu__process_is_gone(uint64_t word)
@@ -197,5 +215,6 @@ bool percpu__process_is_gone(uint64_t word)
 	if (!read_facts(path, &facts))
 		return false;
 	/* The first thread of a process may have ended before the others. */
-	return facts.start != word >> NR_BITS || ((facts.state == 'Z' || facts.state == 'X') && facts.nr_threads <= 1);
+	return facts.start != word >> NR_BITS ||
+	       ((facts.state == 'Z' || facts.state == 'X') && facts.nr_threads <= 1);
 }

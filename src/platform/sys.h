@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the system calls of this layer: thin wrappers that return the result of a call, or -errno, and leave the
- * errno of the program alone. They call libc's functions, which sanitizers and Valgrind know; calls that libc makes
- * points of cancellation (open, read, close) are made by number, since nobody expects an allocation, which may hold
- * a lock, to be cancelled.
+ * Owns the system calls of this layer: thin wrappers that return the result of a call, or -errno,
+ * and leave the errno of the program alone. They call libc's functions, which sanitizers and
+ * Valgrind know; calls that libc makes points of cancellation (open, read, close) are made by
+ * number, since nobody expects an allocation, which may hold a lock, to be cancelled.
  */
 #ifndef PERCPU_PLATFORM_SYS_H
 #define PERCPU_PLATFORM_SYS_H
@@ -36,7 +36,8 @@
 /* ---- memory ---- */
 
 /* Returns: the address, or -errno. */
-static inline intptr_t sys_mmap(void *start, size_t bytes, int protection, int flags, int fd, uint64_t offset)
+static inline intptr_t sys_mmap(void *start, size_t bytes, int protection, int flags, int fd,
+				uint64_t offset)
 {
 	return sys_call(mmap(start, bytes, protection, flags, fd, (off_t)offset));
 }
@@ -71,7 +72,8 @@ static inline int sys_mincore(void *start, size_t bytes, unsigned char *present)
 	return sys_call(mincore(start, bytes, present));
 }
 
-static inline int sys_mbind(void *start, size_t bytes, int mode, const unsigned long *nodes, unsigned long nr_bits)
+static inline int sys_mbind(void *start, size_t bytes, int mode, const unsigned long *nodes,
+			    unsigned long nr_bits)
 {
 	return sys_call(syscall(SYS_mbind, start, bytes, mode, nodes, nr_bits, 0));
 }

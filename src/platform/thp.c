@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns transparent huge pages: whether this process can have them, and the advice that asks for them. */
+/*
+ * Owns transparent huge pages: whether this process can have them, and the advice
+ * that asks for them.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +24,8 @@ bool percpu__huge_pages_exist(void)
 		   strtoul(text, NULL, 10) != PERCPU__HUGE_BYTES) {
 		return false;
 	}
-	return !refused && percpu__read_file(HUGE_SYSFS "enabled", text, sizeof(text)) > 0 && !strstr(text, "[never]");
+	return !refused && percpu__read_file(HUGE_SYSFS "enabled", text, sizeof(text)) > 0 &&
+	       !strstr(text, "[never]");
 }
 
 int percpu__advise_huge(void *start, size_t bytes, bool huge)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns ranges of addresses: reserved without memory, committed by touch, purged, released. A range always consists of
- * whole pages.
+ * Owns ranges of addresses: reserved without memory, committed by touch, purged, released. A range
+ * always consists of whole pages.
  */
 #include <stdlib.h>
 
@@ -14,7 +14,10 @@
 
 #define MAPPING_LIMIT_DEFAULT 65530
 
-/* It can fail only for want of mappings (a split): then the range stays reserved, its memory given back. */
+/*
+ * It can fail only for want of mappings (a split): then the range stays reserved,
+ * its memory given back.
+ */
 static void give_back(void *start, size_t bytes)
 {
 	if (sys_munmap(start, bytes) < 0 && sys_mprotect(start, bytes, PROT_NONE) == 0)
@@ -29,7 +32,8 @@ void *percpu__reserve(size_t bytes, size_t align, size_t skew)
 
 	if (bytes > SIZE_MAX - slack)
 		return NULL;
-	mapped = sys_mmap(NULL, bytes + slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	mapped = sys_mmap(NULL, bytes + slack, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (mapped < 0)
 		return NULL;
 	got = (uintptr_t)mapped;
@@ -70,14 +74,18 @@ int percpu__make_readable(void *start, size_t bytes)
 
 void *percpu__map(size_t bytes)
 {
-	const intptr_t mapped = sys_mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	const intptr_t mapped = sys_mmap(NULL, bytes, PROT_NONE,
+					 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	void *start = (void *)mapped;
 
 	if (mapped < 0)
 		return NULL;
 	percpu__unlock_reserved(start, bytes);
 	percpu__lock_touched(start, bytes);
-	/* Sparse, and merged with its neighbours by the kernel, which may give huge pages to all who refuse none. */
+	/*
+	 * Sparse, and merged with its neighbours by the kernel, which may give huge pages to all
+	 * who refuse none.
+	 */
 	sys_madvise(start, bytes, MADV_NOHUGEPAGE);
 	if (sys_mprotect(start, bytes, PROT_READ | PROT_WRITE) < 0) {
 		give_back(start, bytes);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the question what a look at memory that nobody wrote costs. Most kernels map one page of zeroes, which all share,
- * and make a page at the first write. Some give a page at once: guests of s390, and some sandboxes.
+ * Owns the question what a look at memory that nobody wrote costs. Most kernels map one page of
+ * zeroes, which all share, and make a page at the first write. Some give a page at once: guests of
+ * s390, and some sandboxes.
  */
 #include "platform/platform.h"
 #include "platform/sys.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns messages on standard error, one line each, and the end of the command when it is out of memory. */
+/*
+ * Owns messages on standard error, one line each, and the end of the command when it
+ * is out of memory.
+ */
 #include <stdarg.h>
 #include <stdlib.h>
 

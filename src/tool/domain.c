@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the domains by which values are shown, from the library's view of this machine. The fallback copy is a
- * domain of its own. So are, together, CPUs that are in no domain here; a publisher may have made them up.
+ * Owns the domains by which values are shown, from the library's view of this machine. The fallback
+ * copy is a domain of its own. So are, together, CPUs that are in no domain here; a publisher may
+ * have made them up.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +49,10 @@ static void name_number(struct domains *domains, unsigned number)
 	name_domain(domains, name);
 }
 
-/* CPUs that this machine has not are the publisher's word, and one domain, so that there are no more domains than CPUs. */
+/*
+ * CPUs that this machine has not are the publisher's word, and one domain, so that there are no
+ * more domains than CPUs.
+ */
 static void by_cpu(struct domains *domains, unsigned nr_cpus)
 {
 	const unsigned known = nr_cpus < percpu_nr_cpus() ? nr_cpus : percpu_nr_cpus();
@@ -72,7 +76,9 @@ static void by_kind(struct domains *domains, unsigned nr_cpus, size_t kind)
 	bool has_others = false;
 
 	for (uint32_t domain = 0; domain < none; domain++)
-		name_number(domains, kinds[kind].is_numbered ? (unsigned)percpu_domain_number(level, domain) : domain);
+		name_number(domains, kinds[kind].is_numbered
+					     ? (unsigned)percpu_domain_number(level, domain)
+					     : domain);
 	for (unsigned cpu = 0; cpu < nr_cpus; cpu++) {
 		const int domain = cpu < percpu_nr_cpus() ? percpu_domain_of(level, cpu) : -1;
 

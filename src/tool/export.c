@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * percpu export: the Prometheus text format, version 0.0.4. All series of a name stand under one HELP and one TYPE,
- * whichever process publishes them, so they are kept as text, pool by pool, and sorted. The labels of a series name
- * its pool and process; of two series with equal labels the second is left out. The last family of a page counts
- * the series that were left out, and its last line is "# EOF", so that a truncated page is recognised.
+ * percpu export: the Prometheus text format, version 0.0.4. All series of a name stand under one
+ * HELP and one TYPE, whichever process publishes them, so they are kept as text, pool by pool, and
+ * sorted. The labels of a series name its pool and process; of two series with equal labels the
+ * second is left out. The last family of a page counts the series that were left out, and its last
+ * line is "# EOF", so that a truncated page is recognised.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -62,7 +63,8 @@ static bool has_room(const struct place *place)
 
 /*
  * Two boundaries for each doubling, which tell a histogram's form in few series, from where its precision
- * begins: below 2, 3, 4, 6, 8, 12 ... times that. Values are whole numbers, so the last one below is said.
+ * begins: below 2, 3, 4, 6, 8, 12 ... times that. Values are whole numbers, so the last one below
+ * is said.
  */
 static bool is_boundary(const struct percpu_histogram_shape *shape, uint32_t bucket)
 {
@@ -71,7 +73,8 @@ static bool is_boundary(const struct percpu_histogram_shape *shape, uint32_t buc
 	return end >> shape->precision_bits >= 2 && end >> __builtin_ctzll(end) <= 3;
 }
 
-static void put_histogram(const struct place *place, const struct percpu_histogram_data *data, double scale)
+static void put_histogram(const struct place *place, const struct percpu_histogram_data *data,
+			  double scale)
 {
 	uint64_t count = 0;
 
@@ -122,7 +125,8 @@ static const char *put_string(FILE *out, const char *text)
 	return (char *)(uintptr_t)at;
 }
 
-static char *labels_of(const struct page *page, const struct source *source, const struct percpu_metric *metric)
+static char *labels_of(const struct page *page, const struct source *source,
+		       const struct percpu_metric *metric)
 {
 	char *text;
 	size_t size;
@@ -139,7 +143,10 @@ static void add_series(struct page *page, const struct source *source, size_t i)
 	const struct domains *domains = &source->domains;
 	struct series series = { .kind = metric->kind, .user = source->user };
 	char *family = family_name(metric), *labels = labels_of(page, source, metric);
-	struct place place = { .out = page->out, .source = source, .family = family, .labels = labels,
+	struct place place = { .out = page->out,
+			       .source = source,
+			       .family = family,
+			       .labels = labels,
 			       .begun_at = ftello(page->out) };
 	size_t cost;
 
@@ -148,7 +155,8 @@ static void add_series(struct page *page, const struct source *source, size_t i)
 	series.labels = put_string(page->out, labels);
 	series.samples_bytes = ftello(page->out);
 	series.samples = (char *)(uintptr_t)series.samples_bytes;
-	for (uint32_t domain = 0; domain < source_nr_domains(source) && has_room(&place); domain++) {
+	for (uint32_t domain = 0; domain < source_nr_domains(source) && has_room(&place);
+	     domain++) {
 		place.by = domains->nr ? page->by : NULL;
 		place.domain = domains->nr ? domains->name[domain] : NULL;
 		put_domain(&place, i, domain);
@@ -205,7 +213,9 @@ static int by_family(const void *a, const void *b)
 	return order ? order : strcmp(x->labels, y->labels);
 }
 
-/* Returns: the help text on which all users who publish one agree, or a neutral one if they differ. */
+/*
+ * Returns: the help text on which all users who publish one agree, or a neutral one if they differ.
+ */
 static const char *help_of(const struct series *series, size_t nr)
 {
 	const struct series *first = NULL;
@@ -221,7 +231,8 @@ static const char *help_of(const struct series *series, size_t nr)
 	return first ? first->help : "";
 }
 
-static void begin_family(FILE *out, const char *name, const char *suffix, const char *help, const char *type)
+static void begin_family(FILE *out, const char *name, const char *suffix, const char *help,
+			 const char *type)
 {
 	if (help[0]) {
 		fprintf(out, "# HELP %s%s ", name, suffix);
@@ -237,16 +248,21 @@ static void put_lines(FILE *out, const struct series *series, size_t nr, const c
 	const size_t name_bytes = strlen(series->family), suffix_bytes = strlen(suffix);
 
 	for (size_t i = 0; i < nr; i++)
-		for (const char *at = series[i].samples, *end = at + series[i].samples_bytes; at < end;) {
+		for (const char *at = series[i].samples, *end = at + series[i].samples_bytes;
+		     at < end;) {
 			const char *next = (const char *)memchr(at, '\n', end - at) + 1;
 
-			if (!strncmp(at + name_bytes, suffix, suffix_bytes) && at[name_bytes + suffix_bytes] == '{')
+			if (!strncmp(at + name_bytes, suffix, suffix_bytes) &&
+			    at[name_bytes + suffix_bytes] == '{')
 				fwrite(at, 1, next - at, out);
 			at = next;
 		}
 }
 
-/* Histograms whose name is also that of gauges: their samples are unchanged, in families without a type. */
+/*
+ * Histograms whose name is also that of gauges: their samples are unchanged, in
+ * families without a type.
+ */
 static void put_parts(FILE *out, const struct series *series, size_t nr)
 {
 	static const char *const suffixes[] = { "_bucket", "_sum", "_count" };
@@ -286,7 +302,8 @@ static void put_families(FILE *out, const struct page *page)
 	size_t end;
 
 	for (size_t first = 0; first < page->nr; first = end) {
-		const bool is_second = first && !strcmp(series[first - 1].family, series[first].family);
+		const bool is_second =
+			first && !strcmp(series[first - 1].family, series[first].family);
 
 		for (end = first; end < page->nr && series[end].kind == series[first].kind &&
 				  !strcmp(series[end].family, series[first].family); end++)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the budget of a command, per user, and the account of what was left out. Time and text are limited. Users
- * who hold little memory come first, and each may use the rest divided by the number of users that remain. So one
- * user's metrics never displace another's, and a single user may use the whole budget.
+ * Owns the budget of a command, per user, and the account of what was left out. Time and text are
+ * limited. Users who hold little memory come first, and each may use the rest divided by the number
+ * of users that remain. So one user's metrics never displace another's, and a single user may use
+ * the whole budget.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,8 @@ void ledger_end(struct ledger *ledger)
 	const uint64_t spent = thread_ns() - ledger->begun_ns;
 
 	ledger->ns_left -= spent < ledger->ns_left ? spent : ledger->ns_left;
-	ledger->bytes_left -= ledger->bytes_taken < ledger->bytes_left ? ledger->bytes_taken : ledger->bytes_left;
+	ledger->bytes_left -=
+		ledger->bytes_taken < ledger->bytes_left ? ledger->bytes_taken : ledger->bytes_left;
 }
 
 uint64_t ledger_ns(const struct ledger *ledger)
@@ -138,7 +140,8 @@ void ledger_complain(struct ledger *ledger)
 			const size_t nr = ledger->user[i].nr[reason];
 
 			if (nr && (reason < LEFT_AS_NONSENSE || nr > COMPLAINTS_MAX))
-				complain("left out of user %u: %zu (%s)", ledger->user[i].uid, nr, reasons[reason]);
+				complain("left out of user %u: %zu (%s)", ledger->user[i].uid, nr,
+					 reasons[reason]);
 		}
 }
 
@@ -157,11 +160,15 @@ void ledger_put(FILE *out, struct ledger *ledger)
 	if (!ledger->nr)
 		return;
 	qsort(ledger->user, ledger->nr, sizeof(*ledger->user), by_uid);
-	fputs("# HELP percpu_exporter_left_out What is published and not on this page: pools, metrics, and processes not searched.\n"
-	      "# TYPE percpu_exporter_left_out gauge\n", out);
+	fputs("# HELP percpu_exporter_left_out What is published and not on this page: pools, "
+	      "metrics, and processes not searched.\n"
+	      "# TYPE percpu_exporter_left_out gauge\n",
+	      out);
 	for (size_t i = 0; i < ledger->nr; i++)
 		for (enum reason reason = 0; reason < NR_REASONS; reason++)
 			if (ledger->user[i].nr[reason])
-				fprintf(out, "percpu_exporter_left_out{reason=\"%s\",uid=\"%u\"} %zu\n", reasons[reason],
-					ledger->user[i].uid, ledger->user[i].nr[reason]);
+				fprintf(out,
+					"percpu_exporter_left_out{reason=\"%s\",uid=\"%u\"} %zu\n",
+					reasons[reason], ledger->user[i].uid,
+					ledger->user[i].nr[reason]);
 }

@@ -16,15 +16,16 @@ static void put_pool(FILE *out, const struct source *source, bool json)
 	const uint64_t bytes = percpu_reader_held_bytes(source->reader);
 
 	if (!json) {
-		fprintf(out, "%8d %9u %8zu %6u %9" PRIu64 "  ", source->pid, source->nr_processes, nr, nr_copies - 1, bytes / 1024);
+		fprintf(out, "%8d %9u %8zu %6u %9" PRIu64 "  ", source->pid, source->nr_processes,
+			nr, nr_copies - 1, bytes / 1024);
 		put_plain(out, percpu_reader_name(source->reader));
 		putc('\n', out);
 		return;
 	}
 	fprintf(out, "\n{\"pid\":%d,\"name\":", source->pid);
 	put_json(out, percpu_reader_name(source->reader));
-	fprintf(out, ",\"processes\":%u,\"metrics\":%zu,\"copies\":%u,\"bytes\":%" PRIu64 "}", source->nr_processes, nr, nr_copies,
-		bytes);
+	fprintf(out, ",\"processes\":%u,\"metrics\":%zu,\"copies\":%u,\"bytes\":%" PRIu64 "}",
+		source->nr_processes, nr, nr_copies, bytes);
 }
 
 static void list_pool(struct source *source, void *arg)
@@ -46,7 +47,8 @@ int command_list(const struct options *options)
 	const bool has_any = list.sheet.nr;
 
 	if (!status && !options->json)
-		printf("%8s %9s %8s %6s %9s  %s\n", "PID", "PROCESSES", "METRICS", "CPUS", "KIB", "NAME");
+		printf("%8s %9s %8s %6s %9s  %s\n", "PID", "PROCESSES", "METRICS", "CPUS", "KIB",
+		       "NAME");
 	if (!status && options->json)
 		putchar('[');
 	sheet_put(stdout, &list.sheet, options->json ? "," : "");

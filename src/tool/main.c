@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the command line. A mistake in it gives one line and status 2, any other failure one line and status 1. */
+/*
+ * Owns the command line. A mistake in it gives one line and status 2, any other failure one line
+ * and status 1.
+ */
 #include <getopt.h>
 #include <locale.h>
 #include <stdlib.h>
@@ -9,7 +12,8 @@
 
 static const char usage[] =
 	"Usage: percpu COMMAND [OPTION]... [PID|NAME]\n"
-	"Shows statistics that programs publish with libpercpu, of one process or pool, or of all.\n"
+	"Shows statistics that programs publish with libpercpu, of one process or pool, or of "
+	"all.\n"
 	"\n"
 	"  list    who publishes\n"
 	"  show    values, once\n"
@@ -21,13 +25,15 @@ static const char usage[] =
 	"\n"
 	"  --by KIND           show, export: tell apart by cpu, core, l3, node or package\n"
 	"  --json              list, show, topo: as JSON\n"
-	"  --listen ADDRESS    export: by HTTP, at PORT of loopback, ADDRESS:PORT or [ADDRESS]:PORT\n"
+	"  --listen ADDRESS    export: by HTTP, at PORT of loopback, ADDRESS:PORT or "
+	"[ADDRESS]:PORT\n"
 	"  --host NAME,...     export: answer where it is called by these names, too\n"
 	"  --interval SECONDS  top: how often (1)\n"
 	"  --sort COLUMN       top: name, value, rate or skew (rate)\n"
 	"  --help, --version\n"
 	"\n"
-	"Status: 0; 1 where nothing was found or something failed; 2 for a mistake in the command line.\n";
+	"Status: 0; 1 where nothing was found or something failed; 2 for a mistake in the command "
+	"line.\n";
 
 /* ---- commands, and the options that they know ---- */
 
@@ -89,8 +95,11 @@ static int set_knob(int knob, const char *value, struct options *options)
 	switch (knob) {
 	case BY:
 		options->by = value;
-		return domain_is_known(value) ? STATUS_OK
-					     : complain_of_usage("--by takes cpu, core, l3, node or package, not \"%s\"", value);
+		return domain_is_known(value)
+			       ? STATUS_OK
+			       : complain_of_usage(
+					 "--by takes cpu, core, l3, node or package, not \"%s\"",
+					 value);
 	case JSON:
 		options->json = true;
 		return STATUS_OK;
@@ -104,13 +113,17 @@ static int set_knob(int knob, const char *value, struct options *options)
 		return read_interval(value, options);
 	default:
 		options->sort = value;
-		return top_sort_is_known(value) ? STATUS_OK
-						: complain_of_usage("--sort takes name, value, rate or skew, not \"%s\"", value);
+		return top_sort_is_known(value)
+			       ? STATUS_OK
+			       : complain_of_usage(
+					 "--sort takes name, value, rate or skew, not \"%s\"",
+					 value);
 	}
 }
 
 /* argv[0] is the command. */
-static int read_options(const struct command *command, int argc, char **argv, struct options *options)
+static int read_options(const struct command *command, int argc, char **argv,
+			struct options *options)
 {
 	int knob, status = STATUS_OK;
 
@@ -123,14 +136,16 @@ static int read_options(const struct command *command, int argc, char **argv, st
 		else if (knob == '?')
 			status = complain_of_usage("there is no option %s", given);
 		else if (!(command->knobs & knob))
-			status = complain_of_usage("%s has no option --%s", command->name, knob_name(knob));
+			status = complain_of_usage("%s has no option --%s", command->name,
+						   knob_name(knob));
 		else
 			status = set_knob(knob, optarg, options);
 	}
 	if (!status && argc > optind && command->is_of_machine)
 		status = complain_of_usage("%s takes no process and no name", command->name);
 	if (!status && argc - optind > 1)
-		status = complain_of_usage("one process or name at a time, not \"%s\" too", argv[optind + 1]);
+		status = complain_of_usage("one process or name at a time, not \"%s\" too",
+					   argv[optind + 1]);
 	if (!status && argc > optind)
 		options->target = argv[optind];
 	return status;

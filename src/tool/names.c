@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the names of metrics and labels in an export. A name depends on its metric alone, never on other metrics, and
- * yet no two kinds make samples of the same name:
+ * Owns the names of metrics and labels in an export. A name depends on its metric alone, never on
+ * other metrics, and yet no two kinds make samples of the same name:
  *
  *	counter     end in _total, and nothing else does
  *	histogram   makes NAME_bucket, NAME_sum and NAME_count, and no other name ends so
@@ -48,7 +48,8 @@ static bool ends_in(const char *name, const char *suffix)
 /* Returns: true if samples of another kind may end so. */
 static bool is_taken(const char *name)
 {
-	return ends_in(name, "_total") || ends_in(name, "_bucket") || ends_in(name, "_sum") || ends_in(name, "_count");
+	return ends_in(name, "_total") || ends_in(name, "_bucket") || ends_in(name, "_sum") ||
+	       ends_in(name, "_count");
 }
 
 /* name[_unit], the unit once. */
@@ -65,7 +66,8 @@ static char *name_with_unit(const struct percpu_metric *metric)
 	unit = fit_name(metric->unit, false);
 	out = open_text(&text, &size);
 	fputs(name, out);
-	if (strlen(name) <= strlen(unit) + 1 || !ends_in(name, unit) || name[strlen(name) - strlen(unit) - 1] != '_')
+	if (strlen(name) <= strlen(unit) + 1 || !ends_in(name, unit) ||
+	    name[strlen(name) - strlen(unit) - 1] != '_')
 		fprintf(out, "_%s", unit);
 	fclose(out);
 	free(name);
@@ -80,8 +82,11 @@ char *family_name(const struct percpu_metric *metric)
 	size_t size;
 	FILE *out = open_text(&text, &size);
 
-	fprintf(out, "%s%s%s", strncmp(name, EXPORTER_NAMES, strlen(EXPORTER_NAMES)) ? "" : "exported_", name,
-		is_counter ? "_total" : is_taken(name) ? "_value" : "");
+	fprintf(out, "%s%s%s",
+		strncmp(name, EXPORTER_NAMES, strlen(EXPORTER_NAMES)) ? "" : "exported_", name,
+		is_counter       ? "_total"
+		: is_taken(name) ? "_value"
+				 : "");
 	fclose(out);
 	free(name);
 	return text;
@@ -108,8 +113,8 @@ static bool is_in_use(const struct label *labels, uint32_t i, const char *by)
 {
 	const char *name = labels[i].name;
 
-	if (!strncmp(name, "__", 2) || !strcmp(name, "pool") || !strcmp(name, "pid") || !strcmp(name, "pool_uid") ||
-	    !strcmp(name, "le") || (by && !strcmp(name, by)))
+	if (!strncmp(name, "__", 2) || !strcmp(name, "pool") || !strcmp(name, "pid") ||
+	    !strcmp(name, "pool_uid") || !strcmp(name, "le") || (by && !strcmp(name, by)))
 		return true;
 	for (uint32_t before = 0; before < i; before++)
 		if (!strcmp(labels[before].name, name))
@@ -132,7 +137,8 @@ static void put_labels(FILE *out, const struct percpu_metric *metric, const char
 	struct label *labels = grow(NULL, metric->nr_labels + 1, sizeof(*labels));
 
 	for (uint32_t i = 0; i < metric->nr_labels; i++)
-		labels[i] = (struct label){ fit_name(metric->labels[i].name, false), metric->labels[i].value, i };
+		labels[i] = (struct label){ fit_name(metric->labels[i].name, false),
+					    metric->labels[i].value, i };
 	qsort(labels, metric->nr_labels, sizeof(*labels), by_name);
 	for (uint32_t i = 0; i < metric->nr_labels; i++)
 		while (is_in_use(labels, i, by))
@@ -148,12 +154,16 @@ static void put_labels(FILE *out, const struct percpu_metric *metric, const char
 	free(labels);
 }
 
-void put_series_labels(FILE *out, const struct source *source, const struct percpu_metric *metric, const char *by)
+void put_series_labels(FILE *out, const struct source *source, const struct percpu_metric *metric,
+		       const char *by)
 {
 	fputs("pool=\"", out);
 	put_label_value(out, percpu_reader_name(source->reader));
 	fprintf(out, "\",pid=\"%d\"", source->pid);
-	/* A descriptor may have been handed to another's process: what is counted there is not that process's word. */
+	/*
+	 * A descriptor may have been handed to another's process: what is counted there is not that
+	 * process's word.
+	 */
 	if (source->is_other_user)
 		fprintf(out, ",pool_uid=\"%u\"", source->user);
 	put_labels(out, metric, by);

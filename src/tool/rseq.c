@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the facts about rseq in this process: what libc registered for its threads and what the kernel offers.
- * percpu_mode_reason explains the library's choice; these are its inputs.
+ * Owns the facts about rseq in this process: what libc registered for its threads and what the
+ * kernel offers. percpu_mode_reason explains the library's choice; these are its inputs.
  */
 #include <stddef.h>
 #include <sys/auxv.h>
@@ -16,7 +16,10 @@
 #define AT_RSEQ_ALIGN 28
 #endif
 
-/* Of an area that is longer newer kernels write only what changed, and enforce what may not be written. */
+/*
+ * Of an area that is longer newer kernels write only what changed, and enforce what
+ * may not be written.
+ */
 #define ORIGINAL_BYTES 32
 
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
@@ -44,10 +47,11 @@ void put_rseq(const struct rseq_facts *facts)
 	if (facts->why_not)
 		printf("registered by nobody: %s; ", facts->why_not);
 	else
-		printf("registered by libc, %s area of %u bytes; ", facts->is_extended ? "extended" : "original",
-		       facts->area_bytes);
+		printf("registered by libc, %s area of %u bytes; ",
+		       facts->is_extended ? "extended" : "original", facts->area_bytes);
 	if (facts->kernel_bytes)
-		printf("the kernel has %lu bytes, aligned to %lu\n", facts->kernel_bytes, facts->kernel_align);
+		printf("the kernel has %lu bytes, aligned to %lu\n", facts->kernel_bytes,
+		       facts->kernel_align);
 	else
 		puts("the kernel does not say what it has");
 }

@@ -6,7 +6,8 @@
  *	    PID NAME                                        VALUE    RATE/s  SKEW CPUS
  *	   1234 http_requests{method="GET"}                1.234M     12345   1.2 ▆█▇▅
  *
- * Where it is wide, the pool's name is a column, too. No line is ever longer than the screen is wide.
+ * Where it is wide, the pool's name is a column, too. No line is ever longer than
+ * the screen is wide.
  */
 #include "tool/top.h"
 
@@ -37,7 +38,10 @@ struct screen {
 
 /* ---- text ---- */
 
-/* In so many columns, cut with a mark where it is longer; nothing where the screen has not that many. */
+/*
+ * In so many columns, cut with a mark where it is longer; nothing where the screen
+ * has not that many.
+ */
 static void put_text(int y, int x, int columns, const char *text)
 {
 	mbstate_t state = { 0 };
@@ -89,7 +93,8 @@ static void put_number(int y, int x, int columns, double value)
 	} else {
 		while (fabs(value) >= 999.95 && units[unit + 1])
 			value /= 1000, unit++;
-		snprintf(text, sizeof(text), fabs(value) < 1e6 ? "%.4g%c" : "%.3e%c", value, units[unit]);
+		snprintf(text, sizeof(text), fabs(value) < 1e6 ? "%.4g%c" : "%.3e%c", value,
+			 units[unit]);
 	}
 	put_right(y, x, columns, text);
 }
@@ -106,7 +111,8 @@ static bool has_blocks(void)
 
 static wchar_t level(double share)
 {
-	static const wchar_t blocks[] = L" \u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588", plain[] = L" .:-=+*%#";
+	static const wchar_t blocks[] = L" \u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588",
+			     plain[] = L" .:-=+*%#";
 	const int at = share <= 0 ? 0 : 1 + (int)(share * 7.999);
 
 	return (has_blocks() ? blocks : plain)[at > 8 ? 8 : at];
@@ -117,7 +123,8 @@ static double part(const struct row *row, int sign, int nr_signs)
 {
 	double most = 0;
 
-	for (unsigned cpu = (uint64_t)sign * row->nr_cpus / nr_signs; cpu < (uint64_t)(sign + 1) * row->nr_cpus / nr_signs; cpu++)
+	for (unsigned cpu = (uint64_t)sign * row->nr_cpus / nr_signs;
+	     cpu < (uint64_t)(sign + 1) * row->nr_cpus / nr_signs; cpu++)
 		most = fmax(most, fabs(row->rates[cpu]));
 	return most;
 }
@@ -168,8 +175,9 @@ static void put_head(const struct layout *at, const struct screen *screen)
 	const struct sample *sample = &screen->sample;
 	char text[256];
 
-	snprintf(text, sizeof(text), "percpu top: pools %zu, metrics %zu, every %g s, by %s%s", sample->nr_pools, sample->nr,
-		 screen->options.interval, screen->options.sort, screen->is_paused ? ", paused" : "");
+	snprintf(text, sizeof(text), "percpu top: pools %zu, metrics %zu, every %g s, by %s%s",
+		 sample->nr_pools, sample->nr, screen->options.interval, screen->options.sort,
+		 screen->is_paused ? ", paused" : "");
 	put_text(0, 0, COLS, *complaint() ? complaint() : text);
 	attron(A_REVERSE);
 	mvhline(1, 0, ' ', COLS);
@@ -278,7 +286,10 @@ static enum input wait_for_input(int ms)
 	return input.revents & (POLLHUP | POLLERR | POLLNVAL) ? INPUT_GONE : INPUT_THERE;
 }
 
-/* Obeys keys until it is time to look again. Input that is there and has no key, again and again, is at its end. */
+/*
+ * Obeys keys until it is time to look again. Input that is there and has no key, again and again,
+ * is at its end.
+ */
 static void wait_for_keys(struct screen *screen)
 {
 	const double due = screen->sample.time + screen->options.interval;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * percpu selftest: whether additions of this library stay exact when they are interrupted, by other threads on the same
- * CPU and by signals; whether, that is, this kernel aborts critical sections as it must. Beside it runs a
- * control, which adds by a load and a store: where that loses nothing either, nothing was interrupted in the
- * wrong place, and nothing can be said.
+ * percpu selftest: whether additions of this library stay exact when they are interrupted, by other
+ * threads on the same CPU and by signals; whether, that is, this kernel aborts critical sections as
+ * it must. Beside it runs a control, which adds by a load and a store: where that loses nothing
+ * either, nothing was interrupted in the wrong place, and nothing can be said.
  *
- * Time slices alone preempt too seldom to find a kernel that does not abort: a thread that sleeps, adds and sleeps again
- * preempts the others thousands of times a second.
+ * Time slices alone preempt too seldom to find a kernel that does not abort: a thread that sleeps,
+ * adds and sleeps again preempts the others thousands of times a second.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -42,13 +42,19 @@ struct adder {
 	uint64_t steps, signals; /* the thread's own */
 };
 
-/* A load and a store on every machine: one instruction that adds to memory is exact on its CPU, aborted or not. */
+/*
+ * A load and a store on every machine: one instruction that adds to memory is exact on its CPU,
+ * aborted or not.
+ */
 static void add(void)
 {
 	percpu_add_return(counter, 1);
 }
 
-/* Straight on, as a section is: emulators take interrupts where the code branches. It races, and must. */
+/*
+ * Straight on, as a section is: emulators take interrupts where the code branches.
+ * It races, and must.
+ */
 __attribute__((no_sanitize("thread"))) static void add_plainly(void)
 {
 	volatile uint64_t *copy = percpu_this_ptr(counter);
@@ -77,7 +83,10 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 		arm(self);
 }
 
-/* Schedulers let a thread finish its slice, unless the one that wakes up asks for a shorter one; older ones know no such thing. */
+/*
+ * Schedulers let a thread finish its slice, unless the one that wakes up asks for a shorter one;
+ * older ones know no such thing.
+ */
 static void ask_for_short_slices(void)
 {
 	struct {
@@ -110,11 +119,14 @@ static void *napper_main(void *arg)
 static void *adder_main(void *arg)
 {
 	struct adder *self = arg;
-	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1, .sigev_value.sival_ptr = self };
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID,
+				  .sigev_signo = SIGUSR1,
+				  .sigev_value.sival_ptr = self };
 	uint64_t steps = 0;
 
 	event.sigev_notify_thread_id = gettid();
-	self->is_signalled = self->is_signalled && !timer_create(CLOCK_MONOTONIC, &event, &self->timer);
+	self->is_signalled =
+		self->is_signalled && !timer_create(CLOCK_MONOTONIC, &event, &self->timer);
 	if (self->is_signalled)
 		arm(self);
 	for (; !__atomic_load_n(&is_over, __ATOMIC_RELAXED); steps++)
@@ -134,7 +146,8 @@ static bool run(void (*how)(void), bool by_signals, struct result *result)
 {
 	const struct timespec slice = { .tv_nsec = SLICE_NS };
 	const unsigned nr = by_signals ? 1 : NR_THREADS;
-	struct adder adders[NR_THREADS] = { { .is_signalled = by_signals }, [NR_THREADS - 1] = { .naps = true } };
+	struct adder adders[NR_THREADS] = { { .is_signalled = by_signals },
+					    [NR_THREADS - 1] = { .naps = true } };
 	uint64_t additions = 0;
 	unsigned started = 0;
 
@@ -143,8 +156,9 @@ static bool run(void (*how)(void), bool by_signals, struct result *result)
 	if (!counter)
 		return false;
 	__atomic_store_n(&is_over, false, __ATOMIC_RELAXED);
-	while (started < nr && !pthread_create(&adders[started].thread, NULL,
-					       adders[started].naps ? napper_main : adder_main, &adders[started]))
+	while (started < nr &&
+	       !pthread_create(&adders[started].thread, NULL,
+			       adders[started].naps ? napper_main : adder_main, &adders[started]))
 		started++;
 	nanosleep(&slice, NULL);
 	__atomic_store_n(&is_over, true, __ATOMIC_RELAXED);
@@ -181,14 +195,15 @@ static enum verdict race(const char *by_what, bool by_signals)
 	printf("%-12s%ju additions", by_what, (uintmax_t)ours.additions);
 	if (by_signals)
 		printf(", %ju signals", (uintmax_t)ours.signals);
-	printf(", %ju lost; of %ju plain ones %ju\n", (uintmax_t)ours.lost, (uintmax_t)control.additions,
-	       (uintmax_t)control.lost);
+	printf(", %ju lost; of %ju plain ones %ju\n", (uintmax_t)ours.lost,
+	       (uintmax_t)control.additions, (uintmax_t)control.lost);
 	return ours.lost ? LOST : control.lost ? EXACT : UNKNOWN;
 }
 
 int command_selftest(const struct options *options)
 {
-	const struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO };
+	const struct sigaction action = { .sa_sigaction = on_signal,
+					  .sa_flags = SA_RESTART | SA_SIGINFO };
 	const bool by_rseq = percpu_mode() == PERCPU_MODE_RSEQ;
 	const struct rseq_facts rseq = rseq_facts();
 	enum verdict preempted, signalled;
@@ -202,10 +217,12 @@ int command_selftest(const struct options *options)
 	signalled = race("signals", true);
 	fflush(stdout);
 	if (preempted == LOST || signalled == LOST)
-		return complain(by_rseq ? "this kernel does not abort critical sections: set PERCPU_OPTIONS=mode:atomic"
+		return complain(by_rseq ? "this kernel does not abort critical sections: set "
+					  "PERCPU_OPTIONS=mode:atomic"
 					: "atomic additions were lost");
 	if (preempted == UNKNOWN || signalled == UNKNOWN)
-		return complain("nothing was interrupted where it matters: nothing can be said of this machine");
+		return complain("nothing was interrupted where it matters: nothing can be said of "
+				"this machine");
 	puts(by_rseq ? "This kernel aborts critical sections." : "Atomic additions are exact.");
 	return STATUS_OK;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * percpu export --listen: serves pages of export by HTTP for Prometheus to scrape. Any client that can connect may
- * send requests without end, so no client's connections or requests may starve the others:
+ * percpu export --listen: serves pages of export by HTTP for Prometheus to scrape. Any client that
+ * can connect may send requests without end, so no client's connections or requests
+ * may starve the others:
  *
  *	connections   limited; a new one shuts the oldest, and each is shut at a maximum age
  *	pages         made at most once a second, and shared by all requests meanwhile; a connection that still
@@ -98,7 +99,8 @@ static void shut_oldest(struct server *server)
 			continue;
 		nr++;
 		if (!oldest || connection->has_asked < oldest->has_asked ||
-		    (connection->has_asked == oldest->has_asked && connection->begun_at < oldest->begun_at))
+		    (connection->has_asked == oldest->has_asked &&
+		     connection->begun_at < oldest->begun_at))
 			oldest = connection;
 	}
 	if (nr > CONNECTIONS_MAX)
@@ -107,7 +109,8 @@ static void shut_oldest(struct server *server)
 
 static struct connection *connection_of(struct MHD_Connection *connection)
 {
-	return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+	return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+		->socket_context;
 }
 
 static void begin_connection(struct server *server, int fd, void **context)
@@ -124,13 +127,17 @@ static void begin_connection(struct server *server, int fd, void **context)
 	shut_oldest(server);
 }
 
-static void note_connection(void *arg, struct MHD_Connection *handle, void **context, enum MHD_ConnectionNotificationCode code)
+static void note_connection(void *arg, struct MHD_Connection *handle, void **context,
+			    enum MHD_ConnectionNotificationCode code)
 {
 	struct server *server = arg;
 
 	pthread_mutex_lock(&server->lock);
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
-		begin_connection(server, MHD_get_connection_info(handle, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd, context);
+		begin_connection(server,
+				 MHD_get_connection_info(handle, MHD_CONNECTION_INFO_CONNECTION_FD)
+					 ->connect_fd,
+				 context);
 	else if (*context)
 		((struct connection *)*context)->fd = -1;
 	pthread_mutex_unlock(&server->lock);
@@ -150,7 +157,10 @@ static bool is_listed(const char *names, const char *name, size_t bytes)
 	return false;
 }
 
-/* Returns: true for a Host that is answered: NAME, NAME:PORT, an address, or none, as old clients send. */
+/*
+ * Returns: true for a Host that is answered: NAME, NAME:PORT, an address, or none,
+ * as old clients send.
+ */
 static bool is_our_name(const struct server *server, const char *host)
 {
 	struct in_addr v4;
@@ -185,10 +195,12 @@ static bool read_address(const char *text, union address *address)
 	char host[64] = "127.0.0.1", *end;
 	const unsigned long port = strtoul(digits, &end, 10);
 
-	if (*digits < '0' || *digits > '9' || *end || port > UINT16_MAX || (colon && !length) || length >= sizeof(host))
+	if (*digits < '0' || *digits > '9' || *end || port > UINT16_MAX || (colon && !length) ||
+	    length >= sizeof(host))
 		return false;
 	if (colon)
-		snprintf(host, sizeof(host), "%.*s", (int)(in_brackets ? length - 2 : length), text + in_brackets);
+		snprintf(host, sizeof(host), "%.*s", (int)(in_brackets ? length - 2 : length),
+			 text + in_brackets);
 	memset(address, 0, sizeof(*address));
 	if (!in_brackets && inet_pton(AF_INET, host, &address->v4.sin_addr) == 1) {
 		address->v4.sin_family = AF_INET;
@@ -209,9 +221,11 @@ static bool is_loopback(const union address *address)
 
 /* ---- answers ---- */
 
-static enum MHD_Result answer_line(struct MHD_Connection *connection, unsigned status, const char *line)
+static enum MHD_Result answer_line(struct MHD_Connection *connection, unsigned status,
+				   const char *line)
 {
-	struct MHD_Response *response = MHD_create_response_from_buffer(strlen(line), (char *)line, MHD_RESPMEM_PERSISTENT);
+	struct MHD_Response *response =
+		MHD_create_response_from_buffer(strlen(line), (char *)line, MHD_RESPMEM_PERSISTENT);
 	enum MHD_Result result;
 
 	if (!response)
@@ -247,12 +261,14 @@ static void make_page(struct server *server)
 	if (server->page)
 		MHD_destroy_response(server->page); /* freed when its last connection is done */
 	server->page = is_there ? MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE)
-				: MHD_create_response_from_buffer(strlen(nothing), (char *)nothing, MHD_RESPMEM_PERSISTENT);
+				: MHD_create_response_from_buffer(strlen(nothing), (char *)nothing,
+								  MHD_RESPMEM_PERSISTENT);
 	if (!is_there || !server->page)
 		free(text);
 	if (!server->page)
 		return;
-	MHD_add_response_header(server->page, "Content-Type", is_there ? CONTENT_TYPE : "text/plain; charset=utf-8");
+	MHD_add_response_header(server->page, "Content-Type",
+				is_there ? CONTENT_TYPE : "text/plain; charset=utf-8");
 	MHD_add_response_header(server->page, "Connection", "close");
 	server->page_status = is_there ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
 	server->page_made_at = seconds_of_clock();
@@ -287,8 +303,9 @@ static enum MHD_Result answer_metrics(struct MHD_Connection *handle, struct serv
 	return MHD_queue_response(handle, server->page_status, server->page);
 }
 
-static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
-			      const char *version, const char *data, size_t *data_bytes, void **state)
+static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, const char *url,
+			      const char *method, const char *version, const char *data,
+			      size_t *data_bytes, void **state)
 {
 	static int seen;
 	struct server *server = arg;
@@ -306,7 +323,8 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
 		return MHD_YES;
 	}
 	if (!is_our_name(server, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host")))
-		return answer_line(connection, MHD_HTTP_FORBIDDEN, "Not known by that name: see --host in percpu(1).\n");
+		return answer_line(connection, MHD_HTTP_FORBIDDEN,
+				   "Not known by that name: see --host in percpu(1).\n");
 	if (!strcmp(url, "/metrics"))
 		return answer_metrics(connection, server);
 	if (!strcmp(url, "/"))
@@ -320,10 +338,13 @@ static void announce(struct MHD_Daemon *daemon, const union address *address)
 	const bool is_v6 = address->any.sa_family == AF_INET6;
 	char host[64];
 
-	inet_ntop(address->any.sa_family, is_v6 ? (void *)&address->v6.sin6_addr : (void *)&address->v4.sin_addr, host,
+	inet_ntop(address->any.sa_family,
+		  is_v6 ? (void *)&address->v6.sin6_addr : (void *)&address->v4.sin_addr, host,
 		  sizeof(host));
-	fprintf(stderr, is_v6 ? "listening on http://[%s]:%u/metrics\n" : "listening on http://%s:%u/metrics\n", host,
-		info ? info->port : 0);
+	fprintf(stderr,
+		is_v6 ? "listening on http://[%s]:%u/metrics\n"
+		      : "listening on http://%s:%u/metrics\n",
+		host, info ? info->port : 0);
 }
 
 /* Shuts late connections until a signal comes. */
@@ -346,7 +367,9 @@ int serve(const struct options *options, page_writer *write_page)
 	sigset_t signals;
 
 	if (!read_address(options->listen, &address))
-		return complain_of_usage("--listen takes PORT, ADDRESS:PORT or [ADDRESS]:PORT, not \"%s\"", options->listen);
+		return complain_of_usage(
+			"--listen takes PORT, ADDRESS:PORT or [ADDRESS]:PORT, not \"%s\"",
+			options->listen);
 	server.options = options;
 	server.write_page = write_page;
 	server.is_local = is_loopback(&address);
@@ -356,10 +379,13 @@ int serve(const struct options *options, page_writer *write_page)
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL); /* inherited by the server's thread */
-	daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | (address.any.sa_family == AF_INET6 ? MHD_USE_IPv6 : 0), 0,
-				  NULL, NULL, handle, &server, MHD_OPTION_SOCK_ADDR, &address.any,
-				  MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_ROOM,
-				  MHD_OPTION_NOTIFY_CONNECTION, note_connection, &server, MHD_OPTION_END);
+	daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD |
+					  (address.any.sa_family == AF_INET6 ? MHD_USE_IPv6 : 0),
+				  0, NULL, NULL, handle, &server, MHD_OPTION_SOCK_ADDR,
+				  &address.any, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
+				  MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_ROOM,
+				  MHD_OPTION_NOTIFY_CONNECTION, note_connection, &server,
+				  MHD_OPTION_END);
 	if (!daemon)
 		return complain("cannot listen on %s", options->listen);
 	announce(daemon, &address);

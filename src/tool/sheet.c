@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns text that is written in the order in which pools are read and shown in another order, in slices that are
- * kept or left out as a whole.
+ * Owns text that is written in the order in which pools are read and shown in another order, in
+ * slices that are kept or left out as a whole.
  */
 #include <stdlib.h>
 
@@ -20,7 +20,8 @@ void sheet_begin(struct sheet *sheet)
 
 bool sheet_keep(struct sheet *sheet, const struct source *source, size_t nr)
 {
-	const size_t bytes = ftello(sheet->out) - sheet->begun_at, cost = bytes + sizeof(struct slice);
+	const size_t bytes = ftello(sheet->out) - sheet->begun_at,
+		     cost = bytes + sizeof(struct slice);
 	const bool fits = !nr || source_goes_on(source, cost, nr);
 
 	ledger_take(source->ledger, cost);
@@ -28,8 +29,12 @@ bool sheet_keep(struct sheet *sheet, const struct source *source, size_t nr)
 		return false;
 	sheet->slice = grow(sheet->slice, sheet->nr + 1, sizeof(*sheet->slice));
 	sheet->slice[sheet->nr++] = (struct slice){
-		.pid = source->pid, .file = source->file, .place = sheet->nr_of_pool++, .bytes = bytes,
-		.text = (char *)(uintptr_t)sheet->begun_at, /* where it is in its block, until that is whole */
+		.pid = source->pid,
+		.file = source->file,
+		.place = sheet->nr_of_pool++,
+		.bytes = bytes,
+		.text = (char *)(uintptr_t)
+				sheet->begun_at, /* where it is in its block, until that is whole */
 	};
 	return true;
 }

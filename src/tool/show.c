@@ -26,20 +26,24 @@ static void put_unit(FILE *out, const struct percpu_metric *metric)
 	}
 }
 
-static void show_histogram(FILE *out, const struct percpu_metric *metric, struct percpu_histogram_data data)
+static void show_histogram(FILE *out, const struct percpu_metric *metric,
+			   struct percpu_histogram_data data)
 {
 	fprintf(out, "%" PRIu64 " values", data.nr);
 	if (data.nr) {
-		fprintf(out, ", mean %.4g, min %.4g", percpu_histogram_mean(&data) * metric->scale, data.min * metric->scale);
+		fprintf(out, ", mean %.4g, min %.4g", percpu_histogram_mean(&data) * metric->scale,
+			data.min * metric->scale);
 		for (size_t i = 0; i < NR_PERCENTS; i++)
-			fprintf(out, ", p%g %.4g", percents[i], percpu_histogram_percentile(&data, percents[i]) * metric->scale);
+			fprintf(out, ", p%g %.4g", percents[i],
+				percpu_histogram_percentile(&data, percents[i]) * metric->scale);
 		fprintf(out, ", max %.4g", data.max * metric->scale);
 		put_unit(out, metric);
 	}
 	free(data.counts);
 }
 
-static void show_domain(FILE *out, const struct source *source, size_t i, uint32_t domain, const char *by)
+static void show_domain(FILE *out, const struct source *source, size_t i, uint32_t domain,
+			const char *by)
 {
 	const struct percpu_metric *metric = percpu_reader_metric(source->reader, i);
 	const uint64_t word = *percpu_reader_words(source->reader, i, domain, NULL);
@@ -67,13 +71,15 @@ static void show_metric(FILE *out, const struct source *source, size_t i, const 
 		put_unit(out, metric);
 	}
 	putc('\n', out);
-	for (uint32_t domain = 0; domain < source->domains.nr && ledger_ns(source->ledger); domain++)
+	for (uint32_t domain = 0; domain < source->domains.nr && ledger_ns(source->ledger);
+	     domain++)
 		show_domain(out, source, i, domain, by);
 }
 
 /* ---- as JSON ---- */
 
-static void json_histogram(FILE *out, const struct percpu_metric *metric, struct percpu_histogram_data data)
+static void json_histogram(FILE *out, const struct percpu_metric *metric,
+			   struct percpu_histogram_data data)
 {
 	const char *comma = "";
 
@@ -87,7 +93,8 @@ static void json_histogram(FILE *out, const struct percpu_metric *metric, struct
 		fputs(",\"percentiles\":{", out);
 		for (size_t i = 0; i < NR_PERCENTS; i++) {
 			fprintf(out, "%s\"%g\":", i ? "," : "", percents[i]);
-			put_scaled(out, percpu_histogram_percentile(&data, percents[i]), metric->scale);
+			put_scaled(out, percpu_histogram_percentile(&data, percents[i]),
+				   metric->scale);
 		}
 		putc('}', out);
 	}
@@ -114,7 +121,8 @@ static void json_domains(FILE *out, const struct source *source, size_t i, const
 		if (metric->shape)
 			json_histogram(out, metric, source_histogram(source, i, domain));
 		else
-			put_value(out, metric, *percpu_reader_words(source->reader, i, domain, NULL));
+			put_value(out, metric,
+				  *percpu_reader_words(source->reader, i, domain, NULL));
 	}
 	putc('}', out);
 }

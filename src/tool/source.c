@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the choice of pools and the order in which they are read: users who hold little memory first, and the small
- * pools of a user first. Each pool is opened once, through its creator if that is alive, read, shown and closed
- * before the next, so that at most one is open at a time.
+ * Owns the choice of pools and the order in which they are read: users who hold little memory
+ * first, and the small pools of a user first. Each pool is opened once, through its creator if that
+ * is alive, read, shown and closed before the next, so that at most one is open at a time.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -42,10 +42,13 @@ static int by_file(const void *a, const void *b)
 
 	if (x->file != y->file)
 		return (x->file > y->file) - (x->file < y->file);
-	return x->pid != y->pid ? (x->pid > y->pid) - (x->pid < y->pid) : (x->fd > y->fd) - (x->fd < y->fd);
+	return x->pid != y->pid ? (x->pid > y->pid) - (x->pid < y->pid)
+				: (x->fd > y->fd) - (x->fd < y->fd);
 }
 
-/* Several descriptors of one process count once; processes beyond PROCESSES_MAX are only counted. */
+/*
+ * Several descriptors of one process count once; processes beyond PROCESSES_MAX are only counted.
+ */
 static void tidy(struct hits *hits)
 {
 	size_t kept = 0, first = 0;
@@ -79,8 +82,12 @@ static int note(const struct percpu_publisher *publisher, void *arg)
 	if (hits->nr % 1024 == 0)
 		hits->hit = grow(hits->hit, hits->nr + 1024, sizeof(*hits->hit));
 	hits->hit[hits->nr++] = (struct hit){
-		.file = publisher->file, .held_bytes = publisher->held_bytes, .user = publisher->user,
-		.process_user = publisher->process_user, .pid = publisher->pid, .fd = publisher->fd,
+		.file = publisher->file,
+		.held_bytes = publisher->held_bytes,
+		.user = publisher->user,
+		.process_user = publisher->process_user,
+		.pid = publisher->pid,
+		.fd = publisher->fd,
 	};
 	return 0;
 }
@@ -150,7 +157,8 @@ static size_t sort_by_user(struct hits *hits)
 	tidy(hits);
 	for (size_t first = 0; first < hits->nr; first = end) {
 		/* Merges the hits of one file. */
-		for (end = first; end < hits->nr && hits->hit[end].file == hits->hit[first].file; end++)
+		for (end = first; end < hits->nr && hits->hit[end].file == hits->hit[first].file;
+		     end++)
 			hits->hit[end].held_bytes = hits->hit[first].held_bytes;
 	}
 	if (hits->nr)
@@ -158,8 +166,11 @@ static size_t sort_by_user(struct hits *hits)
 	for (size_t first = 0; first < hits->nr; first = end, nr_users++) {
 		uint64_t bytes = 0, file = 0;
 
-		for (end = first; end < hits->nr && hits->hit[end].user == hits->hit[first].user; end++) {
-			bytes += hits->hit[end].file == file && end > first ? 0 : hits->hit[end].held_bytes;
+		for (end = first; end < hits->nr && hits->hit[end].user == hits->hit[first].user;
+		     end++) {
+			bytes += hits->hit[end].file == file && end > first
+					 ? 0
+					 : hits->hit[end].held_bytes;
 			file = hits->hit[end].file;
 		}
 		for (size_t i = first; i < end; i++)
@@ -177,7 +188,8 @@ static const char *words_for(int error)
 	switch (error) {
 	case EACCES:
 	case EPERM:
-		return "it belongs to another user, or has made itself unreadable (see prctl(2), PR_SET_DUMPABLE)";
+		return "it belongs to another user, or has made itself unreadable (see prctl(2), "
+		       "PR_SET_DUMPABLE)";
 	case EPROTO:
 		return "its contents contradict themselves, or are of another version";
 	case E2BIG:
@@ -272,7 +284,10 @@ static void read_source(struct look *look, struct source *source, const struct h
 static void look_at(struct look *look, const struct hit *hit, size_t nr)
 {
 	const struct hit *through = hit;
-	struct source source = { .file = hit->file, .nr_processes = nr + hit->nr_more, .user = hit->user, .ledger = look->ledger };
+	struct source source = { .file = hit->file,
+				 .nr_processes = nr + hit->nr_more,
+				 .user = hit->user,
+				 .ledger = look->ledger };
 
 	if (!ledger_ns(look->ledger)) {
 		refuse(look, hit, ETIME);
@@ -287,7 +302,8 @@ static void look_at(struct look *look, const struct hit *hit, size_t nr)
 	source.pid = through->pid;
 	source.is_other_user = hit->user && hit->user != through->process_user;
 	if (!look->name || !strcmp(percpu_reader_name(source.reader), look->name)) {
-		if (strnlen(percpu_reader_name(source.reader), NAME_BYTES_MAX + 1) > NAME_BYTES_MAX) {
+		if (strnlen(percpu_reader_name(source.reader), NAME_BYTES_MAX + 1) >
+		    NAME_BYTES_MAX) {
 			ledger_leave_out(look->ledger, hit->user, LEFT_FOR_LABELS, 1);
 			look->nr_refused++;
 		} else {
@@ -323,13 +339,16 @@ static pid_t pid_of(const char *target)
 	return *target >= '0' && *target <= '9' && !*end && pid <= INT32_MAX ? (pid_t)pid : 0;
 }
 
-int sources_visit(const struct options *options, struct ledger *ledger, void (*visit)(struct source *source, void *arg),
-		  void *arg)
+int sources_visit(const struct options *options, struct ledger *ledger,
+		  void (*visit)(struct source *source, void *arg), void *arg)
 {
 	const pid_t pid = options->target ? pid_of(options->target) : 0;
 	struct hits hits = { .name = pid ? NULL : options->target, .ledger = ledger };
-	struct look look = { .options = options, .name = hits.name, .ledger = ledger, .visit = visit, .arg = arg };
-	int error = pid ? percpu_publishers(pid, note, &hits) : percpu_publishers_within(SEARCH_NS, note, note_missed, &hits);
+	struct look look = {
+		.options = options, .name = hits.name, .ledger = ledger, .visit = visit, .arg = arg
+	};
+	int error = pid ? percpu_publishers(pid, note, &hits)
+			: percpu_publishers_within(SEARCH_NS, note, note_missed, &hits);
 
 	if (error && (error != -ENOENT || !pid)) {
 		free(hits.hit);
@@ -345,6 +364,8 @@ int sources_visit(const struct options *options, struct ledger *ledger, void (*v
 	if (look.nr_refused)
 		return STATUS_FAILED;
 	if (pid)
-		return complain(error ? "there is no process %d" : "process %d publishes nothing", pid);
-	return complain("nothing of the name \"%s\" is published, or it is another user's", options->target);
+		return complain(error ? "there is no process %d" : "process %d publishes nothing",
+				pid);
+	return complain("nothing of the name \"%s\" is published, or it is another user's",
+			options->target);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns the escaping of untrusted text: it cannot control a terminal, end a string or break a line. */
+/*
+ * Owns the escaping of untrusted text: it cannot control a terminal, end a string or break a line.
+ */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +30,8 @@ static size_t utf8_bytes(const char *text)
 			return 0;
 		point = point << 6 | (at[i] & 0x3f);
 	}
-	if ((bytes == 3 && point < 0x800) || (bytes == 4 && (point < 0x10000 || point > 0x10ffff)) ||
+	if ((bytes == 3 && point < 0x800) ||
+	    (bytes == 4 && (point < 0x10000 || point > 0x10ffff)) ||
 	    (point >= 0xd800 && point < 0xe000))
 		return 0;
 	return bytes;
@@ -42,8 +45,12 @@ static bool is_control(const char *text)
 	return at[0] < 0x20 || at[0] == 0x7f || (at[0] == 0xc2 && at[1] < 0xa0);
 }
 
-/* Calls escape for each character that is not put as it is; it puts something instead or returns false. */
-static void put_text(FILE *out, const char *text, bool (*escape)(FILE *out, const char *at, size_t bytes))
+/*
+ * Calls escape for each character that is not put as it is; it puts something
+ * instead or returns false.
+ */
+static void put_text(FILE *out, const char *text,
+		     bool (*escape)(FILE *out, const char *at, size_t bytes))
 {
 	while (*text) {
 		const size_t bytes = utf8_bytes(text);
@@ -127,7 +134,8 @@ void put_name(FILE *out, const char *text, bool colons)
 	if (!*text || (*text >= '0' && *text <= '9'))
 		putc('_', out);
 	for (; *text; text++) {
-		const bool fits = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
+		const bool fits = (*text >= 'a' && *text <= 'z') ||
+				  (*text >= 'A' && *text <= 'Z') ||
 				  (*text >= '0' && *text <= '9') || (*text == ':' && colons);
 
 		putc(fits ? *text : '_', out);

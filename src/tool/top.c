@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * percpu top. This file owns what it shows: rows of a sample, each held against the same row of the sample
- * before; screen.c owns how.
+ * percpu top. This file owns what it shows: rows of a sample, each held against the same row of the
+ * sample before; screen.c owns how.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -78,10 +78,14 @@ static int by_key(const void *a, const void *b)
 {
 	const struct row *x = a, *y = b;
 
-	return x->file != y->file ? (x->file > y->file) - (x->file < y->file) : strcmp(x->name, y->name);
+	return x->file != y->file ? (x->file > y->file) - (x->file < y->file)
+				  : strcmp(x->name, y->name);
 }
 
-/* What was added since an earlier row of the same metric; one that only grows and shrank began again. */
+/*
+ * What was added since an earlier row of the same metric; one that only grows
+ * and shrank began again.
+ */
 static void compare(struct row *row, const struct row *earlier, double seconds)
 {
 	double sum = 0, most = 0;
@@ -142,7 +146,8 @@ int sample_take(struct sample *sample, const struct sample *earlier, const struc
 	if (sample->nr)
 		qsort(sample->row, sample->nr, sizeof(*sample->row), by_key);
 	for (size_t i = 0; i < sample->nr && earlier; i++) {
-		const struct row *before = bsearch(&sample->row[i], earlier->row, earlier->nr, sizeof(*earlier->row), by_key);
+		const struct row *before = bsearch(&sample->row[i], earlier->row, earlier->nr,
+						   sizeof(*earlier->row), by_key);
 
 		if (before && before->nr_cpus == sample->row[i].nr_cpus)
 			compare(&sample->row[i], before, sample->time - earlier->time);

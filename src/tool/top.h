@@ -25,7 +25,10 @@ struct sample {
 	struct row *row;
 };
 
-/* earlier: of which rates are made; NULL. Returns: a status; sample is empty where it is not STATUS_OK. */
+/*
+ * earlier: of which rates are made; NULL. Returns: a status; sample is empty where
+ * it is not STATUS_OK.
+ */
 int sample_take(struct sample *sample, const struct sample *earlier, const struct options *options);
 void sample_free(struct sample *sample);
 

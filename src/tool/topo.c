@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * percpu topo: this machine as the library sees it. What is placed where is tried out: a page of every CPU that is online
- * is written from here, then the kernel is asked where they lie, and the library what lies elsewhere than it should.
+ * percpu topo: this machine as the library sees it. What is placed where is tried out: a page of
+ * every CPU that is online is written from here, then the kernel is asked where they lie, and the
+ * library what lies elsewhere than it should.
  */
 #include <sched.h>
 #include <stdlib.h>
@@ -70,11 +71,15 @@ static void read_nodes(struct machine *machine)
 	for (unsigned cpu = 0; cpu < machine->nr_cpus; cpu++) {
 		const int domain = percpu_domain_of(PERCPU_LEVEL_NODE, cpu);
 
-		machine->cpus[cpu].node = domain < 0 ? -1 : percpu_domain_number(PERCPU_LEVEL_NODE, (unsigned)domain);
+		machine->cpus[cpu].node =
+			domain < 0 ? -1 : percpu_domain_number(PERCPU_LEVEL_NODE, (unsigned)domain);
 	}
 }
 
-/* move_pages without nodes moves nothing: it tells the node of each page, or -ENOENT where there is none. */
+/*
+ * move_pages without nodes moves nothing: it tells the node of each page, or -ENOENT
+ * where there is none.
+ */
 static void find_pages(struct machine *machine, char __percpu *page)
 {
 	const uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
@@ -83,7 +88,8 @@ static void find_pages(struct machine *machine, char __percpu *page)
 
 	for (unsigned cpu = 0; cpu < machine->nr_cpus; cpu++)
 		pages[cpu] = (void *)((uintptr_t)percpu_ptr(page, cpu) & -page_bytes);
-	machine->has_page_nodes = !syscall(SYS_move_pages, 0, (unsigned long)machine->nr_cpus, pages, NULL, nodes, 0);
+	machine->has_page_nodes =
+		!syscall(SYS_move_pages, 0, (unsigned long)machine->nr_cpus, pages, NULL, nodes, 0);
 	for (unsigned cpu = 0; cpu < machine->nr_cpus; cpu++)
 		machine->cpus[cpu].page_node = machine->has_page_nodes ? nodes[cpu] : -1;
 	free(nodes);
@@ -179,15 +185,17 @@ static void put_text(const struct machine *machine)
 	}
 	put_nodes(machine, "node", is_on_node);
 	if (!machine->has_nodes)
-		printf("node      not known: hwloc is not installed, or cannot look at this machine\n");
+		printf("node      not known: hwloc is not installed, or cannot look at this "
+		       "machine\n");
 	printf("stride    %zu bytes, %u copies\n", (size_t)PERCPU_STRIDE, percpu_nr_copies());
-	printf("chunk     %zu bytes of addresses\n", machine->stats.reserved_bytes / machine->stats.nr_chunks);
+	printf("chunk     %zu bytes of addresses\n",
+	       machine->stats.reserved_bytes / machine->stats.nr_chunks);
 	if (machine->misplaced < 0)
 		printf("placed    not known: the kernel does not say\n");
 	else
 		printf("placed    %zu of %zu chunks; %zd bytes lie elsewhere\n",
-		       machine->stats.nr_chunks - machine->stats.nr_chunks_unplaced, machine->stats.nr_chunks,
-		       machine->misplaced);
+		       machine->stats.nr_chunks - machine->stats.nr_chunks_unplaced,
+		       machine->stats.nr_chunks, machine->misplaced);
 	put_nodes(machine, "pages", has_page_on_node);
 	if (!machine->has_page_nodes)
 		printf("pages     not known: the kernel does not say\n");
@@ -206,7 +214,8 @@ static void put_as_json(const struct machine *machine)
 	put_json(stdout, percpu_mode_reason());
 	printf(",\"rseq\":");
 	put_rseq_as_json(&rseq);
-	printf(",\"copies\":%u,\"stride\":%zu,\"chunk_bytes\":%zu,\"chunks\":%zu,\"unplaced_chunks\":%zu,"
+	printf(",\"copies\":%u,\"stride\":%zu,\"chunk_bytes\":%zu,\"chunks\":%zu,\"unplaced_"
+	       "chunks\":%zu,"
 	       "\"misplaced_bytes\":",
 	       percpu_nr_copies(), (size_t)PERCPU_STRIDE,
 	       machine->stats.reserved_bytes / machine->stats.nr_chunks, machine->stats.nr_chunks,
@@ -216,7 +225,8 @@ static void put_as_json(const struct machine *machine)
 	for (unsigned cpu = 0; cpu < machine->nr_cpus; cpu++) {
 		printf("%s\n{\"cpu\":%u", cpu ? "," : "", cpu);
 		for (int set = 0; set < NR_SETS; set++)
-			printf(",\"%s\":%s", set_names[set], machine->cpus[cpu].is_in[set] ? "true" : "false");
+			printf(",\"%s\":%s", set_names[set],
+			       machine->cpus[cpu].is_in[set] ? "true" : "false");
 		put_node("node", machine->cpus[cpu].node);
 		put_node("page_node", machine->cpus[cpu].page_node);
 		putchar('}');

@@ -21,11 +21,12 @@ static bool add_length(size_t *bytes, const char *text)
 static bool is_short(const struct percpu_metric *metric)
 {
 	size_t bytes = 0;
-	bool fits = metric->nr_labels <= LABELS_MAX && add_length(&bytes, metric->name) && add_length(&bytes, metric->unit) &&
-		    add_length(&bytes, metric->help);
+	bool fits = metric->nr_labels <= LABELS_MAX && add_length(&bytes, metric->name) &&
+		    add_length(&bytes, metric->unit) && add_length(&bytes, metric->help);
 
 	for (uint32_t i = 0; i < metric->nr_labels && fits; i++)
-		fits = add_length(&bytes, metric->labels[i].name) && add_length(&bytes, metric->labels[i].value);
+		fits = add_length(&bytes, metric->labels[i].name) &&
+		       add_length(&bytes, metric->labels[i].value);
 	return fits;
 }
 
@@ -43,7 +44,8 @@ bool source_goes_on(const struct source *source, size_t bytes, size_t nr)
 
 	if (has_room && ledger_ns(source->ledger))
 		return true;
-	ledger_leave_out(source->ledger, source->user, has_room ? LEFT_FOR_TIME : LEFT_FOR_TEXT, nr);
+	ledger_leave_out(source->ledger, source->user, has_room ? LEFT_FOR_TIME : LEFT_FOR_TEXT,
+			 nr);
 	return false;
 }
 
@@ -51,7 +53,8 @@ bool source_goes_on(const struct source *source, size_t bytes, size_t nr)
 
 double metric_value(const struct percpu_metric *metric, uint64_t word)
 {
-	return (metric->kind == PERCPU_METRIC_GAUGE ? (double)(int64_t)word : (double)word) * metric->scale;
+	return (metric->kind == PERCPU_METRIC_GAUGE ? (double)(int64_t)word : (double)word) *
+	       metric->scale;
 }
 
 void put_value(FILE *out, const struct percpu_metric *metric, uint64_t word)
@@ -66,19 +69,24 @@ void put_value(FILE *out, const struct percpu_metric *metric, uint64_t word)
 
 static struct percpu_histogram_data empty_histogram(const struct source *source, size_t metric)
 {
-	const struct percpu_histogram_shape *shape = percpu_reader_metric(source->reader, metric)->shape;
-	struct percpu_histogram_data data = { .counts = grow(NULL, shape->nr_buckets, sizeof(*data.counts)) };
+	const struct percpu_histogram_shape *shape =
+		percpu_reader_metric(source->reader, metric)->shape;
+	struct percpu_histogram_data data = { .counts = grow(NULL, shape->nr_buckets,
+							     sizeof(*data.counts)) };
 
 	percpu_histogram_data_clear(&data, shape);
 	return data;
 }
 
-static void add_histogram(struct percpu_histogram_data *data, const struct source *source, size_t metric, uint32_t domain)
+static void add_histogram(struct percpu_histogram_data *data, const struct source *source,
+			  size_t metric, uint32_t domain)
 {
-	percpu_histogram_data_add(data, (const void *)percpu_reader_words(source->reader, metric, domain, NULL));
+	percpu_histogram_data_add(
+		data, (const void *)percpu_reader_words(source->reader, metric, domain, NULL));
 }
 
-struct percpu_histogram_data source_histogram(const struct source *source, size_t metric, uint32_t domain)
+struct percpu_histogram_data source_histogram(const struct source *source, size_t metric,
+					      uint32_t domain)
 {
 	struct percpu_histogram_data data = empty_histogram(source, metric);
 

@@ -3,9 +3,9 @@
  * The ABI of all inline operations: the stride, and the struct that every critical section reads.
  *
  * The headers of this folder contain every struct, constant and enum that programs compile in, with
- * assertions of their layout, and the functions that inline code calls, except for the slow paths of
- * operations: <percpu/ops.h> declares these from its list. doc/abi.md says what is frozen and how it
- * may change.
+ * assertions of their layout, and the functions that inline code calls, except for the slow paths
+ * of operations: <percpu/ops.h> declares these from its list. doc/abi.md says what is frozen and
+ * how it may change.
  */
 #ifndef PERCPU_ABI_BASE_H
 #define PERCPU_ABI_BASE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * aarch64: every operation is one rseq critical section, written once as PERCPU__SECTION around the few
- * instructions that differ.
+ * aarch64: every operation is one rseq critical section, written once as PERCPU__SECTION around the
+ * few instructions that differ.
  *
  *	adrp/add x16, descriptor	the kernel restarts a thread at 5 if it is moved, preempted or
  *	str	x16, area->rseq_cs	signalled between 1 and 2
@@ -12,11 +12,11 @@
  *	...
  *  2:
  *
- * Whether the body ran, C asks again by the same compare: a conditional branch reaches 1 MiB, and the
- * slow path may be put further away than that.
+ * Whether the body ran, C asks again by the same compare: a conditional branch reaches 1 MiB, and
+ * the slow path may be put further away than that.
  *
- * The area is libc's, rseq_offset bytes from the thread pointer. While that offset is zero nothing is
- * armed, for the store would hit libc's own thread block.
+ * The area is libc's, rseq_offset bytes from the thread pointer. While that offset is zero nothing
+ * is armed, for the store would hit libc's own thread block.
  *
  * What the kernel finds in rseq_cs it reads at the next preemption, long after 2. Code of a shared
  * object may be gone by then, so there the sequence clears rseq_cs again.
@@ -51,9 +51,9 @@ _Static_assert(PERCPU_STRIDE_SHIFT == 18, "what the sections shift by");
 #endif
 
 /*
- * The area's offset from the thread pointer, and the limit. To the compiler functions of p, so that one
- * load serves all updates of p in a function, and in a loop: they never change once the library has
- * started, and p comes from the library. A caller that asked too early takes the slow paths.
+ * The area's offset from the thread pointer, and the limit. To the compiler functions of p, so that
+ * one load serves all updates of p in a function, and in a loop: they never change once the library
+ * has started, and p comes from the library. A caller that asked too early takes the slow paths.
  */
 PERCPU__INLINE ptrdiff_t percpu__rseq_offset(const void *p)
 {
@@ -132,8 +132,8 @@ PERCPU__INLINE uint32_t percpu__cpu_limit(const void *p)
 	PERCPU__BODY_write(bits)
 
 /*
- * The function around a section; operands in parentheses. False: not done, and nothing is left armed
- * that must not be.
+ * The function around a section; operands in parentheses. False: not done, and nothing is left
+ * armed that must not be.
  */
 #define PERCPU__UNWRAP(...) __VA_ARGS__
 #define PERCPU__RUN(body, outputs, inputs) PERCPU__RUN_FOR(p, p, body, outputs, inputs)
@@ -229,12 +229,13 @@ PERCPU__TRY_RESULT(void *,
 		   ())
 
 /*
- * The list of free objects in each copy (percpu/cache.h says what the words are). One store of the word
- * commits an operation and its count.
+ * The list of free objects in each copy (percpu/cache.h says what the words are). One store of the
+ * word commits an operation and its count.
  *
- * *magazines is read inside the section: who stores another there and fences has closed all magazines. So the
- * section's p is NULL, x16 first the number of the CPU + 1, times PERCPU_STRIDE. A magazine that the caller names is
- * its copy's address - PERCPU_STRIDE; to compare them tells at once that the CPU, the cache and its being open are right.
+ * *magazines is read inside the section: who stores another there and fences has closed all
+ * magazines. So the section's p is NULL, x16 first the number of the CPU + 1, times PERCPU_STRIDE.
+ * A magazine that the caller names is its copy's address - PERCPU_STRIDE; to compare them tells at
+ * once that the CPU, the cache and its being open are right.
  */
 #define PERCPU__CACHE_ANY                                                                                    \
 	"	ldr	x17, %[magazines]\n"                                                                       \
@@ -304,8 +305,8 @@ PERCPU__INLINE bool percpu__try_cache_put(char *const *magazines, char *const *m
 }
 
 /*
- * A copy of a counter (percpu/counter.h): its total, and how much of it is folded. An add that would bring
- * the two further apart than margin is left to the slow path; span is twice the margin.
+ * A copy of a counter (percpu/counter.h): its total, and how much of it is folded. An add that
+ * would bring the two further apart than margin is left to the slow path; span is twice the margin.
  */
 PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *bounds)
 {
@@ -332,7 +333,10 @@ PERCPU__TRY_RESULT(int64_t,
 		   "	str	x17, [x16, #8]\n",
 		   ())
 
-/* The summary of a histogram's copy (percpu/histogram.h). False also where value is outside of min to max. */
+/*
+ * The summary of a histogram's copy (percpu/histogram.h). False also where value is outside of min
+ * to max.
+ */
 PERCPU__INLINE bool percpu__try_histogram_note(void *p, uint64_t value)
 {
 	uint64_t done, sum;
@@ -352,10 +356,11 @@ PERCPU__INLINE bool percpu__try_histogram_note(void *p, uint64_t value)
 }
 
 /*
- * A copy of a group of fields (percpu/group.h): a word, and two slots that are `apart` bytes apart. The
- * word counts in steps of that, so that the bit of it which is worth as much says which slot holds. All
- * fields go into the other one, and the word commits. The barriers keep the stores of one operation
- * behind the commit before it, and ahead of its own; they pair with percpu_group_read.
+ * A copy of a group of fields (percpu/group.h): a word, and two slots that are `apart` bytes apart.
+ * The word counts in steps of that, so that the bit of it which is worth as much says which slot
+ * holds. All fields go into the other one, and the word commits. The barriers keep the stores of
+ * one operation behind the commit before it, and ahead of its own; they pair with
+ * percpu_group_read.
  */
 #define PERCPU__GROUP_STEP(at, v) /* to[at] = from[at] + v */                                                \
 	"	ldr	x17, [%[from], #" #at "]\n"                                                          \

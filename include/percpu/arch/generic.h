@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every other machine, and compilers without outputs of asm goto: nothing can be done inline, so that
- * every operation is a call. With -DPERCPU_GENERIC that can be tried anywhere; such a program still
- * does what the library's mode says.
+ * Every other machine, and compilers without outputs of asm goto: nothing can be done inline, so
+ * that every operation is a call. With -DPERCPU_GENERIC that can be tried anywhere; such a program
+ * still does what the library's mode says.
  */
 #ifndef PERCPU_ARCH_GENERIC_H
 #define PERCPU_ARCH_GENERIC_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the kernel and debuggers find of a sequence. Labels: 1 its first instruction, 2 the end of its last, 3
- * the descriptor, 4 where it goes on abort; left: where else it may be left.
+ * What the kernel and debuggers find of a sequence. Labels: 1 its first instruction, 2 the end of
+ * its last, 3 the descriptor, 4 where it goes on abort; left: where else it may be left.
  */
 #ifndef PERCPU_ARCH_TABLES_H
 #define PERCPU_ARCH_TABLES_H

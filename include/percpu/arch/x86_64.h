@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * x86-64: every operation is one rseq critical section. Those on words and lists are PERCPU__SECTION,
- * written once, around the one to three instructions that differ. Caches, counters, histograms and
- * groups have up to twenty instructions of their own, with PERCPU__ARMED around them.
+ * x86-64: every operation is one rseq critical section. Those on words and lists are
+ * PERCPU__SECTION, written once, around the one to three instructions that differ. Caches,
+ * counters, histograms and groups have up to twenty instructions of their own, with PERCPU__ARMED
+ * around them.
  *
  *	leaq	descriptor, %rax	the kernel restarts a thread at 5 if it is moved, preempted or
  *	movq	%rax, area->rseq_cs	signalled between 1 and 2
@@ -14,8 +15,8 @@
  *	...				recent cores rename through memory; an indexed address they do not
  *  2:
  *
- * The area is libc's, rseq_offset bytes from the thread pointer. While that offset is zero nothing is
- * armed, for the store would hit libc's own thread block.
+ * The area is libc's, rseq_offset bytes from the thread pointer. While that offset is zero nothing
+ * is armed, for the store would hit libc's own thread block.
  *
  * The kernel reads the descriptor in rseq_cs at the next preemption, long after 2. A shared object
  * may be unloaded by then, so its critical sections clear rseq_cs again.
@@ -44,9 +45,9 @@ _Static_assert(PERCPU_STRIDE_SHIFT == 18 && PERCPU_STRIDE == 0x40000, "what the 
 #endif
 
 /*
- * The area's offset from the thread pointer, and the limit. To the compiler functions of p, so that one
- * load serves all updates of p in a function, and in a loop: they never change once the library has
- * started, and p comes from the library. A caller that asked too early takes the slow paths.
+ * The area's offset from the thread pointer, and the limit. To the compiler functions of p, so that
+ * one load serves all updates of p in a function, and in a loop: they never change once the library
+ * has started, and p comes from the library. A caller that asked too early takes the slow paths.
  */
 #ifdef __clang__ /* makes no operand of an address that it must load, nor of any without optimisation */
 #define PERCPU__AT(address) "r"(address)
@@ -107,11 +108,12 @@ PERCPU__INLINE uint32_t percpu__cpu_limit(const void *p)
 #define PERCPU__INPUTS [offset] "r"(offset), [limit] "m"(percpu_abi.cpu_limit), [p] "r"(p)
 
 /*
- * What lies in memory is given by address: gcc 12 puts the sum of a register and a constant back into the
- * address of an "m", also when the section changes that register.
+ * What lies in memory is given by address: gcc 12 puts the sum of a register and a constant back
+ * into the address of an "m", also when the section changes that register.
  *
- * Compilers that optimise outputs of asm goto wrongly need the word volatile, an asm behind it and one
- * at its label (gcc bugs 113921, 110420; gcc 12 -O1 took `ok ? out : NULL` for out on both ways).
+ * Compilers that optimise outputs of asm goto wrongly need the word volatile, an asm behind it and
+ * one at its label (gcc bugs 113921, 110420; gcc 12 -O1 took `ok ? out : NULL` for
+ * out on both ways).
  */
 #define percpu__asm_goto(...)                                                                                \
 	do {                                                                                                 \
@@ -119,7 +121,10 @@ PERCPU__INLINE uint32_t percpu__cpu_limit(const void *p)
 		__asm__ __volatile__("");                                                                    \
 	} while (0)
 
-/* Suffix of a width's instructions; operand modifier of its registers, and of those it is loaded into. */
+/*
+ * Suffix of a width's instructions; operand modifier of its registers, and of those
+ * it is loaded into.
+ */
 #define PERCPU__S8 "b"
 #define PERCPU__S16 "w"
 #define PERCPU__S32 "l"
@@ -161,8 +166,8 @@ PERCPU__INLINE uint32_t percpu__cpu_limit(const void *p)
 	PERCPU__STORE("[v]", bits)
 
 /*
- * The function around a section; operands in parentheses. False: not done, and nothing is left armed
- * that must not be.
+ * The function around a section; operands in parentheses. False: not done, and nothing is left
+ * armed that must not be.
  */
 #define PERCPU__UNWRAP(...) __VA_ARGS__
 #define PERCPU__RUN_ON(offset, section, outputs, inputs, scratch)                                            \
@@ -260,12 +265,13 @@ PERCPU__TRY_RESULT(void *,
 		   (), ("rdx", ))
 
 /*
- * The list of free objects in each copy (percpu/cache.h says what the words are). One store of the word
- * commits an operation and its count.
+ * The list of free objects in each copy (percpu/cache.h says what the words are). One store of the
+ * word commits an operation and its count.
  *
- * *magazines is read inside the section: who stores another there and fences has closed all magazines. A magazine that
- * the caller names is its copy's address - PERCPU_STRIDE, as *magazines + the CPU's number * PERCPU_STRIDE is; to
- * compare them tells at once that the CPU, the cache and its being open are right.
+ * *magazines is read inside the section: who stores another there and fences has closed all
+ * magazines. A magazine that the caller names is its copy's address - PERCPU_STRIDE, as *magazines
+ * + the CPU's number * PERCPU_STRIDE is; to compare them tells at once that the CPU, the cache and
+ * its being open are right.
  */
 #define PERCPU__CACHE_ANY /* the magazine of this CPU, - PERCPU_STRIDE */                                         \
 	"	cmpl	%[limit], %%eax\n"                                                                    \
@@ -333,8 +339,8 @@ PERCPU__INLINE bool percpu__try_cache_put(char *const *magazines, char *const *m
 }
 
 /*
- * A copy of a counter (percpu/counter.h): its total, and how much of it is folded. An add that would bring
- * the two further apart than margin is left to the slow path; span is twice the margin.
+ * A copy of a counter (percpu/counter.h): its total, and how much of it is folded. An add that
+ * would bring the two further apart than margin is left to the slow path; span is twice the margin.
  */
 PERCPU__INLINE bool percpu__try_counter_add(void *p, int64_t v, const uint64_t *bounds)
 {
@@ -359,7 +365,10 @@ PERCPU__TRY_RESULT(int64_t,
 		   "	movq	%%rdx, 8+" PERCPU__COPY "(%%rax)\n",
 		   (), ("rdx", ))
 
-/* The summary of a histogram's copy (percpu/histogram.h). False also where value is outside of min to max. */
+/*
+ * The summary of a histogram's copy (percpu/histogram.h). False also where value is outside of min
+ * to max.
+ */
 PERCPU__INLINE bool percpu__try_histogram_note(void *p, uint64_t value)
 {
 	PERCPU__RUN("	cmpq	%[value], 8+" PERCPU__COPY "(%%rax)\n"
@@ -373,10 +382,10 @@ PERCPU__INLINE bool percpu__try_histogram_note(void *p, uint64_t value)
 }
 
 /*
- * A copy of a group of fields (percpu/group.h): a word, and two slots that are `apart` bytes apart. The
- * word counts in steps of that, so that the bit of it which is worth as much says which slot holds. All
- * fields go into the other one, and the word commits. The slots are at computed addresses: a branch on
- * that bit would be wrong every other time.
+ * A copy of a group of fields (percpu/group.h): a word, and two slots that are `apart` bytes apart.
+ * The word counts in steps of that, so that the bit of it which is worth as much says which slot
+ * holds. All fields go into the other one, and the word commits. The slots are at computed
+ * addresses: a branch on that bit would be wrong every other time.
  */
 #define PERCPU__GROUP_STEP(at, v) /* to[at] = from[at] + v */                                                \
 	"	movq	%[" #v "], %%rdx\n"                                                                  \

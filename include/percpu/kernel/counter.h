@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's spelling of counters. Most names are the native ones; init takes the kernel's arguments in a file that
- * includes this header. A batch that an addition names bounds what it may hold back; a comparison is exact, whatever it
- * names.
+ * The kernel's spelling of counters. Most names are the native ones; init takes the kernel's
+ * arguments in a file that includes this header. A batch that an addition names bounds what it may
+ * hold back; a comparison is exact, whatever it names.
  */
 #ifndef PERCPU_KERNEL_COUNTER_H
 #define PERCPU_KERNEL_COUNTER_H

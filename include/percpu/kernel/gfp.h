@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's flags of allocations, which mean nothing here but __GFP_ZERO: nobody waits and nothing is reclaimed. A
- * file that defines GFP_KERNEL before keeps its own.
+ * The kernel's flags of allocations, which mean nothing here but __GFP_ZERO: nobody waits and
+ * nothing is reclaimed. A file that defines GFP_KERNEL before keeps its own.
  *
  * Not here: __GFP_NOFAIL, as allocations may fail, and the zones (GFP_DMA).
  */

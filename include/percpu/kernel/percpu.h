@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The per-CPU part of the kernel's spelling: operations take lvalues, of memory from alloc_percpu (`*p`,
- * `p->field`) and of DEFINE_PER_CPU variables alike.
+ * The per-CPU part of the kernel's spelling: operations take lvalues, of memory from alloc_percpu
+ * (`*p`, `p->field`) and of DEFINE_PER_CPU variables alike.
  *
- * DEFINE_PER_CPU variables live in one section of their module (program or shared object), which holds
- * their initial values and nothing else: touched directly, they are ordinary variables. The module's
- * section is attached as one per-CPU area, by a constructor or by whatever operation comes first, and
- * the macros here move addresses from the section to that area:
+ * DEFINE_PER_CPU variables live in one section of their module (program or shared object), which
+ * holds their initial values and nothing else: touched directly, they are ordinary variables. The
+ * module's section is attached as one per-CPU area, by a constructor or by whatever operation comes
+ * first, and the macros here move addresses from the section to that area:
  *
  *	&variable  in  [start of section, its end)	->	area + (&variable - start)
  *	other addresses are per-CPU pointers		->	themselves
  *
- * Keep such variables static, or declare them with DECLARE_PER_CPU, which hides them from other modules:
- * one module's macros do not know the section of another.
+ * Keep such variables static, or declare them with DECLARE_PER_CPU, which hides them from other
+ * modules: one module's macros do not know the section of another.
  *
- * The operations (this_cpu_add and all below "Operations") are safe wherever the thread moves, under each of their
- * three prefixes. this_cpu_ptr and raw_cpu_ptr are not operations: they are the address of a copy that was this CPU's a
- * moment ago. The kernel's idiom
+ * The operations (this_cpu_add and all below "Operations") are safe wherever the thread moves,
+ * under each of their three prefixes. this_cpu_ptr and raw_cpu_ptr are not operations: they are the
+ * address of a copy that was this CPU's a moment ago. The kernel's idiom
  *
  *	s = this_cpu_ptr(stats); s->packets++;
  *
- * needs preemption to be off, which a program cannot have, and so it loses updates: of other threads, and those of
- * this_cpu_inc(stats->packets). Write this_cpu_inc(stats->packets). In a file that defines PERCPU_STRICT_THIS_PTR both
- * are pointers to const, and such updates do not compile. What needs preemption off by its name is missing: get_cpu_var().
+ * needs preemption to be off, which a program cannot have, and so it loses updates: of other
+ * threads, and those of this_cpu_inc(stats->packets). Write this_cpu_inc(stats->packets). In a file
+ * that defines PERCPU_STRICT_THIS_PTR both are pointers to const, and such updates do not compile.
+ * What needs preemption off by its name is missing: get_cpu_var().
  */
 #ifndef PERCPU_KERNEL_PERCPU_H
 #define PERCPU_KERNEL_PERCPU_H
@@ -42,8 +43,9 @@ extern "C" {
 #define PERCPU__IN_SECTION __attribute__((__section__("percpu_static")))
 
 /*
- * The linker sets both. The anchor keeps the section in being, and stays in every file that includes this header, so
- * that a module without variables is known by its section, which holds nothing else.
+ * The linker sets both. The anchor keeps the section in being, and stays in every file that
+ * includes this header, so that a module without variables is known by its section, which holds
+ * nothing else.
  */
 extern char __start_percpu_static[] PERCPU__HIDDEN;
 extern char __stop_percpu_static[] PERCPU__HIDDEN;
@@ -65,7 +67,8 @@ PERCPU__SHARED_BY_MODULE __attribute__((__cold__, __noinline__)) char *percpu__m
 	const uintptr_t start = (uintptr_t)__start_percpu_static;
 	const uintptr_t alignment = start & -start;
 	char *area = (char *)(uintptr_t)percpu_static_attach(
-		&percpu__module_area, __start_percpu_static, (uintptr_t)__stop_percpu_static - start,
+		&percpu__module_area, __start_percpu_static,
+		(uintptr_t)__stop_percpu_static - start,
 		alignment < PERCPU_MAX_ALIGN ? alignment : PERCPU_MAX_ALIGN);
 
 	__atomic_store_n(&percpu__module_area, area, __ATOMIC_RELEASE);
@@ -73,13 +76,18 @@ PERCPU__SHARED_BY_MODULE __attribute__((__cold__, __noinline__)) char *percpu__m
 }
 
 /* A variable that looks like an anchor is attached by the first operation on it. */
-PERCPU__SHARED_BY_MODULE __attribute__((__constructor__(PERCPU__STATIC_PRIORITY))) void percpu__module_begin(void)
+PERCPU__SHARED_BY_MODULE __attribute__((__constructor__(PERCPU__STATIC_PRIORITY))) void
+percpu__module_begin(void)
 {
 	const uintptr_t bytes = (uintptr_t)__stop_percpu_static - (uintptr_t)__start_percpu_static;
 	typedef uint64_t __attribute__((__may_alias__)) percpu__any_word;
-	const percpu__any_word *const words = (const percpu__any_word *)(uintptr_t)__start_percpu_static;
+	const percpu__any_word *const words =
+		(const percpu__any_word *)(uintptr_t)__start_percpu_static;
 
-	/* A use: else linkers that collect what nobody uses take the section away under the two symbols. */
+	/*
+	 * A use: else linkers that collect what nobody uses take the section away
+	 * under the two symbols.
+	 */
 	__asm__ __volatile__("" : : "r"(&percpu__static_anchor));
 	for (uintptr_t i = 0; i < bytes / sizeof(*words); i++)
 		if (words[i] != PERCPU__ANCHOR) {
@@ -91,7 +99,8 @@ PERCPU__SHARED_BY_MODULE __attribute__((__constructor__(PERCPU__STATIC_PRIORITY)
 }
 
 #if defined(__PIC__) && !defined(__PIE__)
-PERCPU__SHARED_BY_MODULE __attribute__((__destructor__(PERCPU__STATIC_PRIORITY))) void percpu__module_end(void)
+PERCPU__SHARED_BY_MODULE __attribute__((__destructor__(PERCPU__STATIC_PRIORITY))) void
+percpu__module_end(void)
 {
 	percpu_static_detach(&percpu__module_area);
 }
@@ -134,7 +143,10 @@ PERCPU__INLINE void *percpu__located(uintptr_t address)
 
 /* ---- Variables ---- */
 
-/* What is aligned to more than PERCPU_MAX_ALIGN is refused here as far as its type is, and else where it is used. */
+/*
+ * What is aligned to more than PERCPU_MAX_ALIGN is refused here as far as its type is, and else
+ * where it is used.
+ */
 #ifdef __cplusplus
 #define DEFINE_PER_CPU(type, name) PERCPU__IN_SECTION __typeof__(type) name
 #else
@@ -176,8 +188,9 @@ PERCPU__INLINE void *percpu__located(uintptr_t address)
 #define __smp_processor_id() percpu_this_cpu()
 
 /*
- * A sum over the possible CPUs must be exact, and so it has to visit the fallback copy, which belongs to
- * no CPU. Therefore CPUs, possible, present or online, are the copies here, wherever they are counted or walked.
+ * A sum over the possible CPUs must be exact, and so it has to visit the fallback copy, which
+ * belongs to no CPU. Therefore CPUs, possible, present or online, are the copies here, wherever
+ * they are counted or walked.
  */
 #define nr_cpu_ids percpu_nr_copies()
 #define num_possible_cpus() percpu_nr_copies()

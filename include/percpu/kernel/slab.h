@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's spelling of object caches. Flags of a cache that ask for checks or for accounting mean nothing here. Not
- * here: SLAB_TYPESAFE_BY_RCU, for which a flavour must be named (create such a cache by percpu_cache_create_attr), the
- * zones (SLAB_CACHE_DMA), and kmalloc, which is malloc.
+ * The kernel's spelling of object caches. Flags of a cache that ask for checks or for accounting
+ * mean nothing here. Not here: SLAB_TYPESAFE_BY_RCU, for which a flavour must be named (create such
+ * a cache by percpu_cache_create_attr), the zones (SLAB_CACHE_DMA), and kmalloc, which is malloc.
  */
 #ifndef PERCPU_KERNEL_SLAB_H
 #define PERCPU_KERNEL_SLAB_H
@@ -60,7 +60,8 @@ PERCPU__INLINE void *kmem_cache_zalloc(struct percpu_cache *cache, unsigned flag
 }
 
 /* Returns: n, or 0 and no object. */
-PERCPU__INLINE int kmem_cache_alloc_bulk(struct percpu_cache *cache, unsigned flags, size_t n, void **objects)
+PERCPU__INLINE int kmem_cache_alloc_bulk(struct percpu_cache *cache, unsigned flags, size_t n,
+					 void **objects)
 {
 	if (percpu_cache_alloc_bulk(cache, n, objects) < 0)
 		return 0;

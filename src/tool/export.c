@@ -62,9 +62,9 @@ static bool has_room(const struct place *place)
 }
 
 /*
- * Two boundaries for each doubling, which tell a histogram's form in few series, from where its precision
- * begins: below 2, 3, 4, 6, 8, 12 ... times that. Values are whole numbers, so the last one below
- * is said.
+ * Two boundaries for each doubling show the form of a histogram in few series. They start where its
+ * precision begins: below 2, 3, 4, 6, 8, 12 ... times that. Values are whole numbers, so the label
+ * is the last one below the boundary.
  */
 static bool is_boundary(const struct percpu_histogram_shape *shape, uint32_t bucket)
 {
